@@ -1,0 +1,286 @@
+//! The AWU (section 2): its identity, what it proposes to do, and its life as types.
+//!
+//! An [`Awu`] is a permit. Only an admission makes an `Awu<Reserved>`; starting it consumes it and gives
+//! an `Awu<Executing>`; settling consumes that. Each step hands out the command that the journal has to
+//! take. Nothing here is durable by itself: the types guard the living process, the journal the dead one.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::admit::Admitted;
+use crate::attribution::Attribution;
+use crate::ledger::Command;
+use crate::name::Name;
+use crate::price::{Price, Tokens};
+
+/// An AWU's identity (section 2.2): the trace and span identifiers of its span, assigned before admission.
+///
+/// Its text is `trace_id-span_id` in lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AwuId {
+    /// 16 bytes, not all zero.
+    pub trace_id: [u8; 16],
+    /// 8 bytes, not all zero.
+    pub span_id: [u8; 8],
+}
+
+/// How the AWU's span hangs together with what called it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum TraceContext {
+    /// Nobody said.
+    #[default]
+    Root,
+    /// The caller is trusted: the AWU is in its trace (the trace identifier is the caller's), below this
+    /// span.
+    Child {
+        /// The caller's span.
+        parent_span_id: [u8; 8],
+    },
+    /// The caller is not trusted: the AWU begins a trace of its own, with a link to this span.
+    Linked {
+        /// The caller's trace.
+        trace_id: [u8; 16],
+        /// The caller's span.
+        span_id: [u8; 8],
+    },
+}
+
+/// What an AWU asks to do: every fact that the decision may depend on.
+///
+/// Identity and trace context are not part of it, so equal proposals have equal digests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Who it belongs to.
+    pub attribution: Attribution,
+    /// `genops.operation.name`: what the work is called.
+    pub operation_name: Name,
+    /// `genops.operation.type`: `inference` and the like.
+    pub operation_type: Name,
+    /// The key that the caller showed, by name.
+    pub key: Option<Name>,
+    /// The provider that will be asked.
+    pub provider: Name,
+    /// The model that will be asked for.
+    pub model: Name,
+    /// The most that the call can use.
+    pub bound: Tokens,
+    /// The price row that the call will be charged by; `None` where no price is known.
+    pub price: Option<Price>,
+}
+
+/// How an execution came to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum End {
+    /// The provider did the work.
+    Completed,
+    /// The provider, or the way to it, failed.
+    ProviderError {
+        /// The HTTP status, where there was an answer.
+        status: Option<u16>,
+        /// The error's class, for `error.type`: an HTTP status or a word such as `timeout`.
+        class: Name,
+    },
+    /// Nothing was sent: no byte of the request left the building.
+    NeverSent,
+    /// Whoever ran the work let go of it without saying how it ended.
+    Abandoned,
+}
+
+/// What is known of how much an execution used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Used {
+    /// The provider reported it.
+    Reported(Tokens),
+    /// Provably nothing: never sent, or refused by the provider.
+    Nothing,
+    /// Not known. The reservation is charged and the record marked incomplete (section 3.5).
+    Unknown,
+}
+
+/// One execution, whatever became of it. There is no error beside it: success, failure, a caller gone
+/// and a call never made all settle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Execution {
+    /// How it ended.
+    pub end: End,
+    /// What it used.
+    pub used: Used,
+    /// From sending the request to the end of the answer, by a monotonic clock, in nanoseconds.
+    pub latency_ns: u64,
+    /// The model that the provider says it used.
+    pub response_model: Option<Name>,
+}
+
+impl Execution {
+    /// An execution that somebody let go of.
+    #[must_use]
+    pub const fn abandoned(latency_ns: u64) -> Self {
+        Self { end: End::Abandoned, used: Used::Unknown, latency_ns, response_model: None }
+    }
+}
+
+/// Where an open AWU stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Admitted; not started.
+    Reserved,
+    /// Started: the provider may be working, and may be owed.
+    Executing,
+    /// Its process died while it ran: charged its reservation until somebody knows better.
+    InDoubt,
+}
+
+impl State {
+    /// The word in tables and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "RESERVED",
+            Self::Executing => "EXECUTING",
+            Self::InDoubt => "IN_DOUBT",
+        }
+    }
+}
+
+/// The permit to go one step further in an AWU's life. `S` is where it stands.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an AWU that is dropped here settles only through its guard or through recovery"]
+pub struct Awu<S> {
+    id: AwuId,
+    stage: S,
+}
+
+/// Admitted; the reservation is recorded.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reserved(Admitted);
+
+/// Started; only this can be executed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Executing(Admitted);
+
+impl Awu<Reserved> {
+    /// The permit that an admission gives. [`Admitted`] comes from the ledger alone.
+    pub const fn admitted(id: AwuId, admitted: Admitted) -> Self {
+        Self { id, stage: Reserved(admitted) }
+    }
+
+    /// Starts the AWU. The command is `None` where its admission recorded the start as well.
+    pub fn start(self) -> (Awu<Executing>, Option<Command>) {
+        let command = (!self.stage.0.started()).then_some(Command::Start { awu: self.id });
+        (Awu { id: self.id, stage: Executing(self.stage.0) }, command)
+    }
+
+    /// Gives the reservation back: the work will not run.
+    #[must_use]
+    pub fn release(self) -> Command {
+        Command::Release { awu: self.id }
+    }
+
+    /// What admission granted.
+    #[must_use]
+    pub const fn admission(&self) -> &Admitted {
+        &self.stage.0
+    }
+}
+
+impl Awu<Executing> {
+    /// Ends the AWU with what the execution came to.
+    #[must_use]
+    pub fn settle(self, execution: Execution) -> Command {
+        Command::Settle { awu: self.id, execution }
+    }
+
+    /// What admission granted.
+    #[must_use]
+    pub const fn admission(&self) -> &Admitted {
+        &self.stage.0
+    }
+}
+
+impl<S> Awu<S> {
+    /// The AWU's identity.
+    #[must_use]
+    pub const fn id(&self) -> AwuId {
+        self.id
+    }
+}
+
+// === identity as text ===
+
+impl fmt::Display for AwuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [b'-'; 49];
+        let (trace, span) = text.split_at_mut(32);
+        write_hex(&self.trace_id, trace);
+        if let Some((_, span)) = span.split_first_mut() {
+            write_hex(&self.span_id, span);
+        }
+        f.pad(core::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for AwuId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for AwuId {
+    type Err = InvalidAwuId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (trace, span) = text.split_once('-').ok_or(InvalidAwuId)?;
+        let trace_id = parse_hex(trace).ok_or(InvalidAwuId)?;
+        let span_id = parse_hex(span).ok_or(InvalidAwuId)?;
+        if trace_id == [0; 16] || span_id == [0; 8] {
+            return Err(InvalidAwuId);
+        }
+        Ok(Self { trace_id, span_id })
+    }
+}
+
+/// The text is not `trace_id-span_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an AWU's identity is 32 hexadecimal digits, `-`, and 16 hexadecimal digits, neither part all zero")]
+pub struct InvalidAwuId;
+
+fn write_hex(bytes: &[u8], text: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+}
+
+/// Reads exactly `N` bytes of hexadecimal text, in either case.
+#[must_use]
+pub fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_round_trip_as_text() {
+        let id = AwuId { trace_id: [0xab; 16], span_id: [0x01; 8] };
+        assert_eq!(id.to_string(), format!("{}-{}", "ab".repeat(16), "01".repeat(8)));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        let zero_span = format!("{}-{}", "ab".repeat(16), "00".repeat(8));
+        for bad in ["", "-", "ab-cd", &"a".repeat(49), &zero_span, "ä-b"] {
+            assert_eq!(bad.parse::<AwuId>(), Err(InvalidAwuId), "{bad:?}");
+        }
+    }
+}

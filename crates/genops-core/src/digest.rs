@@ -1,0 +1,62 @@
+//! SHA-256 digests of canonical bytes: what makes "identical inputs and identical governance state"
+//! (section 3.5) something that can be compared.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest before anything: all zero.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Digests the parts one after the other. `domain` keeps digests of different things apart; parts
+    /// of varying length have to say their own length.
+    #[must_use]
+    pub fn of(domain: &str, parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(domain.as_bytes());
+        hash.update([0]);
+        for part in parts {
+            hash.update(part);
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// Digests a value's canonical encoding.
+    #[must_use]
+    pub fn of_value<T: Serialize>(domain: &str, value: &T) -> Self {
+        // Encoding into a growing vector cannot fail for the plain data of this crate.
+        let bytes = postcard::to_stdvec(value).unwrap_or_default();
+        Self::of(domain, &[&bytes])
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// From 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+/// Lower-case hexadecimal.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

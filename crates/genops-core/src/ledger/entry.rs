@@ -1,0 +1,145 @@
+//! What the journal holds: commands, their outcomes, and the entry that joins the two.
+//!
+//! The encoding is `postcard`, field after field in the order written here. Changing a type in this file,
+//! or one that it names, changes the bytes: that needs a new [`FORMAT_VERSION`] and a reader for the old.
+
+use serde::{Deserialize, Serialize};
+
+use super::books::CellId;
+use crate::admit::{Admitted, Refused};
+use crate::amount::Amount;
+use crate::awu::{AwuId, Execution, Proposal, State, TraceContext};
+use crate::digest::Digest;
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// The version of the bytes of an entry.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
+/// to another outcome.
+pub const ENGINE_VERSION: u16 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place in the order, from 1, without gaps.
+    pub sequence: u64,
+    /// When: never before the entry in front of it.
+    pub at: Timestamp,
+    /// What was asked.
+    pub command: Command,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What can be asked of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Go by this policy from now on.
+    AdoptPolicy(Policy),
+    /// Decide whether an AWU may run, and reserve for it if it may.
+    Admit(Box<Admit>),
+    /// Record that an admitted AWU begins to execute.
+    Start {
+        /// Which.
+        awu: AwuId,
+    },
+    /// Give back the reservation of an AWU that will not run.
+    Release {
+        /// Which.
+        awu: AwuId,
+    },
+    /// Record what an execution used, and release the rest.
+    Settle {
+        /// Which.
+        awu: AwuId,
+        /// How it went.
+        execution: Execution,
+    },
+    /// Resolve an AWU whose process died.
+    Orphan {
+        /// Which.
+        awu: AwuId,
+    },
+}
+
+/// A request for admission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admit {
+    /// The AWU's identity, assigned before admission.
+    pub awu: AwuId,
+    /// How its span hangs together with what called it.
+    pub trace: TraceContext,
+    /// Whether the admission records the start as well: nothing stands between the two.
+    pub starts: bool,
+    /// What it asks to do.
+    pub proposal: Proposal,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The policy is in force.
+    PolicyAdopted {
+        /// Its address.
+        version: Digest,
+        /// Cells that have a new limit.
+        reallocated: Vec<Reallocation>,
+    },
+    /// The AWU may run.
+    Admitted(Admitted),
+    /// The AWU may not run. Final.
+    Refused(Refused),
+    /// The AWU executes.
+    Started,
+    /// The reservation was given back. Final.
+    Released,
+    /// The AWU is accounted for. Final.
+    Settled(Settled),
+    /// Nobody knows what the AWU used; it is charged its reservation.
+    InDoubt,
+}
+
+/// A cell's new limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reallocation {
+    /// The cell.
+    pub cell: CellId,
+    /// What it may hold from now on.
+    pub allocated: Amount,
+}
+
+/// What an AWU was charged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The actual amount in each cell, in the order of the AWU's path.
+    pub actual: Vec<Amount>,
+    /// Whether the actual is the reservation, for want of a measurement (section 3.5).
+    pub incomplete: bool,
+}
+
+/// A command that does not fit: the caller's mistake, not a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// An AWU of this identity is open already.
+    #[error("AWU {awu} is open already; an identity is used once")]
+    AlreadyOpen {
+        /// Which.
+        awu: AwuId,
+    },
+    /// No AWU of this identity is open.
+    #[error("AWU {awu} is not open: it was never admitted here, or has ended")]
+    NotOpen {
+        /// Which.
+        awu: AwuId,
+    },
+    /// The AWU is open, but not where the command expects it.
+    #[error("AWU {awu} is {}, which does not allow this step", state.as_str())]
+    WrongState {
+        /// Which.
+        awu: AwuId,
+        /// Where it stands.
+        state: State,
+    },
+}

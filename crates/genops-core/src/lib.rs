@@ -1,0 +1,50 @@
+//! The pure domain of genops: what an AI workload is, what it may cost, whether it may run, and what
+//! the books say afterwards.
+//!
+//! Everything here is a function of its arguments. There is no clock, no randomness, no input or output,
+//! no float before the last conversion, and no order taken from a hash map; so the same commands give the
+//! same bytes, on every machine and in every year. Time, identities and state are arguments.
+//!
+//! In reading order:
+//!
+//! - [`name`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`], [`budget`], [`policy`]: the nouns;
+//! - [`admit`]: the corridor that every admission walks, what is asked and in which order;
+//! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
+//! - [`audit`]: the invariants, computed a second time and in another way;
+//! - [`record`] and [`event`]: what can be told about an AWU, as typed facts.
+
+pub mod name;
+
+pub mod amount;
+
+pub mod time;
+
+pub mod attribution;
+
+pub mod awu;
+
+pub mod price;
+
+pub mod budget;
+
+pub mod policy;
+
+pub mod admit;
+
+pub mod ledger;
+
+pub mod audit;
+
+pub mod record;
+
+pub mod event;
+
+mod digest;
+
+pub use amount::{Amount, Unit};
+pub use attribution::Attribution;
+pub use awu::{Awu, AwuId};
+pub use digest::Digest;
+pub use genops_spec as spec;
+pub use name::Name;
+pub use time::Timestamp;

@@ -1,0 +1,210 @@
+//! The record of one AWU: its journal entries, folded into what can be told about it.
+//!
+//! Telemetry, query tables and the commands for people are made from records. A record decides nothing
+//! and is never read back into the books.
+
+use crate::admit::{Admitted, Refused, Reservation};
+use crate::amount::Amount;
+use crate::awu::{AwuId, Execution, State};
+use crate::digest::Digest;
+use crate::ledger::{Admit, Command, Entry, Outcome, Settled};
+use crate::spec::Decision;
+use crate::time::Timestamp;
+
+/// An entry, and the chain hash of the frame that carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journaled {
+    /// The entry.
+    pub entry: Entry,
+    /// The hash that commits to it and to everything before it.
+    pub chain: Digest,
+}
+
+/// What is known of one AWU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwuRecord {
+    /// The entry that decided it.
+    pub sequence: u64,
+    /// The chain hash of that entry.
+    pub chain: Digest,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What it asked.
+    pub request: Box<Admit>,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// When it was started, if it was.
+    pub started: Option<Timestamp>,
+    /// How it ended, if it has.
+    pub ending: Option<Ending>,
+}
+
+/// The decision, as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Admitted.
+    Admitted(Admitted),
+    /// Refused.
+    Refused(Refused),
+}
+
+/// The entry that ended an AWU, or that gave it up for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// The entry's place in the journal.
+    pub sequence: u64,
+    /// When.
+    pub at: Timestamp,
+    /// In which way.
+    pub how: How,
+}
+
+/// The ways in which an admitted AWU ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// Accounted for.
+    Settled {
+        /// What was executed.
+        execution: Execution,
+        /// What was charged.
+        settled: Settled,
+    },
+    /// Never executed; its reservation was given back.
+    Released,
+    /// Its process died while it ran; its reservation is charged.
+    InDoubt,
+}
+
+impl AwuRecord {
+    /// Begins a record; `None` where the entry admits or refuses nothing.
+    #[must_use]
+    pub fn begin(journaled: Journaled) -> Option<Self> {
+        let Entry { sequence, at, command: Command::Admit(request), outcome } = journaled.entry else {
+            return None;
+        };
+        let (verdict, started) = match outcome {
+            Outcome::Admitted(admitted) => {
+                let started = admitted.started().then_some(at);
+                (Verdict::Admitted(admitted), started)
+            }
+            Outcome::Refused(refused) => (Verdict::Refused(refused), None),
+            _ => return None,
+        };
+        Some(Self { sequence, chain: journaled.chain, at, request, verdict, started, ending: None })
+    }
+
+    /// Takes in a later entry about the same AWU.
+    pub fn follow(&mut self, entry: Entry) {
+        let how = match (entry.command, entry.outcome) {
+            (_, Outcome::Started) => {
+                self.started = Some(entry.at);
+                return;
+            }
+            (Command::Settle { execution, .. }, Outcome::Settled(settled)) => {
+                How::Settled { execution, settled }
+            }
+            (_, Outcome::Released) => How::Released,
+            (_, Outcome::InDoubt) => How::InDoubt,
+            _ => return,
+        };
+        self.ending = Some(Ending { sequence: entry.sequence, at: entry.at, how });
+    }
+
+    /// The AWU that an entry is about.
+    #[must_use]
+    pub const fn subject(command: &Command) -> Option<AwuId> {
+        match command {
+            Command::AdoptPolicy(_) => None,
+            Command::Admit(request) => Some(request.awu),
+            Command::Start { awu }
+            | Command::Release { awu }
+            | Command::Settle { awu, .. }
+            | Command::Orphan { awu } => Some(*awu),
+        }
+    }
+
+    /// The AWU's identity.
+    #[must_use]
+    pub const fn id(&self) -> AwuId {
+        self.request.awu
+    }
+
+    /// The decision.
+    #[must_use]
+    pub const fn decision(&self) -> &Decision {
+        match &self.verdict {
+            Verdict::Admitted(admitted) => admitted.decision(),
+            Verdict::Refused(refused) => &refused.decision,
+        }
+    }
+
+    /// The policy that decided.
+    #[must_use]
+    pub const fn policy(&self) -> Digest {
+        match &self.verdict {
+            Verdict::Admitted(admitted) => admitted.policy(),
+            Verdict::Refused(refused) => refused.policy,
+        }
+    }
+
+    /// The cells that the decision read, in order.
+    #[must_use]
+    pub fn cells(&self) -> &[Reservation] {
+        match &self.verdict {
+            Verdict::Admitted(admitted) => admitted.path(),
+            Verdict::Refused(refused) => &refused.read,
+        }
+    }
+
+    /// Whether nothing more can be told about it, but for late news.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.ending.is_some() || matches!(self.verdict, Verdict::Refused(_))
+    }
+
+    /// When it was complete.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        match (&self.ending, &self.verdict) {
+            (Some(ending), _) => Some(ending.at),
+            (None, Verdict::Refused(_)) => Some(self.at),
+            (None, Verdict::Admitted(_)) => None,
+        }
+    }
+
+    /// The word for where it stands: a state of the ledger's diagram, or REFUSED.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (&self.verdict, &self.ending) {
+            (Verdict::Refused(_), _) => "REFUSED",
+            (_, Some(Ending { how: How::Settled { .. }, .. })) => "SETTLED",
+            (_, Some(Ending { how: How::Released, .. })) => "RELEASED",
+            (_, Some(Ending { how: How::InDoubt, .. })) => State::InDoubt.as_str(),
+            (_, None) if self.started.is_some() => State::Executing.as_str(),
+            (_, None) => State::Reserved.as_str(),
+        }
+    }
+
+    /// What was charged in the cell at `position` of the path, and whether for want of a measurement.
+    #[must_use]
+    pub fn charged(&self, position: usize) -> Option<(Amount, bool)> {
+        match &self.ending.as_ref()?.how {
+            How::Settled { settled, .. } => Some((*settled.actual.get(position)?, settled.incomplete)),
+            How::InDoubt => Some((self.cells().get(position)?.amount, true)),
+            How::Released => None,
+        }
+    }
+
+    /// The digest of everything that the decision was asked: equal for equal questions (section 3.5).
+    #[must_use]
+    pub fn input_digest(&self) -> Digest {
+        Digest::of_value("genops input 1", &self.request.proposal)
+    }
+
+    /// The digest of exactly the state that the decision read: policy and cells (section 3.5).
+    #[must_use]
+    pub fn state_digest(&self) -> Digest {
+        let cells: Vec<_> = self.cells().iter().map(|step| (&step.key, step.before)).collect();
+        Digest::of_value("genops state 1", &(self.policy(), cells))
+    }
+}

@@ -1,0 +1,69 @@
+//! The project's own checks, run as `cargo xtask <task>`: one file a task, in the order of [`Task`].
+//!
+//! Nothing here is part of the product: xtask depends on none of our crates, and none depends on it.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "xtask speaks to the person at the terminal: progress on stdout, findings on stderr"
+)]
+
+mod layers;
+mod test;
+mod tidy;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own checks.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// Each task is one file with one `run(root) -> Result<(), String>`.
+#[derive(Subcommand)]
+enum Task {
+    /// Run what the quick CI runs, in its order, up to the first failure
+    Test,
+    /// Compare the dependencies between our crates with the table of allowed edges
+    Layers,
+    /// Check the habits no compiler checks: file headers, lengths, leftovers, the map in ARCHITECTURE.md
+    Tidy,
+    // Later tasks join here, each with its own file: acceptance, crash, sabotage, bench.
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => {
+            println!("passed");
+            ExitCode::SUCCESS
+        }
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<(), String> {
+    let root = repository_root()?;
+    match task {
+        Task::Test => test::run(&root),
+        Task::Layers => layers::run(&root),
+        Task::Tidy => tidy::run(&root),
+    }
+}
+
+/// The folder above xtask's own. Cargo names it at run time; the built-in path serves a binary run by hand.
+fn repository_root() -> Result<PathBuf, String> {
+    let own_folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&own_folder)
+        .parent()
+        .map(Path::to_path_buf)
+        .ok_or_else(|| format!("`{}` has no parent folder, so it is not xtask's", own_folder.display()))
+}

@@ -1,0 +1,143 @@
+//! What the quick CI runs, in order, up to the first failure; each step is printed with its duration.
+//!
+//! It installs nothing and keeps nothing: what it needs is checked first, and each step starts afresh.
+//! The slow checks are tasks of their own.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::{layers, tidy};
+
+/// In order of price: what fails in a second comes before what builds for minutes.
+///
+/// The tests run under plain `cargo test`, so that doc tests run and nothing must be installed.
+const STEPS: &[Step] = &[
+    Step::Cargo(&["fmt", "--all", "--check"]),
+    Step::Task("layers", layers::run),
+    Step::Task("tidy", tidy::run),
+    Step::Cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    Step::Cargo(&["test", "--workspace", "--locked"]),
+];
+
+/// `cc` builds the bundled SQLite and the crash recorder; the tests call `python3`.
+const PROGRAMS: &[&str] = &["cc", "python3"];
+
+const INSTALL: &str = "apt-get install -y build-essential python3";
+
+enum Step {
+    Cargo(&'static [&'static str]),
+    Task(&'static str, fn(&Path) -> Result<(), String>),
+}
+
+pub fn run(root: &Path) -> Result<(), String> {
+    let missing: Vec<&str> = PROGRAMS.iter().copied().filter(|program| !is_installed(program)).collect();
+    require_none(&missing)?;
+    STEPS.iter().try_for_each(|step| run_timed(root, step))
+}
+
+fn is_installed(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn require_none(missing: &[&str]) -> Result<(), String> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("missing programs: {}; to install them: {INSTALL}", missing.join(", ")))
+}
+
+fn run_timed(root: &Path, step: &Step) -> Result<(), String> {
+    let name = step.name();
+    println!("== {name}");
+    let started = Instant::now();
+    let outcome = step.run(root);
+    let seconds = started.elapsed().as_secs_f64();
+    match outcome {
+        Ok(()) => {
+            println!("== {name}: passed in {seconds:.1} s");
+            Ok(())
+        }
+        Err(trouble) => Err(format!("{trouble}\n== {name}: failed after {seconds:.1} s")),
+    }
+}
+
+impl Step {
+    fn name(&self) -> String {
+        match self {
+            Self::Cargo(arguments) => format!("cargo {}", arguments.join(" ")),
+            Self::Task(name, _) => (*name).to_owned(),
+        }
+    }
+
+    fn run(&self, root: &Path) -> Result<(), String> {
+        match self {
+            Self::Cargo(arguments) => run_cargo(root, arguments),
+            Self::Task(_, task) => task(root),
+        }
+    }
+}
+
+fn run_cargo(root: &Path, arguments: &[&str]) -> Result<(), String> {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(&program);
+    command.current_dir(root).args(arguments);
+    for (name, _) in env::vars_os() {
+        if is_about_xtask(&name.to_string_lossy()) {
+            command.env_remove(&name);
+        }
+    }
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("cargo ended with {status}")),
+        Err(error) => Err(format!("cannot start `{}`: {error}", program.display())),
+    }
+}
+
+/// Variables `cargo run` sets to describe xtask itself. Handed on, they make the build script of `ring`
+/// believe its package changed, and everything above it builds again (rust-lang/cargo#16134).
+fn is_about_xtask(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_programs_come_with_the_line_that_installs_them() {
+        assert_eq!(require_none(&[]), Ok(()));
+        let trouble = require_none(&["cc", "python3"]).unwrap_err();
+        assert!(trouble.contains("cc, python3"), "{trouble}");
+        assert!(trouble.ends_with("apt-get install -y build-essential python3"), "{trouble}");
+    }
+
+    #[test]
+    fn a_program_that_does_not_exist_is_not_installed() {
+        assert!(!is_installed("a-program-nobody-has-written"));
+    }
+
+    #[test]
+    fn only_what_describes_xtask_is_kept_from_cargo() {
+        for (variable, kept_back) in [
+            ("CARGO_PKG_NAME", true),
+            ("CARGO_MANIFEST_DIR", true),
+            ("CARGO_HOME", false),
+            ("CARGO_TARGET_DIR", false),
+            ("CARGO", false),
+            ("PATH", false),
+        ] {
+            assert_eq!(is_about_xtask(variable), kept_back, "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_failing_step_says_its_name_and_why() {
+        let step = Step::Task("sample", |_| Err("the reason".to_owned()));
+        let trouble = run_timed(Path::new("."), &step).unwrap_err();
+        assert!(trouble.starts_with("the reason\n== sample: failed after "), "{trouble}");
+    }
+}
