@@ -1,0 +1,51 @@
+//! Reading the journal behind the writer, entry by entry, from any place.
+//!
+//! What is read is durable. Nothing here waits; see [`Ledger::watch`](crate::Ledger::watch) for that.
+
+use genops_core::record::Journaled;
+
+use crate::store::{FrameReader, StoreError};
+
+/// A reader of entries.
+pub struct Journal {
+    frames: Box<dyn FrameReader>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journal")
+    }
+}
+
+impl Journal {
+    /// Reads what `frames` has.
+    #[must_use]
+    pub fn new(frames: Box<dyn FrameReader>) -> Self {
+        Self { frames }
+    }
+
+    /// The entries after `sequence` that one frame holds; empty at the end of the journal.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read, or a frame cannot be decoded.
+    pub fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, StoreError> {
+        let Some(frame) = self.frames.holding(sequence + 1)? else { return Ok(Vec::new()) };
+        let entries = frame
+            .entries()
+            .map_err(|bad| StoreError::Damaged { path: "journal".into(), what: bad.to_string() })?;
+        let chain = frame.hash;
+        let later = entries.into_iter().filter(|entry| entry.sequence > sequence);
+        Ok(later.map(|entry| Journaled { entry, chain }).collect())
+    }
+
+    /// One entry; `None` where the journal does not have it.
+    ///
+    /// # Errors
+    ///
+    /// As [`after`](Self::after).
+    pub fn entry(&mut self, sequence: u64) -> Result<Option<Journaled>, StoreError> {
+        let Some(before) = sequence.checked_sub(1) else { return Ok(None) };
+        Ok(self.after(before)?.into_iter().next())
+    }
+}

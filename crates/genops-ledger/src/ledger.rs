@@ -1,0 +1,366 @@
+//! The books behind a mutex, and group commit: many callers, one order, one thread that writes.
+//!
+//! A caller applies its command to the books under a short lock, and its entry joins the batch that is
+//! being gathered. The writer takes the whole batch while the disk syncs the one before; so one sync
+//! carries whatever gathered meanwhile, and no timer holds a caller up. An outcome may be told once its
+//! entry is durable ([`Posted::durable`]); an entry that nobody waits for rides along with the next batch.
+//!
+//! After a failed commit nothing is acknowledged any more: the books in memory are ahead of the disk, and
+//! only opening the ledger anew brings the two together.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use genops_core::ledger::{self, ApplyError, Books, Command, Entry, Rejection};
+use genops_core::{Digest, Timestamp};
+use tokio::sync::{oneshot, watch};
+
+use crate::frame::Frame;
+use crate::journal::Journal;
+use crate::store::{Readers, Store, StoreError};
+
+/// How long an entry that nobody waits for may stay in memory.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// Below this much free space, nothing new is admitted; what has been admitted can still settle.
+pub const FREE_BYTES_MIN: u64 = 64 << 20;
+
+/// More than this much in memory, and nothing new is admitted.
+const GATHERED_BYTES_MAX: usize = 64 << 20;
+
+/// A ledger, open for writing. Dropping it writes what has gathered.
+pub struct Ledger {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+    readers: Readers,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    durable: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    books: Books,
+    gathering: Batch,
+    writing: Writing,
+    durable: u64,
+    writer_sleeps: bool,
+    short_of_space: bool,
+    closing: bool,
+    failure: Option<StoreError>,
+}
+
+/// Entries that have been applied and not yet handed to the writer.
+#[derive(Debug, Default)]
+struct Batch {
+    count: u32,
+    payload: Vec<u8>,
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+/// The batch that is being written: its last entry, and who waits for it.
+#[derive(Debug)]
+struct Writing {
+    last: u64,
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+/// An entry that has its place in the order, and is on its way to the disk.
+#[derive(Debug)]
+pub struct Posted {
+    /// The entry. Nobody may be told of it before it is [durable](Self::durable).
+    pub entry: Entry,
+    shared: Arc<Shared>,
+}
+
+/// Why the ledger did not take a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// The command does not fit the AWU's state. Nothing has changed.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The disk is nearly full: nothing new is admitted, so that what runs can still be settled.
+    #[error("the ledger's disk is nearly full; nothing new is admitted until there is space")]
+    ShortOfSpace,
+    /// The disk does not keep up.
+    #[error("the ledger's disk does not keep up; try again in a moment")]
+    Overloaded,
+    /// The ledger has failed and has to be opened anew.
+    #[error("the ledger cannot be written: {0}")]
+    Failed(StoreError),
+}
+
+impl Ledger {
+    /// Starts the writer over a store whose frames come to `books` and end in the hash `head`.
+    pub(crate) fn start(mut store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
+        let readers = store.readers();
+        let durable = books.sequence();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                books,
+                gathering: Batch::default(),
+                writing: Writing { last: durable, waiters: Vec::new() },
+                durable,
+                writer_sleeps: false,
+                short_of_space: is_short_of_space(&store),
+                closing: false,
+                failure: None,
+            }),
+            work: Condvar::new(),
+            durable: watch::Sender::new(durable),
+        });
+        let of_writer = Arc::clone(&shared);
+        let spawned = std::thread::Builder::new()
+            .name("genops-ledger".to_owned())
+            .spawn(move || write(&of_writer, &mut store, head));
+        let writer = spawned.map_err(|error| StoreError::Failed { what: error.to_string() })?;
+        Ok(Self { shared, writer: Some(writer), readers })
+    }
+
+    /// Applies a command. Its entry has its place in the order when this returns, and is on its way to the
+    /// disk; wait for [`Posted::durable`] before acting on it.
+    ///
+    /// # Errors
+    ///
+    /// The command does not fit, or the ledger takes nothing. Either way nothing has changed.
+    pub fn submit(&self, wall: Timestamp, command: Command) -> Result<Posted, LedgerError> {
+        let mut state = self.shared.lock()?;
+        state.accepts(&command)?;
+        let entry = match ledger::apply(&mut state.books, wall, command) {
+            Ok(entry) => entry,
+            Err(ApplyError::Rejected(rejection)) => return Err(rejection.into()),
+            Err(ApplyError::Broken(mismatch)) => return Err(state.fail(mismatch.to_string())),
+        };
+        state.gather(&entry)?;
+        if state.writer_sleeps {
+            self.shared.work.notify_one();
+        }
+        drop(state);
+        Ok(Posted { entry, shared: Arc::clone(&self.shared) })
+    }
+
+    /// Looks at the books. They may be ahead of the disk: wait for [`durable`](Self::durable) of their
+    /// sequence number before telling anybody.
+    pub fn read<T>(&self, look: impl FnOnce(&Books) -> T) -> Result<T, LedgerError> {
+        Ok(look(&self.shared.lock()?.books))
+    }
+
+    /// Waits until the entry `sequence`, and so every entry before it, is durable.
+    ///
+    /// # Errors
+    ///
+    /// The ledger has failed; the entry may or may not be on the disk.
+    pub async fn durable(&self, sequence: u64) -> Result<(), LedgerError> {
+        self.shared.durable(sequence).await
+    }
+
+    /// The sequence number of the last durable entry, and its changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.durable.subscribe()
+    }
+
+    /// A reader of the journal, for another thread.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn journal(&self) -> Result<Journal, StoreError> {
+        Ok(Journal::new((self.readers)()?))
+    }
+
+    /// Why the ledger takes nothing any more, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<LedgerError> {
+        match self.shared.lock() {
+            Ok(state) => state.failure.clone().map(LedgerError::Failed),
+            Err(error) => Some(error),
+        }
+    }
+}
+
+impl Posted {
+    /// Waits until the entry is durable.
+    ///
+    /// # Errors
+    ///
+    /// The ledger has failed; the entry may or may not be on the disk.
+    pub async fn durable(self) -> Result<Entry, LedgerError> {
+        self.shared.durable(self.entry.sequence).await?;
+        Ok(self.entry)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.lock() {
+            state.closing = true;
+        }
+        self.shared.work.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // The writer does not panic; if it did, there is nothing left to write with.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ledger")
+    }
+}
+
+// === the writer's side ===
+
+/// Writes batch after batch until the ledger is closed or the store fails.
+fn write(shared: &Shared, store: &mut impl Store, mut head: Digest) {
+    let mut spare = Vec::new();
+    while let Some((first, count, payload)) = shared.next_batch(spare) {
+        let frame = Frame::seal(head, first, count, payload);
+        if let Err(error) = store.append(&frame) {
+            shared.failed(error);
+            return;
+        }
+        head = frame.hash;
+        shared.committed(frame.last(), is_short_of_space(store));
+        spare = frame.payload;
+        spare.clear();
+    }
+}
+
+fn is_short_of_space(store: &impl Store) -> bool {
+    store.free_bytes().is_some_and(|free| free < FREE_BYTES_MIN)
+}
+
+impl Shared {
+    fn lock(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
+        self.state.lock().map_err(|_| {
+            LedgerError::Failed(StoreError::Failed { what: "a thread panicked at the books".to_owned() })
+        })
+    }
+
+    /// Waits for something to write and takes it: at once if somebody waits for it, after a moment if not.
+    /// `None` when the ledger is closed and everything is written.
+    fn next_batch(&self, spare: Vec<u8>) -> Option<(u64, u32, Vec<u8>)> {
+        let mut state = self.lock().ok()?;
+        let mut lingered = false;
+        loop {
+            let is_due = lingered || state.closing || !state.gathering.waiters.is_empty();
+            if state.gathering.count > 0 && is_due {
+                break;
+            }
+            if state.closing {
+                return None;
+            }
+            // Awake, the writer looks again by itself; asleep, it has to be woken by whoever brings work.
+            let sleep = state.gathering.count == 0 && lingered;
+            state.writer_sleeps = sleep;
+            if sleep {
+                state = self.work.wait(state).ok()?;
+                lingered = false;
+            } else {
+                let (woken, timeout) = self.work.wait_timeout(state, LINGER).ok()?;
+                state = woken;
+                lingered = timeout.timed_out();
+            }
+            state.writer_sleeps = false;
+        }
+        let batch = std::mem::replace(&mut state.gathering, Batch { payload: spare, ..Batch::default() });
+        state.writing = Writing { last: state.books.sequence(), waiters: batch.waiters };
+        let first = state.books.sequence() + 1 - u64::from(batch.count);
+        Some((first, batch.count, batch.payload))
+    }
+
+    fn committed(&self, last: u64, short_of_space: bool) {
+        let Ok(mut state) = self.lock() else { return };
+        state.durable = last;
+        state.short_of_space = short_of_space;
+        let waiters = std::mem::take(&mut state.writing.waiters);
+        drop(state);
+        self.durable.send_replace(last);
+        for waiter in waiters {
+            // Whoever has stopped waiting does not want to know.
+            let _ = waiter.send(());
+        }
+    }
+
+    fn failed(&self, error: StoreError) {
+        if let Ok(mut state) = self.lock() {
+            state.failure = Some(error);
+            // Dropping the senders tells the waiters.
+            state.writing.waiters.clear();
+            state.gathering.waiters.clear();
+        }
+        // Wakes those who watch, so that they see the failure; the number does not change.
+        self.durable.send_modify(|_| ());
+    }
+
+    async fn durable(&self, sequence: u64) -> Result<(), LedgerError> {
+        let told = {
+            let mut state = self.lock()?;
+            if sequence <= state.durable {
+                return Ok(());
+            }
+            if let Some(failure) = &state.failure {
+                return Err(LedgerError::Failed(failure.clone()));
+            }
+            let (tell, told) = oneshot::channel();
+            if sequence <= state.writing.last {
+                state.writing.waiters.push(tell);
+            } else {
+                state.gathering.waiters.push(tell);
+                // One waiter makes the batch due; the writer may be lingering over it.
+                if state.gathering.waiters.len() == 1 {
+                    self.work.notify_one();
+                }
+            }
+            told
+        };
+        match told.await {
+            Ok(()) => Ok(()),
+            Err(_) => match self.lock()?.failure.clone() {
+                Some(failure) => Err(LedgerError::Failed(failure)),
+                None => Err(LedgerError::Failed(StoreError::Failed { what: "it was closed".to_owned() })),
+            },
+        }
+    }
+}
+
+impl State {
+    fn accepts(&self, command: &Command) -> Result<(), LedgerError> {
+        if let Some(failure) = &self.failure {
+            return Err(LedgerError::Failed(failure.clone()));
+        }
+        // What runs can always be settled; only what is new waits for space.
+        if !matches!(command, Command::Admit(_)) {
+            return Ok(());
+        }
+        if self.short_of_space {
+            return Err(LedgerError::ShortOfSpace);
+        }
+        if self.gathering.payload.len() > GATHERED_BYTES_MAX {
+            return Err(LedgerError::Overloaded);
+        }
+        Ok(())
+    }
+
+    fn gather(&mut self, entry: &Entry) -> Result<(), LedgerError> {
+        match postcard::to_extend(entry, std::mem::take(&mut self.gathering.payload)) {
+            Ok(payload) => self.gathering.payload = payload,
+            Err(error) => return Err(self.fail(format!("an entry cannot be encoded: {error}"))),
+        }
+        self.gathering.count += 1;
+        Ok(())
+    }
+
+    fn fail(&mut self, what: String) -> LedgerError {
+        let failure = StoreError::Failed { what };
+        self.failure = Some(failure.clone());
+        LedgerError::Failed(failure)
+    }
+}

@@ -1,0 +1,30 @@
+//! The journal on a disk: durable, in order, chained, and read back.
+//!
+//! This crate keeps what [`genops_core::ledger`] decides. It owns the disk and the one thread that writes
+//! to it. It decides nothing, knows no price and no policy, asks no clock, and speaks to no network.
+//!
+//! In reading order: [`frame`] (a batch of entries as bytes, chained), [`store`] (what a place to keep
+//! frames has to promise) with its two implementations [`sqlite`] and [`memory`], [`ledger`] (the books
+//! behind a mutex, group commit), [`recover`] (from frames back to books), [`journal`] (reading behind the
+//! writer), [`views`] (tables for queries, and cursors).
+
+pub mod frame;
+
+pub mod store;
+
+pub mod sqlite;
+
+pub mod memory;
+
+pub mod ledger;
+
+pub mod recover;
+
+pub mod journal;
+
+pub mod views;
+
+pub use journal::Journal;
+pub use ledger::{Ledger, LedgerError, Posted};
+pub use recover::{OpenError, open};
+pub use store::{Store, StoreError};

@@ -1,0 +1,102 @@
+//! From frames back to books: the chain is verified, every entry is applied, the invariants are checked,
+//! and what a dead process left open is resolved.
+//!
+//! Recovery only evolves. No rule is asked about what was acknowledged.
+
+use genops_core::audit::{Auditor, Breach};
+use genops_core::awu::State;
+use genops_core::ledger::{self, Books, Command, Mismatch};
+use genops_core::{Digest, Timestamp};
+
+use crate::frame::BadFrame;
+use crate::ledger::{Ledger, LedgerError};
+use crate::store::{FrameReader, Store, StoreError};
+
+/// Opens a ledger over `store` and resolves what the last process left behind: AWUs that were executing
+/// are in doubt, those that had not started are released. `wall` is the time of those entries.
+///
+/// # Errors
+///
+/// The journal is damaged, breaks an invariant, or the store does not take the resolutions.
+pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recovered), OpenError> {
+    let replayed = replay(&mut *store.readers()()?)?;
+    let mut recovered = Recovered { entries: replayed.books.sequence(), ..Recovered::default() };
+    let orphans: Vec<_> = replayed.books.open_awus().into_iter().map(|(id, open)| (id, open.state)).collect();
+    let ledger = Ledger::start(store, replayed.books, replayed.head)?;
+    let mut last = None;
+    for (awu, state) in orphans {
+        match state {
+            State::Reserved => recovered.released += 1,
+            State::Executing => recovered.in_doubt += 1,
+            State::InDoubt => continue,
+        }
+        last = Some(ledger.submit(wall, Command::Orphan { awu })?);
+    }
+    if let Some(posted) = last {
+        posted.durable().await?;
+    }
+    Ok((ledger, recovered))
+}
+
+/// What was found when a ledger was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Entries that the journal held.
+    pub entries: u64,
+    /// AWUs that had been admitted and not started: released.
+    pub released: usize,
+    /// AWUs that were executing: in doubt, charged their reservation.
+    pub in_doubt: usize,
+}
+
+/// The books that a journal comes to.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// The books after the last entry.
+    pub books: Books,
+    /// The hash of the last frame.
+    pub head: Digest,
+    /// How many frames there are.
+    pub frames: u64,
+}
+
+/// Reads a whole journal: verifies the chain, applies every entry, and checks every invariant after each.
+///
+/// # Errors
+///
+/// The first thing that does not fit.
+pub fn replay(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
+    let mut replayed = Replayed::default();
+    let mut auditor = Auditor::default();
+    while let Some(frame) = frames.holding(replayed.books.sequence() + 1)? {
+        frame.check(replayed.head, replayed.books.sequence() + 1)?;
+        for entry in frame.entries()? {
+            ledger::evolve(&mut replayed.books, &entry)?;
+            auditor.follow(&entry, &replayed.books)?;
+        }
+        replayed.head = frame.hash;
+        replayed.frames += 1;
+    }
+    auditor.conclude(&replayed.books)?;
+    Ok(replayed)
+}
+
+/// Why a ledger cannot be opened or verified.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain of frames is broken.
+    #[error("the journal is damaged: {0}")]
+    Frame(#[from] BadFrame),
+    /// An entry does not follow from those before it.
+    #[error("the journal contradicts itself: {0}")]
+    Mismatch(#[from] Mismatch),
+    /// An invariant does not hold.
+    #[error("the books are wrong: {0}")]
+    Breach(#[from] Breach),
+    /// The ledger failed while it was being opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

@@ -1,0 +1,184 @@
+//! The embedded default: one SQLite file in WAL mode with `synchronous=FULL`, one row a frame.
+//!
+//! A lock file beside it keeps a second writer out; readers may come and go. No SQL looks into a frame.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use genops_core::Digest;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+
+use crate::frame::Frame;
+use crate::store::{FrameReader, Readers, Store, StoreError};
+
+/// Tells SQLite and people what the file is: "GnOp".
+const APPLICATION_ID: i32 = 0x476e_4f70;
+
+/// WAL pages before SQLite copies them back into the file: 64 MiB. A checkpoint is the one pause that a
+/// commit can meet, so it is rare.
+const CHECKPOINT_PAGES: u32 = 16_384;
+
+/// A ledger file, open for writing.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    path: PathBuf,
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the ledger at `path`, or begins one there.
+    ///
+    /// # Errors
+    ///
+    /// Another process holds it, it is not a ledger, or the disk refuses.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = lock(path)?;
+        let connection = Connection::open(path).map_err(|error| told(path, &error))?;
+        prepare(&connection, path).map_err(|error| told(path, &error))??;
+        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+    }
+
+    /// Opens the ledger at `path` for reading alone; a running writer is not disturbed.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, it is not a ledger, or the disk refuses.
+    pub fn read(path: &Path) -> Result<SqliteReader, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing { path: path.display().to_string() });
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map_err(|error| told(path, &error))?;
+        check_application(&connection, path).map_err(|error| told(path, &error))??;
+        Ok(SqliteReader { connection, path: path.to_owned() })
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::create(&name).map_err(|error| StoreError::Failed {
+        what: format!("cannot create `{}`: {error}", Path::new(&name).display()),
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Held { path: path.display().to_string() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::Failed { what: error.to_string() }),
+    }
+}
+
+/// Sets the file up. The outer error is SQLite's, the inner one ours.
+fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 {
+        return check_application(connection, path);
+    }
+    connection.execute_batch(&format!(
+        "BEGIN;
+         PRAGMA application_id = {APPLICATION_ID};
+         CREATE TABLE frames (
+             first INTEGER PRIMARY KEY,
+             count INTEGER NOT NULL,
+             format INTEGER NOT NULL,
+             engine INTEGER NOT NULL,
+             previous BLOB NOT NULL,
+             hash BLOB NOT NULL,
+             payload BLOB NOT NULL
+         ) STRICT;
+         COMMIT;"
+    ))?;
+    Ok(Ok(()))
+}
+
+fn check_application(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id == APPLICATION_ID {
+        return Ok(Ok(()));
+    }
+    let what = "it is an SQLite file, but not a genops ledger".to_owned();
+    Ok(Err(StoreError::Damaged { path: path.display().to_string(), what }))
+}
+
+impl Store for SqliteStore {
+    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
+        let insert = || {
+            // One statement outside a transaction is one transaction: a write to the WAL and a sync.
+            let mut statement = self.connection.prepare_cached(
+                "INSERT INTO frames (first, count, format, engine, previous, hash, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            statement.execute(params![
+                i64::try_from(frame.first).unwrap_or(i64::MAX),
+                frame.count,
+                frame.format,
+                frame.engine,
+                frame.previous.bytes(),
+                frame.hash.bytes(),
+                frame.payload,
+            ])
+        };
+        insert().map(|_| ()).map_err(|error| told(&self.path, &error))
+    }
+
+    fn readers(&self) -> Readers {
+        let path = self.path.clone();
+        Arc::new(move || Ok(Box::new(Self::read(&path)?)))
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let volume = rustix::fs::statvfs(directory.unwrap_or(Path::new("."))).ok()?;
+        volume.f_bavail.checked_mul(volume.f_frsize)
+    }
+}
+
+/// A ledger file, open for reading.
+#[derive(Debug)]
+pub struct SqliteReader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl FrameReader for SqliteReader {
+    fn holding(&mut self, sequence: u64) -> Result<Option<Frame>, StoreError> {
+        let find = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT first, count, format, engine, previous, hash, payload FROM frames
+                 WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+            )?;
+            statement.query_row([i64::try_from(sequence).unwrap_or(i64::MAX)], frame_of).optional()
+        };
+        let found = find().map_err(|error| told(&self.path, &error))?;
+        Ok(found.filter(|frame| frame.count > 0 && frame.last() >= sequence))
+    }
+}
+
+fn frame_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Frame> {
+    let first: i64 = row.get(0)?;
+    Ok(Frame {
+        first: u64::try_from(first).unwrap_or_default(),
+        count: row.get(1)?,
+        format: row.get(2)?,
+        engine: row.get(3)?,
+        previous: Digest::from_bytes(row.get(4)?),
+        hash: Digest::from_bytes(row.get(5)?),
+        payload: row.get(6)?,
+    })
+}
+
+/// Says SQLite's error in our words.
+pub(crate) fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let what = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Damaged { path: path.display().to_string(), what }
+        }
+        _ => StoreError::Failed { what: format!("`{}`: {what}", path.display()) },
+    }
+}

@@ -1,0 +1,75 @@
+//! What a place to keep frames has to promise.
+//!
+//! A store keeps opaque frames in order and reads them back. It never compares, adds or refuses.
+
+use std::sync::Arc;
+
+use crate::frame::Frame;
+
+/// Keeps frames. There is one writer.
+pub trait Store: Send + 'static {
+    /// Appends a frame. When this returns, the frame survives the loss of power.
+    ///
+    /// # Errors
+    ///
+    /// The frame may or may not have been kept; nothing more may be appended until the store has been
+    /// opened anew.
+    fn append(&mut self, frame: &Frame) -> Result<(), StoreError>;
+
+    /// Opens readers of this store, for other threads. They see every frame whose `append` has returned.
+    fn readers(&self) -> Readers;
+
+    /// How many bytes the store can still take; `None` where nobody can say.
+    fn free_bytes(&self) -> Option<u64>;
+}
+
+/// Opens readers of one store.
+pub type Readers = Arc<dyn Fn() -> Result<Box<dyn FrameReader>, StoreError> + Send + Sync>;
+
+/// Reads frames in order.
+pub trait FrameReader: Send {
+    /// The frame that holds the entry `sequence`; `None` where the journal ends before it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn holding(&mut self, sequence: u64) -> Result<Option<Frame>, StoreError>;
+}
+
+/// Trouble with a store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the ledger open.
+    #[error("the ledger `{path}` is held by another process; one process writes a ledger at a time")]
+    Held {
+        /// The ledger's file.
+        path: String,
+    },
+    /// There is no ledger.
+    #[error("there is no ledger at `{path}`")]
+    Missing {
+        /// The ledger's file.
+        path: String,
+    },
+    /// The disk is full.
+    #[error(
+        "no space is left for the ledger; free some and start again: nothing that was acknowledged is lost"
+    )]
+    Full,
+    /// The file is not a ledger, or has been damaged.
+    #[error(
+        "the ledger `{path}` cannot be read: {what}; restore it from a copy, or move it away to begin anew"
+    )]
+    Damaged {
+        /// The ledger's file.
+        path: String,
+        /// What was found.
+        what: String,
+    },
+    /// Anything else that the disk or its driver says.
+    #[error("the ledger's store failed: {what}")]
+    Failed {
+        /// In the driver's words.
+        what: String,
+    },
+}

@@ -1,0 +1,442 @@
+//! Tables for queries, and the cursors of whoever else follows the journal.
+//!
+//! Everything here is derived, but for the cursors and the dead letters of the telemetry outbox, whose
+//! loss means that telemetry is sent again, identically. The tables say *where* in the journal an AWU
+//! stands; what is told about it is read from the journal itself. They live in a file of their own, so
+//! that they never get in the way of a commit.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use genops_core::AwuId;
+use genops_core::ledger::Outcome;
+use genops_core::record::{AwuRecord, Journaled};
+use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
+
+use crate::journal::Journal;
+use crate::sqlite::told;
+use crate::store::StoreError;
+
+/// The version of the tables; another one means: build them anew.
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+    BEGIN;
+    CREATE TABLE IF NOT EXISTS awus (
+        admitted INTEGER PRIMARY KEY,
+        id BLOB NOT NULL,
+        started INTEGER,
+        ended INTEGER,
+        team TEXT NOT NULL,
+        project TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        result TEXT NOT NULL,
+        state TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS awus_by_id ON awus (id);
+    CREATE TABLE IF NOT EXISTS cursors (
+        follower TEXT PRIMARY KEY,
+        through INTEGER NOT NULL,
+        reread INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS dead_letters (
+        follower TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT;
+    COMMIT;";
+
+/// Tables over the journal, as of some entry.
+#[derive(Debug)]
+pub struct Views {
+    connection: Connection,
+    path: PathBuf,
+    through: u64,
+}
+
+/// Which AWUs a listing wants.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this team.
+    pub team: Option<String>,
+    /// Of this project.
+    pub project: Option<String>,
+    /// Of this environment.
+    pub environment: Option<String>,
+    /// With this decision state.
+    pub result: Option<String>,
+    /// In this state of the ledger's diagram, or REFUSED.
+    pub state: Option<String>,
+    /// Decided before this entry; the cursor of the page before.
+    pub before: Option<u64>,
+}
+
+/// How far a follower of the journal has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// Everything up to this entry has been delivered.
+    pub through: u64,
+    /// The first entry that has to be read again after a restart, since something it began is not over.
+    pub from: u64,
+}
+
+/// Records that a destination would not take, for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Which follower.
+    pub follower: String,
+    /// The first entry of the request that was rejected.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// How many records were lost.
+    pub records: u64,
+    /// In the destination's words.
+    pub reason: String,
+}
+
+/// Where an AWU's entries stand.
+struct Place {
+    id: AwuId,
+    admitted: u64,
+    started: Option<u64>,
+    ended: Option<u64>,
+}
+
+impl Views {
+    /// Opens the tables beside the ledger at `ledger`, or makes new ones.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn beside(ledger: &Path) -> Result<Self, StoreError> {
+        let mut name = ledger.as_os_str().to_owned();
+        name.push(".views");
+        let path = PathBuf::from(name);
+        let connection = Connection::open(&path).map_err(|error| told(&path, &error))?;
+        Self::over(connection, path)
+    }
+
+    /// Tables in memory.
+    ///
+    /// # Errors
+    ///
+    /// SQLite refuses.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let path = PathBuf::from(":memory:");
+        let connection = Connection::open_in_memory().map_err(|error| told(&path, &error))?;
+        Self::over(connection, path)
+    }
+
+    fn over(connection: Connection, path: PathBuf) -> Result<Self, StoreError> {
+        let mut views = Self { connection, path, through: 0 };
+        views.prepare().map_err(|error| told(&views.path, &error))?;
+        views.through = views.cursor("views")?.through;
+        Ok(views)
+    }
+
+    fn prepare(&self) -> rusqlite::Result<()> {
+        self.connection.pragma_update(None, "journal_mode", "WAL")?;
+        self.connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version != VERSION {
+            self.connection.execute_batch(
+                "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;",
+            )?;
+        }
+        self.connection.execute_batch(TABLES)?;
+        self.connection.pragma_update(None, "user_version", VERSION)
+    }
+
+    /// The last entry that the tables contain.
+    #[must_use]
+    pub const fn as_of(&self) -> u64 {
+        self.through
+    }
+
+    /// Takes in what the journal has beyond the tables.
+    ///
+    /// # Errors
+    ///
+    /// The journal or the tables cannot be read or written.
+    pub fn catch_up(&mut self, journal: &mut Journal) -> Result<(), StoreError> {
+        loop {
+            let mut gathered = Gathered::default();
+            let mut through = self.through;
+            while gathered.len() < 4_096 {
+                let entries = journal.after(through)?;
+                let Some(last) = entries.last() else { break };
+                through = last.entry.sequence;
+                entries.into_iter().for_each(|journaled| gathered.take(journaled));
+            }
+            if through == self.through {
+                return Ok(());
+            }
+            self.keep(gathered, through).map_err(|error| told(&self.path, &error))?;
+        }
+    }
+
+    fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        gathered.write(&transaction)?;
+        set_cursor(&transaction, "views", Cursor { through, from: through })?;
+        transaction.commit()?;
+        self.through = through;
+        Ok(())
+    }
+
+    /// One AWU, read from the journal.
+    ///
+    /// # Errors
+    ///
+    /// The tables or the journal cannot be read.
+    pub fn awu(&self, id: AwuId, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
+        let find = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT id, admitted, started, ended FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1",
+            )?;
+            statement.query_row([bytes(id)], place_of).optional()
+        };
+        match find().map_err(|error| told(&self.path, &error))? {
+            Some(place) => record_at(&place, journal),
+            None => Ok(None),
+        }
+    }
+
+    /// AWUs, the latest first, at most `limit`, read from the journal.
+    ///
+    /// # Errors
+    ///
+    /// The tables or the journal cannot be read.
+    pub fn awus(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        journal: &mut Journal,
+    ) -> Result<Vec<AwuRecord>, StoreError> {
+        let places = self.places(filter, limit).map_err(|error| told(&self.path, &error))?;
+        let mut records = Vec::with_capacity(places.len());
+        for place in &places {
+            records.extend(record_at(place, journal)?);
+        }
+        Ok(records)
+    }
+
+    fn places(&self, filter: &Filter, limit: u32) -> rusqlite::Result<Vec<Place>> {
+        let mut sql = "SELECT id, admitted, started, ended FROM awus WHERE admitted < ?1".to_owned();
+        let before = filter.before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+        let mut values = vec![rusqlite::types::Value::Integer(before)];
+        let columns = [
+            ("team", &filter.team),
+            ("project", &filter.project),
+            ("environment", &filter.environment),
+            ("result", &filter.result),
+            ("state", &filter.state),
+        ];
+        for (column, wanted) in columns {
+            if let Some(wanted) = wanted {
+                values.push(rusqlite::types::Value::Text(wanted.clone()));
+                sql.push_str(&format!(" AND {column} = ?{}", values.len()));
+            }
+        }
+        sql.push_str(&format!(" ORDER BY admitted DESC LIMIT {limit}"));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        statement.query_map(params_from_iter(values), place_of)?.collect()
+    }
+
+    /// Where a follower of the journal stands.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn cursor(&self, follower: &str) -> Result<Cursor, StoreError> {
+        let find = || {
+            let mut statement =
+                self.connection.prepare_cached("SELECT through, reread FROM cursors WHERE follower = ?1")?;
+            let cursor_of = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            statement.query_row([follower], cursor_of).optional()
+        };
+        let found: Option<(i64, i64)> = find().map_err(|error| told(&self.path, &error))?;
+        let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
+        Ok(found
+            .map(|(through, from)| Cursor { through: number(through), from: number(from) })
+            .unwrap_or_default())
+    }
+
+    /// Moves a follower's cursor.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be written.
+    pub fn move_cursor(&self, follower: &str, cursor: Cursor) -> Result<(), StoreError> {
+        set_cursor(&self.connection, follower, cursor).map_err(|error| told(&self.path, &error))
+    }
+
+    /// Keeps a note of records that a destination would not take.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be written.
+    pub fn bury(&self, letter: &DeadLetter) -> Result<(), StoreError> {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let insert = self.connection.execute(
+            "INSERT INTO dead_letters (follower, first, last, records, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                letter.follower,
+                number(letter.first),
+                number(letter.last),
+                number(letter.records),
+                letter.reason
+            ],
+        );
+        insert.map(|_| ()).map_err(|error| told(&self.path, &error))
+    }
+
+    /// What no destination would take, the latest last.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let read = || {
+            let mut statement = self
+                .connection
+                .prepare("SELECT follower, first, last, records, reason FROM dead_letters ORDER BY rowid")?;
+            let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
+            let rows = statement.query_map([], |row| {
+                Ok(DeadLetter {
+                    follower: row.get(0)?,
+                    first: number(row.get(1)?),
+                    last: number(row.get(2)?),
+                    records: number(row.get(3)?),
+                    reason: row.get(4)?,
+                })
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|error| told(&self.path, &error))
+    }
+}
+
+/// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
+#[derive(Default)]
+struct Gathered {
+    begun: HashMap<AwuId, AwuRecord>,
+    places: HashMap<AwuId, (Option<u64>, Option<u64>)>,
+    later: Vec<(AwuId, u64, &'static str)>,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.begun.len() + self.later.len()
+    }
+
+    fn take(&mut self, journaled: Journaled) {
+        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return };
+        let sequence = journaled.entry.sequence;
+        let state = state_after(&journaled.entry.outcome);
+        let starts = matches!(journaled.entry.outcome, Outcome::Started);
+        if let Some(record) = self.begun.get_mut(&awu) {
+            record.follow(journaled.entry);
+            let (started, ended) = self.places.entry(awu).or_default();
+            *(if starts { started } else { ended }) = Some(sequence);
+        } else if let Some(state) = state {
+            self.later.push((awu, sequence, state));
+        } else if let Some(record) = AwuRecord::begin(journaled) {
+            self.begun.insert(awu, record);
+        }
+    }
+
+    fn write(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        let number = |sequence: u64| i64::try_from(sequence).unwrap_or(i64::MAX);
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let mut begun: Vec<_> = self.begun.into_iter().collect();
+        begun.sort_unstable_by_key(|(_, record)| record.sequence);
+        for (id, record) in begun {
+            let (started, ended) = self.places.get(&id).copied().unwrap_or_default();
+            let attribution = &record.request.proposal.attribution;
+            insert.execute(params![
+                number(record.sequence),
+                bytes(id),
+                started.map(number),
+                ended.map(number),
+                attribution.team().as_str(),
+                attribution.project().as_str(),
+                attribution.environment().as_str(),
+                record.decision().state().as_str(),
+                record.state(),
+            ])?;
+        }
+        let mut start = transaction
+            .prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE id = ?1 AND ended IS NULL")?;
+        let mut end = transaction
+            .prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE id = ?1 AND ended IS NULL")?;
+        for (id, sequence, state) in self.later {
+            let statement = if state == "EXECUTING" { &mut start } else { &mut end };
+            statement.execute(params![bytes(id), number(sequence), state])?;
+        }
+        Ok(())
+    }
+}
+
+/// The state that an entry moves an AWU to; `None` for one that begins it, or is about none.
+const fn state_after(outcome: &Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Started => Some("EXECUTING"),
+        Outcome::Settled(_) => Some("SETTLED"),
+        Outcome::Released => Some("RELEASED"),
+        Outcome::InDoubt => Some("IN_DOUBT"),
+        Outcome::Admitted(_) | Outcome::Refused(_) | Outcome::PolicyAdopted { .. } => None,
+    }
+}
+
+fn record_at(place: &Place, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
+    let Some(mut record) = journal.entry(place.admitted)?.and_then(AwuRecord::begin) else { return Ok(None) };
+    if record.id() != place.id {
+        return Ok(None);
+    }
+    for sequence in [place.started, place.ended].into_iter().flatten() {
+        if let Some(journaled) = journal.entry(sequence)? {
+            record.follow(journaled.entry);
+        }
+    }
+    Ok(Some(record))
+}
+
+fn place_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
+    let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
+    let id: [u8; 24] = row.get(0)?;
+    let (trace, span) = id.split_at(16);
+    Ok(Place {
+        id: AwuId {
+            trace_id: trace.try_into().unwrap_or_default(),
+            span_id: span.try_into().unwrap_or_default(),
+        },
+        admitted: number(row.get(1)?),
+        started: row.get::<_, Option<i64>>(2)?.map(number),
+        ended: row.get::<_, Option<i64>>(3)?.map(number),
+    })
+}
+
+fn bytes(id: AwuId) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    let (trace, span) = bytes.split_at_mut(16);
+    trace.copy_from_slice(&id.trace_id);
+    span.copy_from_slice(&id.span_id);
+    bytes
+}
+
+fn set_cursor(connection: &Connection, follower: &str, cursor: Cursor) -> rusqlite::Result<()> {
+    let number = |sequence: u64| i64::try_from(sequence).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO cursors (follower, through, reread) VALUES (?1, ?2, ?3)
+         ON CONFLICT (follower) DO UPDATE SET through = excluded.through, reread = excluded.reread",
+    )?;
+    statement.execute(params![follower, number(cursor.through), number(cursor.from)])?;
+    Ok(())
+}

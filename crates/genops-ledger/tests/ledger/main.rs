@@ -1,0 +1,332 @@
+//! What the ledger promises, over every store.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+
+mod work;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use genops_core::ledger::Outcome;
+use genops_core::{Amount, Timestamp};
+use genops_ledger::memory::MemoryStore;
+use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::store::{FrameReader, Store};
+use genops_ledger::views::{Cursor, DeadLetter, Filter, Views};
+use genops_ledger::{Ledger, LedgerError, OpenError, StoreError, recover};
+use work::{admit, admit_and_start, awu, budget_of, orphan, release, settle, start, wall};
+
+/// A place where the same store can be opened again and again.
+trait Place {
+    type Store: Store;
+    fn store(&self) -> Self::Store;
+}
+
+struct OnDisk(tempfile::TempDir);
+
+impl OnDisk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("genops.db")
+    }
+}
+
+impl Place for OnDisk {
+    type Store = SqliteStore;
+    fn store(&self) -> SqliteStore {
+        SqliteStore::open(&self.path()).unwrap()
+    }
+}
+
+impl Place for MemoryStore {
+    type Store = Self;
+    fn store(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Runs a promise over every store.
+macro_rules! over_every_store {
+    ($($promise:ident),+ $(,)?) => {
+        mod sqlite { $(#[tokio::test] async fn $promise() { super::$promise(&super::OnDisk::new()).await; })+ }
+        mod memory { $(#[tokio::test] async fn $promise() { super::$promise(&super::MemoryStore::default()).await; })+ }
+    };
+}
+
+over_every_store!(
+    what_was_acknowledged_is_there_after_reopening,
+    many_callers_get_one_order_without_gaps,
+    what_a_dead_process_left_is_resolved,
+    entries_that_nobody_waits_for_become_durable_all_the_same,
+    the_tables_agree_with_the_journal_however_they_were_built,
+);
+
+async fn open(place: &impl Place) -> Ledger {
+    recover::open(place.store(), wall()).await.unwrap().0
+}
+
+async fn what_was_acknowledged_is_there_after_reopening(place: &impl Place) {
+    let ledger = open(place).await;
+    let mut told = Vec::new();
+    told.push(ledger.submit(wall(), budget_of("0.0008")).unwrap().durable().await.unwrap());
+    for number in 0..20 {
+        told.push(ledger.submit(wall(), admit_and_start(number)).unwrap().durable().await.unwrap());
+        if matches!(told.last().unwrap().outcome, Outcome::Admitted(_)) {
+            told.push(ledger.submit(wall(), settle(number)).unwrap().durable().await.unwrap());
+        }
+    }
+    assert!(told.iter().any(|entry| matches!(entry.outcome, Outcome::Refused(_))), "no refusal was tried");
+    let books = ledger.read(Clone::clone).unwrap();
+    drop(ledger);
+
+    let reopened = open(place).await;
+    assert_eq!(reopened.read(Clone::clone).unwrap(), books);
+    let mut journal = reopened.journal().unwrap();
+    for entry in told {
+        assert_eq!(journal.entry(entry.sequence).unwrap().unwrap().entry, entry);
+    }
+}
+
+async fn many_callers_get_one_order_without_gaps(place: &impl Place) {
+    let ledger = Arc::new(open(place).await);
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..32_u32 {
+        let ledger = Arc::clone(&ledger);
+        callers.spawn(async move {
+            let mut told = Vec::new();
+            for call in 0..20 {
+                let number = caller * 100 + call;
+                let admission = ledger.submit(wall(), admit_and_start(number)).unwrap();
+                told.push(admission.durable().await.unwrap().sequence);
+                told.push(ledger.submit(wall(), settle(number)).unwrap().entry.sequence);
+            }
+            assert!(told.is_sorted(), "a caller's own entries are in its order");
+            told
+        });
+    }
+    let mut told = callers.join_all().await.concat();
+    told.sort_unstable();
+    assert_eq!(told, (1..=1280).collect::<Vec<_>>());
+    drop(ledger);
+    let replayed = recover::replay(&mut *place.store().readers()().unwrap()).unwrap();
+    assert_eq!(replayed.books.sequence(), 1280);
+    assert!(replayed.frames < 1280, "entries share commits");
+}
+
+async fn what_a_dead_process_left_is_resolved(place: &impl Place) {
+    let ledger = open(place).await;
+    ledger.submit(wall(), budget_of("1")).unwrap();
+    for number in 0..4 {
+        ledger.submit(wall(), admit(number)).unwrap().durable().await.unwrap();
+    }
+    ledger.submit(wall(), start(1)).unwrap().durable().await.unwrap();
+    ledger.submit(wall(), start(2)).unwrap().durable().await.unwrap();
+    ledger.submit(wall(), settle(2)).unwrap().durable().await.unwrap();
+    ledger.submit(wall(), release(3)).unwrap().durable().await.unwrap();
+    drop(ledger);
+
+    let (ledger, recovered) = recover::open(place.store(), wall()).await.unwrap();
+    assert_eq!((recovered.released, recovered.in_doubt), (1, 1), "0 had not started, 1 was executing");
+    let cell = ledger.read(|books| books.cells()[0].clone()).unwrap();
+    assert_eq!(cell.standing.out, Amount::ZERO);
+    assert_eq!(cell.totals.in_doubt, work::reserved(), "what is in doubt is charged");
+    assert_eq!(cell.standing.used, work::reserved().checked_add(work::actual()).unwrap());
+    drop(ledger);
+
+    let (_, again) = recover::open(place.store(), wall()).await.unwrap();
+    assert_eq!((again.released, again.in_doubt), (0, 0), "nothing is resolved twice");
+}
+
+async fn entries_that_nobody_waits_for_become_durable_all_the_same(place: &impl Place) {
+    let ledger = open(place).await;
+    let mut durable = ledger.watch();
+    let sequence = ledger.submit(wall(), admit(1)).unwrap().entry.sequence;
+    durable.wait_for(|through| *through >= sequence).await.unwrap();
+    assert!(ledger.journal().unwrap().entry(sequence).unwrap().is_some());
+}
+
+async fn the_tables_agree_with_the_journal_however_they_were_built(place: &impl Place) {
+    let ledger = open(place).await;
+    let mut stepwise = Views::in_memory().unwrap();
+    for number in 0..12 {
+        for command in [admit(number), start(number), settle(number)] {
+            if number % 3 == 0 || !matches!(command, genops_core::ledger::Command::Settle { .. }) {
+                ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+            }
+            if number % 2 == 0 {
+                stepwise.catch_up(&mut ledger.journal().unwrap()).unwrap();
+            }
+        }
+    }
+    let mut journal = ledger.journal().unwrap();
+    stepwise.catch_up(&mut journal).unwrap();
+    let mut at_once = Views::in_memory().unwrap();
+    at_once.catch_up(&mut journal).unwrap();
+    let all = Filter::default();
+    let listed = stepwise.awus(&all, 100, &mut journal).unwrap();
+    assert_eq!(listed, at_once.awus(&all, 100, &mut journal).unwrap());
+    assert_eq!(listed.len(), 12);
+    assert!(listed.windows(2).all(|pair| pair[0].sequence > pair[1].sequence), "the latest first");
+    let settled = Filter { state: Some("SETTLED".into()), ..Filter::default() };
+    assert_eq!(stepwise.awus(&settled, 100, &mut journal).unwrap().len(), 4);
+    let page = Filter { before: Some(listed[3].sequence), ..Filter::default() };
+    assert_eq!(stepwise.awus(&page, 2, &mut journal).unwrap(), listed[4..6]);
+    let one = stepwise.awu(awu(3), &mut journal).unwrap().unwrap();
+    assert_eq!((one.id(), one.state()), (awu(3), "SETTLED"));
+    assert_eq!(stepwise.awu(awu(99), &mut journal).unwrap(), None);
+}
+
+// === faults ===
+
+#[tokio::test]
+async fn after_a_failed_commit_nothing_is_acknowledged_any_more() {
+    let store = MemoryStore::default();
+    let ledger = open(&store).await;
+    ledger.submit(wall(), admit(1)).unwrap().durable().await.unwrap();
+    store.set_fault(Some(StoreError::Full));
+    let failed = ledger.submit(wall(), admit(2)).unwrap().durable().await;
+    assert_eq!(failed, Err(LedgerError::Failed(StoreError::Full)));
+    store.set_fault(None);
+    let later = ledger.submit(wall(), settle(1)).err();
+    assert_eq!(later, Some(LedgerError::Failed(StoreError::Full)), "the disk came back; the books did not");
+    assert_eq!(ledger.durable(1).await, Ok(()), "what was durable still is");
+    drop(ledger);
+    let books = open(&store).await.read(Clone::clone).unwrap();
+    assert_eq!(books.open_awu(awu(2)), None, "what was not acknowledged is not there");
+}
+
+#[tokio::test]
+async fn short_of_space_admits_nothing_and_settles_everything() {
+    let store = MemoryStore::default();
+    let ledger = open(&store).await;
+    ledger.submit(wall(), admit(1)).unwrap().durable().await.unwrap();
+    ledger.submit(wall(), start(1)).unwrap().durable().await.unwrap();
+    store.set_free_bytes(Some(1 << 20));
+    ledger.submit(wall(), admit(2)).unwrap().durable().await.unwrap();
+    assert_eq!(ledger.submit(wall(), admit(3)).err(), Some(LedgerError::ShortOfSpace));
+    ledger.submit(wall(), settle(1)).unwrap().durable().await.unwrap();
+    store.set_free_bytes(Some(1 << 40));
+    ledger.submit(wall(), release(2)).unwrap().durable().await.unwrap();
+    ledger.submit(wall(), admit(3)).unwrap().durable().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_fit_changes_nothing() {
+    let ledger = open(&MemoryStore::default()).await;
+    ledger.submit(wall(), admit(1)).unwrap();
+    let before = ledger.read(Clone::clone).unwrap();
+    for command in [admit(1), settle(1), settle(2), start(2), release(2), orphan(2)] {
+        let refused = ledger.submit(wall(), command.clone()).err();
+        assert!(matches!(refused, Some(LedgerError::Rejected(_))), "{command:?}: {refused:?}");
+    }
+    assert_eq!(ledger.read(Clone::clone).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_backward_stands_still_in_the_journal() {
+    let ledger = open(&MemoryStore::default()).await;
+    let first = ledger.submit(wall(), admit(1)).unwrap().entry;
+    let second = ledger.submit(Timestamp::from_nanos(1), admit(2)).unwrap().entry;
+    assert_eq!(second.at, first.at);
+}
+
+#[tokio::test]
+async fn a_damaged_journal_is_refused_and_the_place_named() {
+    let store = MemoryStore::default();
+    let ledger = open(&store).await;
+    for number in 0..5 {
+        ledger.submit(wall(), admit(number)).unwrap().durable().await.unwrap();
+    }
+    drop(ledger);
+    let good = store.with_frames(|frames| frames.clone());
+    type Damage = fn(&mut Vec<genops_ledger::frame::Frame>);
+    let damages: [(&str, Damage); 4] = [
+        ("a changed byte", |frames| *frames[2].payload.last_mut().unwrap() ^= 1),
+        ("a removed frame", |frames| drop(frames.remove(2))),
+        ("two frames exchanged", |frames| frames.swap(1, 2)),
+        ("a newer format", |frames| frames[4].format += 1),
+    ];
+    for (what, damage) in damages {
+        store.with_frames(|frames| {
+            *frames = good.clone();
+            damage(frames);
+        });
+        let refused = recover::open(store.clone(), wall()).await.err();
+        assert!(matches!(refused, Some(OpenError::Frame(_))), "{what}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_said_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    assert!(matches!(SqliteStore::read(&path).err(), Some(StoreError::Missing { .. })));
+    std::fs::write(
+        &path,
+        "this is not a database, it is a text of more than a hundred bytes, as one finds them \
+                           lying about where a ledger should be",
+    )
+    .unwrap();
+    assert!(matches!(SqliteStore::open(&path).err(), Some(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn a_second_writer_is_told_that_the_ledger_is_held() {
+    let place = OnDisk::new();
+    let first = place.store();
+    assert!(matches!(SqliteStore::open(&place.path()).err(), Some(StoreError::Held { .. })));
+    assert!(SqliteStore::read(&place.path()).is_ok(), "a reader may come");
+    drop(first);
+    place.store();
+}
+
+#[tokio::test]
+async fn a_torn_write_costs_nothing_that_was_acknowledged() {
+    let place = OnDisk::new();
+    let ledger = open(&place).await;
+    for number in 0..10 {
+        ledger.submit(wall(), admit(number)).unwrap().durable().await.unwrap();
+    }
+    // A copy as power loss leaves it: the write-ahead log ends in the middle of a frame.
+    let copy = OnDisk::new();
+    let wal = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    std::fs::copy(place.path(), copy.path()).unwrap();
+    let mut log = std::fs::read(wal(&place.path())).unwrap();
+    log.extend_from_slice(&vec![0x5a; 5_000]);
+    std::fs::write(wal(&copy.path()), log).unwrap();
+    let replayed = recover::replay(&mut SqliteStore::read(&copy.path()).unwrap()).unwrap();
+    assert_eq!(replayed.books.sequence(), 10);
+}
+
+#[test]
+fn cursors_and_dead_letters_survive() {
+    let place = OnDisk::new();
+    let letter = DeadLetter {
+        follower: "otlp".into(),
+        first: 3,
+        last: 9,
+        records: 4,
+        reason: "400 Bad Request".into(),
+    };
+    let views = Views::beside(&place.path()).unwrap();
+    assert_eq!(views.cursor("otlp").unwrap(), Cursor::default());
+    views.move_cursor("otlp", Cursor { through: 7, from: 3 }).unwrap();
+    views.move_cursor("otlp", Cursor { through: 9, from: 8 }).unwrap();
+    views.bury(&letter).unwrap();
+    drop(views);
+    let views = Views::beside(&place.path()).unwrap();
+    assert_eq!(views.cursor("otlp").unwrap(), Cursor { through: 9, from: 8 });
+    assert_eq!(views.dead_letters().unwrap(), [letter]);
+}
+
+#[test]
+fn a_reader_sees_frames_in_the_middle_and_nothing_beyond_the_end() {
+    let mut store = MemoryStore::default();
+    let frame = genops_ledger::frame::Frame::seal(genops_core::Digest::ZERO, 1, 3, vec![]);
+    store.append(&frame).unwrap();
+    let mut reader = store.clone();
+    assert_eq!(reader.holding(2).unwrap(), Some(frame));
+    assert_eq!(reader.holding(4).unwrap(), None);
+}

@@ -1,0 +1,96 @@
+//! Commands for the tests: one kind of call, numbered.
+
+use genops_core::awu::{AwuId, End, Execution, Proposal, TraceContext, Used};
+use genops_core::budget::{Budget, Selector};
+use genops_core::ledger::{Admit, Command};
+use genops_core::policy::Policy;
+use genops_core::price::{Price, Tokens};
+use genops_core::time::Period;
+use genops_core::{Amount, Attribution, Name, Timestamp, Unit};
+
+const BOUND: Tokens = Tokens { input: 1_000, output: 1_000 };
+const USED: Tokens = Tokens { input: 12, output: 20 };
+
+pub fn wall() -> Timestamp {
+    Timestamp::from_nanos(1_795_000_000_000_000_000)
+}
+
+pub fn awu(number: u32) -> AwuId {
+    let mut trace_id = [7; 16];
+    trace_id[..4].copy_from_slice(&number.to_be_bytes());
+    AwuId { trace_id, span_id: [7; 8] }
+}
+
+fn price() -> Price {
+    Price { row: name("row"), input: "0.15".parse().unwrap(), output: "0.60".parse().unwrap() }
+}
+
+pub fn reserved() -> Amount {
+    price().cost(BOUND).unwrap()
+}
+
+pub fn actual() -> Amount {
+    price().cost(USED).unwrap()
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub fn budget_of(limit: &str) -> Command {
+    Command::AdoptPolicy(Policy {
+        budgets: vec![Budget {
+            name: name("all"),
+            selector: Selector::default(),
+            unit: Unit::Usd,
+            limit: limit.parse().unwrap(),
+            period: Period::None,
+        }],
+        ..Policy::unrestricted()
+    })
+}
+
+pub fn admit(number: u32) -> Command {
+    admission(number, false)
+}
+
+/// As the gateway does it: the admission records the start as well.
+pub fn admit_and_start(number: u32) -> Command {
+    admission(number, true)
+}
+
+fn admission(number: u32, starts: bool) -> Command {
+    Command::Admit(Box::new(Admit {
+        awu: awu(number),
+        trace: TraceContext::Root,
+        starts,
+        proposal: Proposal {
+            attribution: Attribution::new(Some("search"), Some("index"), Some("test")).unwrap(),
+            operation_name: name("chat"),
+            operation_type: name("inference"),
+            key: None,
+            provider: name("provider"),
+            model: name("model"),
+            bound: BOUND,
+            price: Some(price()),
+        },
+    }))
+}
+
+pub fn start(number: u32) -> Command {
+    Command::Start { awu: awu(number) }
+}
+
+pub fn release(number: u32) -> Command {
+    Command::Release { awu: awu(number) }
+}
+
+pub fn orphan(number: u32) -> Command {
+    Command::Orphan { awu: awu(number) }
+}
+
+pub fn settle(number: u32) -> Command {
+    let execution =
+        Execution { end: End::Completed, used: Used::Reported(USED), latency_ns: 1, response_model: None };
+    Command::Settle { awu: awu(number), execution }
+}
