@@ -33,11 +33,17 @@ impl Attribution {
         project: Option<&str>,
         environment: Option<&str>,
     ) -> Result<Self, InvalidAttribution> {
-        Ok(Self {
-            team: meaningful(Field::Team, team)?,
-            project: meaningful(Field::Project, project)?,
-            environment: meaningful(Field::Environment, environment)?,
-        })
+        Ok(Self::of(
+            Meaningful::new(Field::Team, team)?,
+            Meaningful::new(Field::Project, project)?,
+            Meaningful::new(Field::Environment, environment)?,
+        ))
+    }
+
+    /// From values that have been checked one by one.
+    #[must_use]
+    pub fn of(team: Meaningful, project: Meaningful, environment: Meaningful) -> Self {
+        Self { team: team.0, project: project.0, environment: environment.0 }
     }
 
     /// `genops.team`.
@@ -59,17 +65,32 @@ impl Attribution {
     }
 }
 
-/// Checks one attribution value by itself, as a key's configuration does.
-///
-/// # Errors
-///
-/// Says what is wrong with the field.
-pub fn meaningful(field: Field, text: Option<&str>) -> Result<Name, InvalidAttribution> {
-    let text = text.ok_or(InvalidAttribution { field, problem: Problem::Missing })?;
-    if PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {
-        return Err(InvalidAttribution { field, problem: Problem::Placeholder });
+/// One value of an attribution, checked by itself: a name that says who is responsible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaningful(Name);
+
+impl Meaningful {
+    /// Checks what somebody said, or did not say, for `field`.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with the field.
+    pub fn new(field: Field, text: Option<&str>) -> Result<Self, InvalidAttribution> {
+        let text = text.ok_or(InvalidAttribution { field, problem: Problem::Missing })?;
+        if PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {
+            return Err(InvalidAttribution { field, problem: Problem::Placeholder });
+        }
+        match Name::new(text) {
+            Ok(name) => Ok(Self(name)),
+            Err(problem) => Err(InvalidAttribution { field, problem: Problem::Name(problem) }),
+        }
     }
-    Name::new(text).map_err(|problem| InvalidAttribution { field, problem: Problem::Name(problem) })
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
 }
 
 /// A field of the attribution.

@@ -71,21 +71,40 @@ pub struct Proposal {
 }
 
 /// How an execution came to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The provider did the work.
     Completed,
     /// The provider, or the way to it, failed.
-    ProviderError {
-        /// The HTTP status, where there was an answer.
-        status: Option<u16>,
-        /// The error's class, for `error.type`: an HTTP status or a word such as `timeout`.
-        class: Name,
-    },
+    ProviderError(Failure),
     /// Nothing was sent: no byte of the request left the building.
     NeverSent,
     /// Whoever ran the work let go of it without saying how it ended.
     Abandoned,
+}
+
+/// In which way a provider failed. Its text is `error.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failure {
+    /// It answered with this HTTP status.
+    Status(u16),
+    /// It did not answer in time.
+    Timeout,
+    /// The connection broke before it answered.
+    Connection,
+    /// Its answer broke off, or could not be taken.
+    Answer,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "{status}"),
+            Self::Timeout => f.write_str("timeout"),
+            Self::Connection => f.write_str("connection"),
+            Self::Answer => f.write_str("answer"),
+        }
+    }
 }
 
 /// What is known of how much an execution used.

@@ -127,12 +127,12 @@ impl AwuRecord {
     pub fn ending_events(&self) -> Vec<Event<'_>> {
         let Some(ending) = &self.ending else { return Vec::new() };
         let mut events = Vec::new();
-        if let How::Settled { execution: Execution { end: End::ProviderError { class, .. }, .. }, .. } =
+        if let How::Settled { execution: Execution { end: End::ProviderError(failure), .. }, .. } =
             &ending.how
         {
             let finding = Decision::Warning(ReasonCode::ProviderErrorUpstream);
             let mut facts: Vec<_> = decision_facts(&finding).map(owned).collect();
-            facts.push(text(key::POLICY_REASON.key, format!("the provider answered with an error: {class}")));
+            facts.push(text(key::POLICY_REASON.key, format!("the provider call failed: {failure}")));
             facts.extend(self.attribution_facts());
             events.push(Event { name: event::POLICY_EVALUATED.name, at: ending.at, facts });
         }
@@ -194,9 +194,16 @@ impl AwuRecord {
         facts
     }
 
-    /// Why a refusal was made, in a sentence for people.
+    /// Why the AWU was refused, in a sentence for people; `None` if it was not.
     #[must_use]
-    pub fn reason(&self, refused: &Refused) -> String {
+    pub fn refusal_reason(&self) -> Option<String> {
+        match &self.verdict {
+            Verdict::Refused(refused) => Some(self.reason(refused)),
+            Verdict::Admitted(_) => None,
+        }
+    }
+
+    fn reason(&self, refused: &Refused) -> String {
         let proposal = &self.request.proposal;
         let rule = refused.rule.as_ref().map_or("", |rule| rule.as_str());
         let cell = refused.read.last();
@@ -272,7 +279,7 @@ impl AwuRecord {
             How::Released => Some("released"),
             How::Settled { execution, .. } => match execution.end {
                 End::Completed => None,
-                End::ProviderError { .. } => Some("provider_error"),
+                End::ProviderError(_) => Some("provider_error"),
                 End::NeverSent => Some("never_sent"),
                 End::Abandoned => Some("abandoned"),
             },

@@ -11,7 +11,8 @@
 //! - [`admit`]: the corridor that every admission walks, what is asked and in which order;
 //! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
 //! - [`audit`]: the invariants, computed a second time and in another way;
-//! - [`record`] and [`event`]: what can be told about an AWU, as typed facts.
+//! - [`record`] and [`event`]: what can be told about an AWU, as typed facts;
+//! - [`cursor`]: how far a follower of the journal has come.
 
 pub mod name;
 
@@ -38,6 +39,8 @@ pub mod audit;
 pub mod record;
 
 pub mod event;
+
+pub mod cursor;
 
 mod digest;
 

@@ -174,6 +174,12 @@ impl Ledger {
         Ok(Journal::new((self.readers)()?))
     }
 
+    /// Opens readers of the ledger's store, for whoever outlives a borrow of the ledger.
+    #[must_use]
+    pub fn readers(&self) -> Readers {
+        Readers::clone(&self.readers)
+    }
+
     /// Why the ledger takes nothing any more, if so.
     #[must_use]
     pub fn failure(&self) -> Option<LedgerError> {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use genops_core::AwuId;
+use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::ledger::Outcome;
 use genops_core::record::{AwuRecord, Journaled};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
@@ -19,6 +20,9 @@ use crate::store::StoreError;
 
 /// The version of the tables; another one means: build them anew.
 const VERSION: i64 = 1;
+
+/// How many changes are written to the tables at once.
+const STRETCH: usize = 4_096;
 
 const TABLES: &str = "
     BEGIN;
@@ -41,8 +45,8 @@ const TABLES: &str = "
     ) STRICT;
     CREATE TABLE IF NOT EXISTS dead_letters (
         follower TEXT NOT NULL,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL,
+        after INTEGER NOT NULL,
+        through INTEGER NOT NULL,
         records INTEGER NOT NULL,
         reason TEXT NOT NULL
     ) STRICT;
@@ -71,30 +75,6 @@ pub struct Filter {
     pub state: Option<String>,
     /// Decided before this entry; the cursor of the page before.
     pub before: Option<u64>,
-}
-
-/// How far a follower of the journal has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cursor {
-    /// Everything up to this entry has been delivered.
-    pub through: u64,
-    /// The first entry that has to be read again after a restart, since something it began is not over.
-    pub from: u64,
-}
-
-/// Records that a destination would not take, for good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Which follower.
-    pub follower: String,
-    /// The first entry of the request that was rejected.
-    pub first: u64,
-    /// The last.
-    pub last: u64,
-    /// How many records were lost.
-    pub records: u64,
-    /// In the destination's words.
-    pub reason: String,
 }
 
 /// Where an AWU's entries stand.
@@ -156,26 +136,35 @@ impl Views {
         self.through
     }
 
-    /// Takes in what the journal has beyond the tables.
+    /// Takes in everything that the journal has beyond the tables.
     ///
     /// # Errors
     ///
     /// The journal or the tables cannot be read or written.
     pub fn catch_up(&mut self, journal: &mut Journal) -> Result<(), StoreError> {
-        loop {
-            let mut gathered = Gathered::default();
-            let mut through = self.through;
-            while gathered.len() < 4_096 {
-                let entries = journal.after(through)?;
-                let Some(last) = entries.last() else { break };
-                through = last.entry.sequence;
-                entries.into_iter().for_each(|journaled| gathered.take(journaled));
-            }
-            if through == self.through {
-                return Ok(());
-            }
-            self.keep(gathered, through).map_err(|error| told(&self.path, &error))?;
+        while self.step(journal)? {}
+        Ok(())
+    }
+
+    /// Takes in a stretch of the journal; `false` where there is none left.
+    ///
+    /// # Errors
+    ///
+    /// The journal or the tables cannot be read or written.
+    pub fn step(&mut self, journal: &mut Journal) -> Result<bool, StoreError> {
+        let mut gathered = Gathered::default();
+        let mut through = self.through;
+        while gathered.len() < STRETCH {
+            let entries = journal.after(through)?;
+            let Some(last) = entries.last() else { break };
+            through = last.entry.sequence;
+            entries.into_iter().for_each(|journaled| gathered.take(journaled));
         }
+        if through == self.through {
+            return Ok(false);
+        }
+        self.keep(gathered, through).map_err(|error| told(&self.path, &error))?;
+        Ok(true)
     }
 
     fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
@@ -282,11 +271,11 @@ impl Views {
     pub fn bury(&self, letter: &DeadLetter) -> Result<(), StoreError> {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let insert = self.connection.execute(
-            "INSERT INTO dead_letters (follower, first, last, records, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO dead_letters (follower, after, through, records, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![
                 letter.follower,
-                number(letter.first),
-                number(letter.last),
+                number(letter.after),
+                number(letter.through),
                 number(letter.records),
                 letter.reason
             ],
@@ -301,15 +290,15 @@ impl Views {
     /// The tables cannot be read.
     pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         let read = || {
-            let mut statement = self
-                .connection
-                .prepare("SELECT follower, first, last, records, reason FROM dead_letters ORDER BY rowid")?;
+            let mut statement = self.connection.prepare(
+                "SELECT follower, after, through, records, reason FROM dead_letters ORDER BY rowid",
+            )?;
             let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
             let rows = statement.query_map([], |row| {
                 Ok(DeadLetter {
                     follower: row.get(0)?,
-                    first: number(row.get(1)?),
-                    last: number(row.get(2)?),
+                    after: number(row.get(1)?),
+                    through: number(row.get(2)?),
                     records: number(row.get(3)?),
                     reason: row.get(4)?,
                 })

@@ -6,12 +6,13 @@ mod work;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::ledger::Outcome;
 use genops_core::{Amount, Timestamp};
 use genops_ledger::memory::MemoryStore;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::store::{FrameReader, Store};
-use genops_ledger::views::{Cursor, DeadLetter, Filter, Views};
+use genops_ledger::views::{Filter, Views};
 use genops_ledger::{Ledger, LedgerError, OpenError, StoreError, recover};
 use work::{admit, admit_and_start, awu, budget_of, orphan, release, settle, start, wall};
 
@@ -305,8 +306,8 @@ fn cursors_and_dead_letters_survive() {
     let place = OnDisk::new();
     let letter = DeadLetter {
         follower: "otlp".into(),
-        first: 3,
-        last: 9,
+        after: 3,
+        through: 9,
         records: 4,
         reason: "400 Bad Request".into(),
     };

@@ -1,0 +1,88 @@
+//! The program `genops`: arguments, environment, signals and exit codes. Everything else is in the crates
+//! below.
+//!
+//! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`verify`],
+//! [`keys`], with [`table`] and [`client`] for the last three.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program: standard output and error are its purpose"
+)]
+
+mod arguments;
+
+mod serve;
+
+mod demo;
+
+mod read;
+
+mod verify;
+
+mod keys;
+
+mod client;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command, ConfigCommand, KeysCommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Trouble, in words for people, and the exit code that it ends in.
+#[derive(Debug)]
+pub struct Trouble {
+    message: String,
+    code: u8,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "both are handed to `map_err`, which gives the error away")]
+impl Trouble {
+    /// Something went wrong while the program ran: exit code 1.
+    pub fn failed(message: impl ToString) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    /// The program was asked something that it cannot do: exit code 2.
+    pub fn unusable(message: impl ToString) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("genops: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("genops: {}", trouble.message);
+            ExitCode::from(trouble.code)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Trouble> {
+    match command {
+        Command::Serve(arguments) if arguments.demo => demo::run().await,
+        Command::Serve(arguments) => serve::run(&arguments.config).await,
+        Command::Budgets(source) => read::budgets(&source).await,
+        Command::Awus(listing) => read::awus(&listing).await,
+        Command::Show(showing) => read::show(&showing).await,
+        Command::Verify(verification) => verify::run(&verification),
+        Command::Config { command: ConfigCommand::Check { config } } => serve::check(&config),
+        Command::Keys { command: KeysCommand::New } => {
+            keys::new();
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `genops serve` and `genops config check`: from a configuration to a running gateway.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use genops::ledger::recover::Recovered;
+use genops::{Destination, Governor, LedgerPlace, Settings};
+use genops_gateway::{Config, Gateway};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::Trouble;
+
+/// Runs the gateway until it is told to stop.
+pub async fn run(config: &Path) -> Result<(), Trouble> {
+    let config = read(config)?;
+    let listener = listen(&config).await?;
+    let (governor, recovered) = open(&config, Vec::new()).await?;
+    say_what_is_set_up(&config, &listener, &governor, recovered);
+    serve(governor, config, listener).await
+}
+
+/// Says whether a configuration is good.
+pub fn check(path: &Path) -> Result<(), Trouble> {
+    let config = read(path)?;
+    println!("{} is good", path.display());
+    lines_of(&config, genops::clock::wall()).iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// Reads a configuration file.
+pub fn read(path: &Path) -> Result<Config, Trouble> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = "; try `genops serve --demo` to see it without a configuration";
+        Trouble::unusable(format!("cannot read the configuration `{}`: {error}{hint}", path.display()))
+    })?;
+    let file = path.display().to_string();
+    Config::read(&file, &text, &|name| std::env::var(name).ok(), &|path| std::fs::read_to_string(path))
+        .map_err(|problems| {
+            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            Trouble::unusable(format!("the configuration cannot be used\n{}", all.join("\n")))
+        })
+}
+
+/// Takes the address.
+pub async fn listen(config: &Config) -> Result<TcpListener, Trouble> {
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; another program listens there: stop it, or set `listen` to another port"
+            }
+            _ => "",
+        };
+        Trouble::failed(format!("cannot listen on {}: {error}{hint}", config.listen))
+    })
+}
+
+/// Opens the ledger and starts telemetry.
+pub async fn open(
+    config: &Config,
+    resource: Vec<(&'static str, String)>,
+) -> Result<(Governor, Recovered), Trouble> {
+    let settings = Settings {
+        destinations: config.destinations.clone(),
+        resource,
+        report: Arc::new(|notice| eprintln!("genops: {notice}")),
+        ..Settings::at(config.ledger.clone(), config.policy.clone())
+    };
+    Governor::open(settings).await.map_err(Trouble::failed)
+}
+
+/// Serves until SIGINT, SIGTERM or a failed ledger, then closes in order.
+pub async fn serve(governor: Governor, config: Config, listener: TcpListener) -> Result<(), Trouble> {
+    let gateway = Gateway::new(governor.clone(), config);
+    let stop = told_to_stop(governor.clone())?;
+    gateway.serve(listener, stop).await.map_err(Trouble::failed)?;
+    let failure = governor.failure();
+    let closed = governor.close().await;
+    match failure {
+        Some(failure) => Err(Trouble::failed(failure)),
+        None => closed.map_err(Trouble::failed),
+    }
+}
+
+/// Ready when somebody says stop, or when the ledger has failed: then nothing may be acknowledged any more,
+/// and only a new start brings books and disk together.
+fn told_to_stop(governor: Governor) -> Result<impl Future<Output = ()> + Send + 'static, Trouble> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Trouble::failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Trouble::failed)?;
+    let mut durable = governor.durable();
+    Ok(async move {
+        let failed = async { while governor.failure().is_none() && durable.changed().await.is_ok() {} };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = failed => {}
+        }
+    })
+}
+
+fn say_what_is_set_up(config: &Config, listener: &TcpListener, governor: &Governor, recovered: Recovered) {
+    if let Ok(address) = listener.local_addr() {
+        println!("genops {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    }
+    lines_of(config, governor.now()).iter().for_each(|line| println!("{line}"));
+    if recovered.entries > 0 {
+        println!("  recovered  {} entries; chain and invariants hold", recovered.entries);
+    }
+    if recovered.released + recovered.in_doubt > 0 {
+        println!(
+            "  resolved   {} AWUs in doubt (their process died while they ran; their reservation is charged), \
+             {} released (they had not started)",
+            recovered.in_doubt, recovered.released
+        );
+    }
+}
+
+/// Ledger, providers, budgets and telemetry, a line each.
+pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
+    let ledger = match &config.ledger {
+        LedgerPlace::File(path) => path.display().to_string(),
+        LedgerPlace::Memory => "in memory: gone with this process".to_owned(),
+    };
+    let mut lines = vec![format!("  ledger     {ledger}")];
+    let providers = config.providers.iter().map(|p| format!("  provider   {}: {}", p.name, p.base_url));
+    lines.extend(providers);
+    lines.extend(config.budget_lines(now).iter().map(|line| format!("  budget     {line}")));
+    if config.destinations.is_empty() {
+        lines.push(
+            "  telemetry  nowhere: set `telemetry` to send it to a collector or a directory".to_owned(),
+        );
+    }
+    lines.extend(config.destinations.iter().map(|destination| match destination {
+        Destination::Otlp { endpoint, .. } => format!("  telemetry  OTLP to {endpoint}"),
+        Destination::Directory { path } => format!("  telemetry  JSON lines in {}", path.display()),
+    }));
+    lines
+}

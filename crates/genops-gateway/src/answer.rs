@@ -1,0 +1,202 @@
+//! How the caller is told: the provider's answer passed on, or an error in the caller's own protocol.
+//!
+//! Nothing is decided here. Messages say what happened, why, and what to do.
+
+use axum::response::{IntoResponse, Response};
+use genops::Refusal;
+use genops_core::admit::Admitted;
+use genops_core::awu::AwuId;
+use genops_spec::{Decision, DecisionState, ReasonCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+
+use crate::call::BadCall;
+use crate::identity::Unidentified;
+use crate::provider::Answered;
+
+/// What a governed answer says of its AWU, in headers.
+#[derive(Debug)]
+pub struct Told {
+    awu: AwuId,
+    decision: Decision,
+    reserved: Option<(String, &'static str)>,
+}
+
+impl Told {
+    /// About an admission.
+    #[must_use]
+    pub fn of(awu: AwuId, admitted: &Admitted) -> Self {
+        let accounting = admitted.accounting();
+        let reserved = accounting.map(|(_, step)| (step.amount.to_string(), step.key.unit.as_str()));
+        Self { awu, decision: admitted.decision().clone(), reserved }
+    }
+
+    fn add_to(&self, headers: &mut HeaderMap) {
+        add(headers, "x-genops-awu", &self.awu.to_string());
+        add(headers, "x-genops-result", self.decision.state().as_str());
+        if let Some(code) = self.decision.reason_code() {
+            add(headers, "x-genops-reason-code", code.as_str());
+        }
+        if let Some((amount, unit)) = &self.reserved {
+            add(headers, "x-genops-reserved", amount);
+            add(headers, "x-genops-unit", unit);
+        }
+    }
+}
+
+fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// Passes the provider's answer on, or says that there is none.
+#[must_use]
+pub fn of_provider(answered: Answered, told: &Told) -> Response {
+    let mut response = match answered {
+        Answered::Provider { status, headers, body } => {
+            let mut response = Response::new(body.into());
+            *response.status_mut() = status;
+            *response.headers_mut() = passed_on(headers);
+            response
+        }
+        Answered::Failed { status, message } => {
+            let code = ReasonCode::ProviderErrorUpstream;
+            error(status, "upstream_error", Some(code.as_str()), None, &message)
+        }
+    };
+    told.add_to(response.headers_mut());
+    response
+}
+
+/// Everything that is about the answer, nothing that is about the provider's connection.
+fn passed_on(mut headers: HeaderMap) -> HeaderMap {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let of_connection = [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::PROXY_AUTHENTICATE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+        HeaderName::from_static("keep-alive"),
+    ];
+    for name in of_connection.into_iter().chain(named) {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// A refusal, with the reason code as the error's code.
+#[must_use]
+pub fn refused(refusal: &Refusal) -> Response {
+    let decision = refusal.decision();
+    let code = decision.reason_code().map_or("", ReasonCode::as_str);
+    let (status, kind, retry_helps) = match decision.reason_code() {
+        Some(ReasonCode::BudgetExceeded | ReasonCode::BudgetReservationFailed) => {
+            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", false)
+        }
+        Some(ReasonCode::RateLimited) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", true),
+        Some(ReasonCode::SlaLatencyViolation) => (StatusCode::SERVICE_UNAVAILABLE, "sla_error", true),
+        Some(ReasonCode::ProviderErrorUpstream) => (StatusCode::SERVICE_UNAVAILABLE, "upstream_error", true),
+        Some(ReasonCode::AccountingInvariantViolation) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "accounting_error", false)
+        }
+        _ => (StatusCode::FORBIDDEN, "policy_error", false),
+    };
+    let message = format!("{}: {}", word(decision.state()), refusal.reason());
+    let mut response = error(status, kind, Some(code), None, &message);
+    let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None };
+    told.add_to(response.headers_mut());
+    if !retry_helps {
+        // The official SDKs read this: waiting does not help.
+        add(response.headers_mut(), "x-should-retry", "false");
+    }
+    response
+}
+
+const fn word(state: DecisionState) -> &'static str {
+    match state {
+        DecisionState::RateLimited => "rate limited",
+        _ => "blocked",
+    }
+}
+
+/// A caller who is not let in, or whose work cannot be attributed.
+#[must_use]
+pub fn unidentified(problem: &Unidentified) -> Response {
+    let message = problem.to_string();
+    match problem {
+        Unidentified::NoKey | Unidentified::UnknownKey => {
+            error(StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), None, &message)
+        }
+        Unidentified::Attribution(invalid) => {
+            let field = format!("x-genops-{}", invalid.field);
+            error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                Some("attribution"),
+                Some(&field),
+                &message,
+            )
+        }
+        Unidentified::Contradiction(field) => {
+            let field = format!("x-genops-{field}");
+            error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                Some("attribution"),
+                Some(&field),
+                &message,
+            )
+        }
+        Unidentified::Operation(_) => {
+            let field = Some("x-genops-operation");
+            error(StatusCode::BAD_REQUEST, "invalid_request_error", None, field, &message)
+        }
+    }
+}
+
+/// A body that cannot be governed.
+#[must_use]
+pub fn bad_call(problem: &BadCall) -> Response {
+    let (status, code) = if problem.no_such_model {
+        (StatusCode::NOT_FOUND, Some("model_not_found"))
+    } else {
+        (StatusCode::BAD_REQUEST, None)
+    };
+    error(status, "invalid_request_error", code, problem.field, &problem.message)
+}
+
+/// A body over the limit.
+#[must_use]
+pub fn too_large(bytes_max: usize) -> Response {
+    let message = format!("the body is larger than the {bytes_max} bytes that this gateway takes");
+    error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", None, None, &message)
+}
+
+/// The gateway cannot do its part; nothing was decided, or the call has been settled all the same.
+#[must_use]
+pub fn unavailable(message: &str) -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "gateway_error", None, None, message)
+}
+
+/// An error as the OpenAI protocol writes it.
+#[must_use]
+pub fn error(
+    status: StatusCode,
+    kind: &str,
+    code: Option<&str>,
+    field: Option<&str>,
+    message: &str,
+) -> Response {
+    let body = json!({ "error": { "message": message, "type": kind, "param": field, "code": code } });
+    (status, axum::Json(body)).into_response()
+}

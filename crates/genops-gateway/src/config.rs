@@ -1,0 +1,166 @@
+//! The configuration as it is meant: checked, resolved, ready to use.
+//!
+//! How it is written (`genops.yaml`) is in [`written`]; errors point at the line and column there. Secrets
+//! come in only by reference to the environment or a file, and are never printed.
+
+mod meaning;
+mod problem;
+mod written;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use genops::{Destination, LedgerPlace};
+use genops_core::policy::Policy;
+use genops_core::price::Price;
+use genops_core::{Name, Timestamp};
+use http::HeaderValue;
+
+use crate::call::LimitField;
+use crate::identity::Keys;
+
+pub use problem::ConfigProblem;
+
+/// What the gateway is set up to do.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where its ledger is.
+    pub ledger: LedgerPlace,
+    /// Where telemetry goes.
+    pub destinations: Vec<Destination>,
+    /// What it goes by.
+    pub policy: Policy,
+    /// The providers.
+    pub providers: Vec<ProviderConfig>,
+    /// Which model is asked where, and at what price.
+    pub models: Models,
+    /// Who may ask.
+    pub keys: Keys,
+    /// The largest body that is taken.
+    pub body_bytes_max: usize,
+    /// As many calls run at a time.
+    pub in_flight_max: usize,
+    /// `genops.operation.type` of a chat completion.
+    pub inference: Name,
+}
+
+/// One provider.
+#[derive(Clone)]
+pub struct ProviderConfig {
+    /// Its name, for people and telemetry.
+    pub name: Name,
+    /// Its address, up to and including `/v1`.
+    pub base_url: String,
+    /// The header that shows our key. Secret.
+    pub authorization: Option<HeaderValue>,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// The field that it reads as the output limit.
+    pub limit_field: LimitField,
+}
+
+/// Which model is asked where.
+#[derive(Debug, Clone, Default)]
+pub struct Models {
+    listed: HashMap<Name, Route>,
+    others: Option<Route>,
+}
+
+/// Where a model is asked, and at what price.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The provider, by its place in the configuration.
+    pub provider: usize,
+    /// The most tokens that the model writes for one choice.
+    pub max_output_tokens: u64,
+    /// What it costs; `None` where nobody knows.
+    pub price: Option<Price>,
+    /// The field that the provider reads as the output limit.
+    pub limit_field: LimitField,
+}
+
+impl Config {
+    /// Reads a configuration. `file` is its name for messages; `env` looks a variable of the environment up;
+    /// `read_file` reads a file that a secret is kept in.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, each with line, column and what would be right.
+    pub fn read(
+        file: &str,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+        read_file: &dyn Fn(&str) -> std::io::Result<String>,
+    ) -> Result<Self, Vec<ConfigProblem>> {
+        let written = written::parse(file, text)?;
+        meaning::of(written, file, text, &meaning::Outside { env, read_file })
+    }
+
+    /// The ledger's file, if it has one.
+    #[must_use]
+    pub const fn ledger_file(&self) -> Option<&PathBuf> {
+        match &self.ledger {
+            LedgerPlace::File(path) => Some(path),
+            LedgerPlace::Memory => None,
+        }
+    }
+
+    /// The models that are set up by name, and their providers, in alphabetical order.
+    pub fn listed_models(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut listed: Vec<_> = self.models.listed.iter().collect();
+        listed.sort_unstable_by_key(|(name, _)| *name);
+        listed.into_iter().map(|(name, route)| {
+            let provider = self.providers.get(route.provider).map_or("", |provider| provider.name.as_str());
+            (name.as_str(), provider)
+        })
+    }
+
+    /// A few lines for people: budgets with their current windows.
+    #[must_use]
+    pub fn budget_lines(&self, now: Timestamp) -> Vec<String> {
+        let line = |budget: &genops_core::budget::Budget| {
+            let window = budget.period.window(now);
+            format!("{}: {} {} ({window})", budget.name, budget.limit, budget.unit)
+        };
+        self.policy.budgets.iter().map(line).collect()
+    }
+}
+
+impl Models {
+    /// Where `model` is asked; `None` if it is not set up, and no provider takes the others.
+    #[must_use]
+    pub fn route(&self, model: &Name) -> Option<&Route> {
+        self.listed.get(model).or(self.others.as_ref())
+    }
+}
+
+impl std::fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::Config;
+
+    /// Two providers that read different limit fields, and a model at each.
+    pub fn config() -> Config {
+        let text = "
+providers:
+  - {name: new, base_url: 'http://127.0.0.1:1/v1'}
+  - {name: old, base_url: 'http://127.0.0.1:1/v1', output_limit_field: max_tokens}
+models:
+  - {name: large, provider: new, max_output_tokens: 1000, price: {input: 1, output: 2}}
+  - {name: small, provider: old, max_output_tokens: 1000, price: {input: 1, output: 2}}
+";
+        Config::read("test", text, &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into())).unwrap()
+    }
+}

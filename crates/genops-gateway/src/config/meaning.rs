@@ -1,0 +1,469 @@
+//! From the configuration as written to the configuration as meant: names resolved, amounts read, secrets
+//! fetched. Every problem is found, not only the first.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use genops::{Destination, LedgerPlace};
+use genops_core::attribution::{Field, Meaningful};
+use genops_core::awu::parse_hex;
+use genops_core::budget::{Budget, Selector};
+use genops_core::policy::{ModelRule, Policy};
+use genops_core::price::Price;
+use genops_core::time::Period;
+use genops_core::{Amount, Name, Unit};
+use http::{HeaderName, HeaderValue, Uri};
+use serde_saphyr::{Location, Spanned};
+
+use super::problem::ConfigProblem;
+use super::written::{self, OneOrMore, Text, Written};
+use super::{Config, Models, ProviderConfig, Route};
+use crate::call::LimitField;
+use crate::identity::{Key, Keys};
+
+/// What a configuration may refer to.
+pub struct Outside<'a> {
+    /// A variable of the environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// A file.
+    pub read_file: &'a dyn Fn(&str) -> std::io::Result<String>,
+}
+
+/// Bodies of up to 16 MiB: a few pictures.
+const BODY_BYTES_MAX: u64 = 16 << 20;
+const IN_FLIGHT_MAX: u64 = 4_096;
+const TIMEOUT_SECONDS: u64 = 600;
+
+/// More output than any model writes; keeps every amount far from overflow.
+const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
+
+/// Finds out what is meant.
+///
+/// # Errors
+///
+/// Everything that is wrong.
+pub fn of(
+    written: Written,
+    file: &str,
+    text: &str,
+    outside: &Outside<'_>,
+) -> Result<Config, Vec<ConfigProblem>> {
+    let mut reading = Reading { file, text, outside, problems: Vec::new() };
+    let providers = reading.providers(&written.providers);
+    let models = reading.models(&written, &providers);
+    let keys = reading.keys(&written.keys);
+    let policy = Policy {
+        accounting_unit: Unit::Usd,
+        models: written.allowed_models.iter().filter_map(|rule| reading.model_rule(rule)).collect(),
+        budgets: reading.budgets(&written.budgets),
+    };
+    let config = Config {
+        listen: reading.listen(written.listen.as_ref()),
+        ledger: LedgerPlace::File(
+            written.ledger.map_or_else(|| "genops.db".into(), |path| path.value.into()),
+        ),
+        destinations: reading.destinations(&written.telemetry),
+        policy,
+        models,
+        keys,
+        providers: providers.into_iter().map(|(_, provider)| provider).collect(),
+        body_bytes_max: reading.size(written.limits.body_bytes.as_ref(), BODY_BYTES_MAX),
+        in_flight_max: reading.size(written.limits.in_flight.as_ref(), IN_FLIGHT_MAX),
+        inference: Name::new("inference").map_err(|_| Vec::new())?,
+    };
+    if reading.problems.is_empty() { Ok(config) } else { Err(reading.problems) }
+}
+
+struct Reading<'a> {
+    file: &'a str,
+    text: &'a str,
+    outside: &'a Outside<'a>,
+    problems: Vec<ConfigProblem>,
+}
+
+impl Reading<'_> {
+    fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
+        self.problem_at(at.referenced, message.into());
+    }
+
+    fn problem_at(&mut self, at: Location, message: String) {
+        let place = (at != Location::UNKNOWN).then(|| (at.line(), at.column()));
+        self.problems.push(ConfigProblem::new(self.file, self.text, place, message));
+    }
+
+    fn name(&mut self, what: &str, text: &Text) -> Option<Name> {
+        match Name::new(&text.value) {
+            Ok(name) => Some(name),
+            Err(problem) => {
+                self.problem(text, format!("{what} {problem}"));
+                None
+            }
+        }
+    }
+
+    fn amount(&mut self, what: &str, text: &Text) -> Option<Amount> {
+        match text.value.parse::<Amount>() {
+            Ok(amount) if amount >= Amount::ZERO => return Some(amount),
+            Ok(_) => self.problem(text, format!("{what} must not be negative")),
+            Err(problem) => self.problem(text, format!("{what} {problem}")),
+        }
+        None
+    }
+
+    fn size(&mut self, written: Option<&Spanned<u64>>, otherwise: u64) -> usize {
+        let Some(size) = written else { return usize::try_from(otherwise).unwrap_or(usize::MAX) };
+        match usize::try_from(size.value) {
+            Ok(value) if value > 0 => value,
+            _ => {
+                self.problem(size, "must be at least 1");
+                1
+            }
+        }
+    }
+
+    fn listen(&mut self, written: Option<&Text>) -> std::net::SocketAddr {
+        let default = std::net::SocketAddr::from(([127, 0, 0, 1], 4100));
+        let Some(text) = written else { return default };
+        text.value.parse().unwrap_or_else(|_| {
+            self.problem(text, "`listen` has to be an address and a port, such as `127.0.0.1:4100`");
+            default
+        })
+    }
+
+    // === where telemetry goes ===
+
+    fn destinations(&mut self, written: &written::Telemetry) -> Vec<Destination> {
+        let mut destinations = Vec::new();
+        for otlp in &written.otlp {
+            let headers = otlp.headers.iter().filter_map(|(name, value)| self.header(name, value)).collect();
+            if let Some(endpoint) = self.url("`endpoint`", &otlp.endpoint) {
+                destinations.push(Destination::Otlp { endpoint, headers });
+            }
+        }
+        if let Some(path) = &written.directory {
+            destinations.push(Destination::Directory { path: PathBuf::from(&path.value) });
+        }
+        destinations
+    }
+
+    fn header(&mut self, name: &str, value: &Text) -> Option<(String, String)> {
+        if HeaderName::try_from(name).is_err() {
+            self.problem(value, format!("`{name}` is not the name of a header"));
+        }
+        Some((name.to_owned(), self.secret(&format!("the header `{name}`"), value)?))
+    }
+
+    fn url(&mut self, what: &str, text: &Text) -> Option<Uri> {
+        match text.value.parse::<Uri>() {
+            Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() => {
+                Some(url)
+            }
+            _ => {
+                self.problem(text, format!("{what} has to be an address such as `https://host:port/path`"));
+                None
+            }
+        }
+    }
+
+    /// A secret, by reference. Where it stands in the file itself, the line is not shown.
+    fn secret(&mut self, what: &str, text: &Text) -> Option<String> {
+        let found = if let Some(variable) = text.value.strip_prefix("env:") {
+            (self.outside.env)(variable)
+                .ok_or_else(|| format!("{what}: the environment has no variable `{variable}`"))
+        } else if let Some(path) = text.value.strip_prefix("file:") {
+            (self.outside.read_file)(path).map_err(|error| format!("{what}: cannot read `{path}`: {error}"))
+        } else {
+            Err(format!("{what} is a secret; refer to it as `env:VARIABLE` or `file:PATH`"))
+        };
+        match found {
+            Ok(secret) => Some(secret.trim().to_owned()),
+            Err(message) => {
+                let at = text.referenced;
+                let problem = ConfigProblem::new(self.file, "", Some((at.line(), at.column())), message);
+                self.problems.push(problem.without_excerpt());
+                None
+            }
+        }
+    }
+
+    // === providers and models ===
+
+    fn providers(&mut self, written: &[written::Provider]) -> Vec<(String, ProviderConfig)> {
+        let mut providers: Vec<(String, ProviderConfig)> = Vec::new();
+        for provider in written {
+            if providers.iter().any(|(name, _)| *name == provider.name.value) {
+                self.problem(&provider.name, "a provider of this name stands above");
+            }
+            let name = self.name("`name`", &provider.name);
+            let url = self.url("`base_url`", &provider.base_url);
+            let authorization = provider.api_key.as_ref().and_then(|key| self.authorization(key));
+            let limit_field = self.limit_field(provider.output_limit_field.as_ref());
+            let seconds = provider.timeout_seconds.as_ref().map_or(TIMEOUT_SECONDS, |seconds| seconds.value);
+            if let (Some(name), Some(_)) = (name, url) {
+                let base_url = provider.base_url.value.clone();
+                let timeout = Duration::from_secs(seconds.max(1));
+                let config = ProviderConfig { name, base_url, authorization, timeout, limit_field };
+                providers.push((provider.name.value.clone(), config));
+            }
+        }
+        providers
+    }
+
+    fn authorization(&mut self, key: &Text) -> Option<HeaderValue> {
+        let secret = self.secret("`api_key`", key)?;
+        match HeaderValue::from_str(&format!("Bearer {secret}")) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                Some(value)
+            }
+            Err(_) => {
+                self.problem(key, "`api_key` refers to something that cannot stand in a header");
+                None
+            }
+        }
+    }
+
+    fn limit_field(&mut self, written: Option<&Text>) -> LimitField {
+        match written.map(|text| (text, text.value.as_str())) {
+            None | Some((_, "max_completion_tokens")) => LimitField::MaxCompletionTokens,
+            Some((_, "max_tokens")) => LimitField::MaxTokens,
+            Some((text, _)) => {
+                self.problem(text, "has to be `max_completion_tokens` or `max_tokens`");
+                LimitField::MaxCompletionTokens
+            }
+        }
+    }
+
+    fn models(&mut self, written: &Written, providers: &[(String, ProviderConfig)]) -> Models {
+        let mut listed = HashMap::new();
+        for model in &written.models {
+            let row = format!("config {}", model.name.value);
+            let route =
+                self.route(providers, &model.provider, &model.max_output_tokens, model.price.as_ref(), &row);
+            let name = self.name("`name`", &model.name);
+            if let (Some(name), Some(route)) = (name, route)
+                && listed.insert(name, route).is_some()
+            {
+                self.problem(&model.name, "a model of this name stands above");
+            }
+        }
+        let others = written.other_models.as_ref().and_then(|others| {
+            let price = others.price.as_ref();
+            self.route(providers, &others.provider, &others.max_output_tokens, price, "config other models")
+        });
+        Models { listed, others }
+    }
+
+    fn route(
+        &mut self,
+        providers: &[(String, ProviderConfig)],
+        provider: &Text,
+        max_output_tokens: &Spanned<u64>,
+        price: Option<&written::Price>,
+        row: &str,
+    ) -> Option<Route> {
+        let found = providers.iter().position(|(name, _)| *name == provider.value);
+        if found.is_none() {
+            let known: Vec<_> = providers.iter().map(|(name, _)| name.as_str()).collect();
+            let message =
+                format!("there is no provider `{}`; there is: {}", provider.value, known.join(", "));
+            self.problem(provider, message);
+        }
+        if !(1..=OUTPUT_TOKENS_MAX).contains(&max_output_tokens.value) {
+            self.problem(max_output_tokens, format!("has to be from 1 to {OUTPUT_TOKENS_MAX}"));
+        }
+        let price = match price {
+            None => None,
+            Some(price) => {
+                let input = self.amount("`input`", &price.input);
+                let output = self.amount("`output`", &price.output);
+                let row = Name::new(row).ok();
+                Some(Price { row: row?, input: input?, output: output? })
+            }
+        };
+        let provider = found?;
+        let limit_field = providers.get(provider)?.1.limit_field;
+        Some(Route { provider, max_output_tokens: max_output_tokens.value, price, limit_field })
+    }
+
+    // === policy ===
+
+    fn model_rule(&mut self, written: &written::AllowedModels) -> Option<ModelRule> {
+        let name = self.name("`name`", &written.name);
+        let selector = self.selector(&written.team, &written.project, &written.environment);
+        let allow = written.allow.iter().filter_map(|model| self.name("a model", model)).collect();
+        Some(ModelRule { name: name?, selector, allow })
+    }
+
+    fn budgets(&mut self, written: &[written::Budget]) -> Vec<Budget> {
+        let mut names = HashSet::new();
+        let mut budgets = Vec::new();
+        for budget in written {
+            if !names.insert(budget.name.value.as_str()) {
+                self.problem(&budget.name, "a budget of this name stands above");
+            }
+            if budget.name.value == genops_core::budget::UNBUDGETED {
+                self.problem(&budget.name, "this name is kept for calls that no budget covers");
+            }
+            budgets.extend(self.budget(budget));
+        }
+        budgets
+    }
+
+    fn budget(&mut self, written: &written::Budget) -> Option<Budget> {
+        let name = self.name("`name`", &written.name);
+        let limit = self.amount("`limit`", &written.limit);
+        let unit = match written.unit.value.as_str() {
+            "USD" => Some(Unit::Usd),
+            "tokens" => Some(Unit::Tokens),
+            _ => {
+                self.problem(&written.unit, "`unit` has to be `USD` or `tokens`");
+                None
+            }
+        };
+        let period = match written.period.as_ref().map(|period| (period, period.value.as_str())) {
+            None | Some((_, "none")) => Some(Period::None),
+            Some((_, "day")) => Some(Period::Day),
+            Some((_, "month")) => Some(Period::Month),
+            Some((period, _)) => {
+                self.problem(period, "`period` has to be `none`, `day` or `month`");
+                None
+            }
+        };
+        let selector = self.selector(&written.team, &written.project, &written.environment);
+        Some(Budget { name: name?, selector, unit: unit?, limit: limit?, period: period? })
+    }
+
+    fn selector(
+        &mut self,
+        team: &Option<OneOrMore>,
+        project: &Option<OneOrMore>,
+        environment: &Option<OneOrMore>,
+    ) -> Selector {
+        let mut names = |what: &str, written: &Option<OneOrMore>| {
+            let all = written.iter().flat_map(|names| &names.0);
+            all.filter_map(|name| self.name(what, name)).collect()
+        };
+        Selector {
+            team: names("`team`", team),
+            project: names("`project`", project),
+            environment: names("`environment`", environment),
+        }
+    }
+
+    // === keys ===
+
+    fn keys(&mut self, written: &[written::Key]) -> Keys {
+        let mut keys = Keys::default();
+        for key in written {
+            let Some(sha256) = parse_hex::<32>(&key.sha256.value) else {
+                // What stands here may be the key itself.
+                let at = key.sha256.referenced;
+                let message = "`sha256` has to be 64 hexadecimal digits: the SHA-256 of the key, not the key";
+                let place = Some((at.line(), at.column()));
+                let problem = ConfigProblem::new(self.file, "", place, message.to_owned());
+                self.problems.push(problem.without_excerpt());
+                continue;
+            };
+            if let Some(meant) = self.key(key)
+                && !keys.add(sha256, meant)
+            {
+                self.problem(&key.name, "a key with this hash stands above");
+            }
+        }
+        keys
+    }
+
+    fn key(&mut self, written: &written::Key) -> Option<Key> {
+        let name = self.name("`name`", &written.name);
+        let mut field = |field, text: &Option<Text>| {
+            let text = text.as_ref()?;
+            match Meaningful::new(field, Some(&text.value)) {
+                Ok(value) => Some(value),
+                Err(problem) => {
+                    self.problem(text, problem.to_string());
+                    None
+                }
+            }
+        };
+        let team = field(Field::Team, &written.team);
+        let project = field(Field::Project, &written.project);
+        let environment = field(Field::Environment, &written.environment);
+        let operation = written.operation.as_ref().and_then(|text| self.name("`operation`", text));
+        Some(Key {
+            name: name?,
+            team,
+            project,
+            environment,
+            operation,
+            trusts_trace_context: written.trusts_trace_context,
+            reads_ledger: written.reads_ledger,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+
+    fn problems(text: &str) -> Vec<String> {
+        let env = |name: &str| (name == "PRESENT").then(|| "secret-value".to_owned());
+        match Config::read("genops.yaml", text, &env, &|_| Err(std::io::ErrorKind::NotFound.into())) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn every_problem_is_shown_where_it_stands() {
+        let cases = [
+            ("listen: nowhere", "genops.yaml:1:9: `listen` has to be an address"),
+            ("lisen: x", "genops.yaml:1:1: unknown field `lisen`"),
+            ("budgets:\n  - {name: a, unit: EUR, limit: 1}", "genops.yaml:2:21: `unit` has to be"),
+            (
+                "budgets:\n  - {name: a, unit: USD, limit: -1}",
+                "genops.yaml:2:33: `limit` must not be negative",
+            ),
+            ("budgets:\n  - {name: a, unit: USD, limit: 1e3}", "`limit` must be a plain decimal"),
+            ("budgets:\n  - {name: a, unit: USD, limit: 1, period: week}", "`period` has to be"),
+            ("budgets:\n  - {name: unbudgeted, unit: USD, limit: 1}", "this name is kept"),
+            ("providers:\n  - {name: a, base_url: nowhere}", "`base_url` has to be an address"),
+            ("models:\n  - {name: a, provider: b, max_output_tokens: 1}", "there is no provider `b`"),
+            ("keys:\n  - {name: k, sha256: short}", "`sha256` has to be 64"),
+            (
+                &format!("keys:\n  - {{name: k, sha256: {}, team: unknown}}", "a".repeat(64)),
+                "`team` is a placeholder",
+            ),
+            ("telemetry:\n  otlp:\n    - endpoint: 4318", "`endpoint` has to be an address"),
+            ("budgets: [", "genops.yaml:"),
+        ];
+        for (text, expected) in cases {
+            let found = problems(text);
+            assert!(found.iter().any(|problem| problem.contains(expected)), "{text}: {found:#?}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once_and_the_line_is_shown() {
+        let found = problems("listen: x\nbudgets:\n  - {name: a, unit: EUR, limit: z}\n");
+        assert_eq!(found.len(), 3);
+        assert!(found.concat().contains("3 |   - {name: a, unit: EUR, limit: z}\n"), "{found:#?}");
+    }
+
+    #[test]
+    fn a_secret_comes_by_reference_and_is_never_shown() {
+        let provider =
+            |key: &str| format!("providers:\n  - {{name: a, base_url: 'http://h/v1', api_key: {key}}}");
+        assert_eq!(problems(&provider("env:PRESENT")), Vec::<String>::new());
+        for (key, expected) in [
+            ("sk-live-123", "is a secret; refer to it"),
+            ("env:ABSENT", "no variable `ABSENT`"),
+            ("file:/nowhere", "cannot read `/nowhere`"),
+        ] {
+            let found = problems(&provider(key)).concat();
+            assert!(found.contains(expected), "{found}");
+            assert!(!found.contains("sk-live"), "{found}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The corridor: what the gateway does with one call, in order.
+//!
+//! Who asks, what is asked, may it run, run it, settle it, answer. Each step is a function elsewhere; this
+//! file is their order. Between start and settle nothing can leave early: whatever happens to a call comes
+//! back as an [`Execution`](genops_core::awu::Execution).
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use bytes::Bytes;
+use genops::{Admission, Awu, Executing};
+use genops_core::awu::{AwuId, Proposal};
+use genops_core::ledger::Admit;
+use http::HeaderMap;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::answer::{self, Told};
+use crate::call::Call;
+use crate::identity::{self, Caller};
+use crate::provider::Provider;
+use crate::server::Gateway;
+
+/// Governs one `POST /v1/chat/completions`. `place` is its place among the calls in flight.
+pub async fn chat_completion(
+    gateway: Arc<Gateway>,
+    headers: HeaderMap,
+    body: Bytes,
+    place: OwnedSemaphorePermit,
+) -> Response {
+    let caller = match identity::of(&gateway.config.keys, &headers) {
+        Ok(caller) => caller,
+        Err(problem) => return answer::unidentified(&problem),
+    };
+    let call = match Call::read(&body, &gateway.config) {
+        Ok(call) => call,
+        Err(problem) => return answer::bad_call(&problem),
+    };
+    let Some(provider) = gateway.providers.get(call.provider).cloned() else {
+        return answer::unavailable("the provider of this model is not set up");
+    };
+    let request = request(&gateway, &caller, &call, &provider);
+    match gateway.governor.admit_as(request).await {
+        Err(trouble) => answer::unavailable(&trouble.to_string()),
+        Ok(Admission::Refused(refusal)) => answer::refused(&refusal),
+        Ok(Admission::Admitted(awu)) => match awu.start().await {
+            Err(trouble) => answer::unavailable(&trouble.to_string()),
+            Ok(awu) => {
+                // The call runs on a task of its own: a caller who hangs up does not stop what the
+                // provider will charge for anyhow, and its settlement gets the real usage.
+                let running = tokio::spawn(execute(awu, provider, call.forwarded, place));
+                running.await.unwrap_or_else(|_| answer::unavailable("the call could not be completed"))
+            }
+        },
+    }
+}
+
+/// Runs an admitted call and settles it. There is no way out of here but through the settlement.
+async fn execute(
+    awu: Awu<Executing>,
+    provider: Arc<Provider>,
+    body: Bytes,
+    _place: OwnedSemaphorePermit,
+) -> Response {
+    let told = Told::of(awu.id(), awu.admission());
+    let (execution, answered) = provider.execute(&awu, body).await;
+    match awu.settle(execution) {
+        // The settlement is on its way to the disk. If the process dies first, the AWU is in doubt and
+        // charged its reservation; the caller's answer does not wait for that.
+        Ok(_) => answer::of_provider(answered, &told),
+        Err(trouble) => answer::unavailable(&trouble.to_string()),
+    }
+}
+
+/// Puts together what is asked of the ledger. The admission records the start as well: nothing stands
+/// between the two.
+fn request(gateway: &Gateway, caller: &Caller, call: &Call, provider: &Provider) -> Admit {
+    let fresh = gateway.governor.new_id();
+    let trace_id = caller.trace_id.unwrap_or(fresh.trace_id);
+    Admit {
+        awu: AwuId { trace_id, span_id: fresh.span_id },
+        trace: caller.trace,
+        starts: true,
+        proposal: Proposal {
+            attribution: caller.attribution.clone(),
+            operation_name: caller.operation.clone().unwrap_or_else(|| call.operation.clone()),
+            operation_type: gateway.config.inference.clone(),
+            key: Some(caller.key.clone()),
+            provider: provider.name.clone(),
+            model: call.model.clone(),
+            bound: call.bound,
+            price: call.price.clone(),
+        },
+    }
+}

@@ -1,0 +1,224 @@
+//! Who asks: from a key and headers to an attribution and a trace context.
+//!
+//! A key carries team, project and environment; a header may fill only what the key leaves open. Keys are
+//! known by their SHA-256 alone. What a caller may do is not decided here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use genops_core::Name;
+use genops_core::attribution::{Attribution, Field, InvalidAttribution, Meaningful};
+use genops_core::awu::{TraceContext, parse_hex};
+use genops_core::name::InvalidName;
+use http::{HeaderMap, header};
+use sha2::{Digest, Sha256};
+
+/// Every key, by its SHA-256.
+#[derive(Debug, Clone, Default)]
+pub struct Keys(HashMap<[u8; 32], Arc<Key>>);
+
+/// What a key stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, which may be told to anybody.
+    pub name: Name,
+    /// The team, unless a header has to say it.
+    pub team: Option<Meaningful>,
+    /// The project, unless a header has to say it.
+    pub project: Option<Meaningful>,
+    /// The environment, unless a header has to say it.
+    pub environment: Option<Meaningful>,
+    /// `genops.operation.name` where no header says it.
+    pub operation: Option<Name>,
+    /// Whether the caller's trace context is adopted; otherwise it is linked.
+    pub trusts_trace_context: bool,
+    /// Whether the key may read budgets and AWUs of everybody.
+    pub reads_ledger: bool,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The key's name.
+    pub key: Name,
+    /// Who the AWU belongs to.
+    pub attribution: Attribution,
+    /// What the caller calls the work.
+    pub operation: Option<Name>,
+    /// The trace that the AWU joins, if the caller is trusted with that.
+    pub trace_id: Option<[u8; 16]>,
+    /// How the AWU hangs together with the caller's trace.
+    pub trace: TraceContext,
+}
+
+/// Why a caller is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unidentified {
+    /// No key.
+    #[error("no key: send `Authorization: Bearer <key>` with a key of this gateway")]
+    NoKey,
+    /// A key that nobody has given out.
+    #[error("this key is not known here; ask whoever runs the gateway for one")]
+    UnknownKey,
+    /// A field of the attribution says nothing.
+    #[error("{0}; the key leaves it open, so send it in the header `x-genops-{field}`", field = .0.field)]
+    Attribution(InvalidAttribution),
+    /// A header contradicts the key.
+    #[error("the key belongs to another {0}; leave out the header `x-genops-{0}`")]
+    Contradiction(Field),
+    /// The operation's name is none.
+    #[error("the header `x-genops-operation` {0}")]
+    Operation(InvalidName),
+}
+
+impl Keys {
+    /// Adds a key; `false` if its hash is known already.
+    pub fn add(&mut self, sha256: [u8; 32], key: Key) -> bool {
+        self.0.insert(sha256, Arc::new(key)).is_none()
+    }
+
+    /// The key that the request shows.
+    ///
+    /// # Errors
+    ///
+    /// It shows none, or an unknown one.
+    pub fn shown(&self, headers: &HeaderMap) -> Result<Arc<Key>, Unidentified> {
+        let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = shown.and_then(|value| value.split_once(' '));
+        let secret =
+            bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
+        let secret = secret.filter(|secret| !secret.is_empty()).ok_or(Unidentified::NoKey)?;
+        // Looked up by hash: how long that takes says nothing about any key.
+        self.0.get(&hash(secret)).cloned().ok_or(Unidentified::UnknownKey)
+    }
+}
+
+/// The SHA-256 of a key.
+#[must_use]
+pub fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+/// Finds out who asks.
+///
+/// # Errors
+///
+/// Says which part of the identity is missing or wrong.
+pub fn of(keys: &Keys, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+    let key = keys.shown(headers)?;
+    let team = field(Field::Team, key.team.as_ref(), headers, "x-genops-team")?;
+    let project = field(Field::Project, key.project.as_ref(), headers, "x-genops-project")?;
+    let environment = field(Field::Environment, key.environment.as_ref(), headers, "x-genops-environment")?;
+    let operation = match text(headers, "x-genops-operation") {
+        Some(name) => Some(Name::new(name).map_err(Unidentified::Operation)?),
+        None => key.operation.clone(),
+    };
+    let (trace_id, trace) = match parent(headers) {
+        None => (None, TraceContext::Root),
+        Some((trace_id, parent_span_id)) if key.trusts_trace_context => {
+            (Some(trace_id), TraceContext::Child { parent_span_id })
+        }
+        Some((trace_id, span_id)) => (None, TraceContext::Linked { trace_id, span_id }),
+    };
+    let attribution = Attribution::of(team, project, environment);
+    Ok(Caller { key: key.name.clone(), attribution, operation, trace_id, trace })
+}
+
+/// One field of the attribution: what the key says, else what the header says.
+fn field(
+    field: Field,
+    of_key: Option<&Meaningful>,
+    headers: &HeaderMap,
+    name: &str,
+) -> Result<Meaningful, Unidentified> {
+    match (of_key, text(headers, name)) {
+        (Some(of_key), Some(said)) if said != of_key.as_str() => Err(Unidentified::Contradiction(field)),
+        (Some(of_key), _) => Ok(of_key.clone()),
+        (None, said) => Meaningful::new(field, said).map_err(Unidentified::Attribution),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+}
+
+/// The span named by a W3C `traceparent`; one that is malformed is as good as none.
+fn parent(headers: &HeaderMap) -> Option<([u8; 16], [u8; 8])> {
+    let mut parts = text(headers, "traceparent")?.trim().split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let known = version.len() == 2 && version != "ff" && flags.len() == 2;
+    let trace_id = parse_hex::<16>(trace)?;
+    let span_id = parse_hex::<8>(span)?;
+    (known && trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn keys(trusts: bool) -> Keys {
+        let mut keys = Keys::default();
+        let key = Key {
+            name: name("k"),
+            team: Meaningful::new(Field::Team, Some("search")).ok(),
+            project: None,
+            environment: Meaningful::new(Field::Environment, Some("prod")).ok(),
+            operation: None,
+            trusts_trace_context: trusts,
+            reads_ledger: false,
+        };
+        assert!(keys.add(hash("secret"), key));
+        keys
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_header_fills_only_what_the_key_leaves_open() {
+        type Case = (&'static [(&'static str, &'static str)], Result<&'static str, &'static str>);
+        let cases: [Case; 8] = [
+            (&[("x-genops-project", "p")], Ok("p")),
+            (&[("x-genops-project", "p"), ("x-genops-team", "search")], Ok("p")),
+            (&[("x-genops-project", "p"), ("x-genops-team", "other")], Err("another team")),
+            (&[], Err("`project` is missing")),
+            (&[("x-genops-project", "unknown")], Err("`project` is a placeholder")),
+            (&[("x-genops-project", "")], Err("`project` must not be empty")),
+            (&[("authorization", "Bearer wrong")], Err("not known")),
+            (&[("authorization", "secret")], Err("no key")),
+        ];
+        for (sent, expected) in cases {
+            let mut all = headers(&[("authorization", "bearer secret")]);
+            all.extend(headers(sent));
+            match (of(&keys(false), &all), expected) {
+                (Ok(caller), Ok(project)) => assert_eq!(caller.attribution.project().as_str(), project),
+                (Err(problem), Err(part)) => assert!(problem.to_string().contains(part), "{problem}"),
+                (other, _) => panic!("{sent:?}: {other:?}"),
+            }
+        }
+        assert_eq!(of(&keys(false), &HeaderMap::new()), Err(Unidentified::NoKey));
+    }
+
+    #[test]
+    fn a_trace_is_joined_by_the_trusted_linked_by_others_and_ignored_if_malformed() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let trace_id = parse_hex("0af7651916cd43dd8448eb211c80319c").unwrap();
+        let span_id = parse_hex("b7ad6b7169203331").unwrap();
+        let with = |traceparent: &str, trusts| {
+            let mut all = headers(&[("authorization", "Bearer secret"), ("x-genops-project", "p")]);
+            all.insert("traceparent", traceparent.parse().unwrap());
+            let caller = of(&keys(trusts), &all).unwrap();
+            (caller.trace_id, caller.trace)
+        };
+        assert_eq!(with(good, true), (Some(trace_id), TraceContext::Child { parent_span_id: span_id }));
+        assert_eq!(with(good, false), (None, TraceContext::Linked { trace_id, span_id }));
+        for bad in ["", "00-0-0-00", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00-xy"] {
+            assert_eq!(with(bad, true), (None, TraceContext::Root), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The governed gateway: callers speak the provider's own protocol, and every call is decided, reserved
+//! before it runs, metered and settled on the way.
+//!
+//! Absent from here: arithmetic on money, rules about who may what (both in `genops-core`), the disk
+//! (`genops-ledger`), and what the process is started with (`genops-cli`).
+//!
+//! In reading order: [`governed`] (the corridor that every call walks), [`identity`] (who asks), [`call`]
+//! (what is asked, and the most it can use), [`provider`] (asking), [`answer`] (how the caller is told),
+//! [`server`] and [`api`] (routes), [`config`] (what is written in `genops.yaml`), [`stand_in`] (a model for
+//! demonstrations and tests).
+
+pub mod governed;
+
+pub mod identity;
+
+pub mod call;
+
+pub mod provider;
+
+pub mod answer;
+
+pub mod server;
+
+pub mod api;
+
+pub mod config;
+
+pub mod stand_in;
+
+pub use config::Config;
+pub use server::Gateway;

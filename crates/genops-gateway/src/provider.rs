@@ -1,0 +1,233 @@
+//! Asking a provider: one OpenAI-compatible server, reached over HTTP.
+//!
+//! Only an [`Awu<Executing>`] can be executed. Whatever happens comes back as an [`Execution`] beside the
+//! answer for the caller; there is no error that would leave a call unsettled.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use genops::{Awu, Executing};
+use genops_core::Name;
+use genops_core::awu::{End, Execution, Failure, Used};
+use genops_core::price::Tokens;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::Deserialize;
+
+use crate::config::ProviderConfig;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A provider, and the way to it.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name, for telemetry and for people.
+    pub name: Name,
+    url: String,
+    authorization: Option<HeaderValue>,
+    timeout: Duration,
+    client: HttpClient,
+}
+
+/// What the caller is answered.
+#[derive(Debug)]
+pub enum Answered {
+    /// What the provider said.
+    Provider {
+        /// Its status.
+        status: StatusCode,
+        /// Its headers.
+        headers: HeaderMap,
+        /// Its body.
+        body: Bytes,
+    },
+    /// There is no answer of the provider's to pass on.
+    Failed {
+        /// The status for the caller.
+        status: StatusCode,
+        /// What happened.
+        message: String,
+    },
+}
+
+/// As much of an answer as is read.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// How long an idle connection to the provider is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+impl Provider {
+    /// Prepares the way to a provider. Nothing is sent.
+    #[must_use]
+    pub fn new(config: &ProviderConfig) -> Self {
+        let builder = match HttpsConnectorBuilder::new().with_native_roots() {
+            Ok(builder) => builder,
+            Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
+        };
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(Duration::from_secs(10)));
+        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build(connector);
+        Self {
+            name: config.name.clone(),
+            url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
+            authorization: config.authorization.clone(),
+            timeout: config.timeout,
+            client,
+        }
+    }
+
+    /// Makes the call, and says what became of it and what the caller is to be answered.
+    pub async fn execute(&self, _permit: &Awu<Executing>, body: Bytes) -> (Execution, Answered) {
+        let sent = Instant::now();
+        let mut outcome = match tokio::time::timeout(self.timeout, self.exchange(body)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::lost(
+                StatusCode::GATEWAY_TIMEOUT,
+                Failure::Timeout,
+                format!("the provider did not answer within {} s", self.timeout.as_secs()),
+            ),
+        };
+        outcome.execution.latency_ns = u64::try_from(sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        (outcome.execution, outcome.answered)
+    }
+
+    async fn exchange(&self, body: Bytes) -> Outcome {
+        let mut request = Request::post(&self.url).header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = match request.body(Full::new(body)) {
+            Ok(request) => request,
+            Err(error) => return Outcome::never_sent(format!("the provider's address is wrong: {error}")),
+        };
+        let response = match self.client.request(request).await {
+            Ok(response) => response,
+            Err(error) if error.is_connect() => {
+                return Outcome::never_sent("the provider cannot be reached".to_owned());
+            }
+            Err(_) => {
+                let message = "the connection to the provider broke before it answered".to_owned();
+                return Outcome::lost(StatusCode::BAD_GATEWAY, Failure::Connection, message);
+            }
+        };
+        let (head, body) = response.into_parts();
+        match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => Outcome::answered(head.status, head.headers, body.to_bytes()),
+            Err(_) => {
+                let message = "the provider's answer broke off, or is too large".to_owned();
+                Outcome::lost(StatusCode::BAD_GATEWAY, Failure::Answer, message)
+            }
+        }
+    }
+}
+
+/// What became of the call, and what the caller is answered.
+struct Outcome {
+    execution: Execution,
+    answered: Answered,
+}
+
+/// What matters of a provider's answer.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default, borrow)]
+    model: Option<std::borrow::Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: u64,
+    completion_tokens: u64,
+}
+
+impl Outcome {
+    /// The provider answered, with whatever status.
+    fn answered(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        let fields = serde_json::from_slice::<Fields<'_>>(&body).ok();
+        let usage = fields.as_ref().and_then(|fields| fields.usage.as_ref());
+        let reported = usage.map(|usage| {
+            Used::Reported(Tokens { input: usage.prompt_tokens, output: usage.completion_tokens })
+        });
+        let model = fields.as_ref().and_then(|fields| fields.model.as_deref());
+        let response_model = model.and_then(|model| Name::new(model).ok());
+        let (end, used) = if status.is_success() {
+            (End::Completed, reported.unwrap_or(Used::Unknown))
+        } else {
+            let failure = Failure::Status(status.as_u16());
+            (End::ProviderError(failure), reported.unwrap_or(without_usage(status)))
+        };
+        let execution = Execution { end, used, latency_ns: 0, response_model };
+        Self { execution, answered: Answered::Provider { status, headers, body } }
+    }
+
+    /// The request may have been sent, and there is no answer.
+    fn lost(status: StatusCode, failure: Failure, message: String) -> Self {
+        let execution = Execution { end: End::ProviderError(failure), ..Execution::abandoned(0) };
+        Self { execution, answered: Answered::Failed { status, message } }
+    }
+
+    /// No byte of the request was sent.
+    fn never_sent(message: String) -> Self {
+        let execution = Execution { end: End::NeverSent, used: Used::Nothing, ..Execution::abandoned(0) };
+        Self { execution, answered: Answered::Failed { status: StatusCode::BAD_GATEWAY, message } }
+    }
+}
+
+/// What an error without a usage report used. A provider that refuses has done no work. A gateway on the
+/// way that gave up waiting does not know, so neither do we, and the reservation is charged.
+fn without_usage(status: StatusCode) -> Used {
+    match status {
+        StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Used::Unknown,
+        status if status.is_client_error() || status.is_server_error() => Used::Nothing,
+        _ => Used::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(status: u16, body: &'static str) -> Used {
+        let status = StatusCode::from_u16(status).unwrap();
+        Outcome::answered(status, HeaderMap::new(), Bytes::from_static(body.as_bytes())).execution.used
+    }
+
+    #[test]
+    fn every_answer_says_what_was_used_or_that_nobody_knows() {
+        let reported = Used::Reported(Tokens { input: 12, output: 20 });
+        let usage = r#"{"usage":{"prompt_tokens":12,"completion_tokens":20,"total_tokens":32}}"#;
+        let cases = [
+            (200, usage, reported),
+            (500, usage, reported),
+            (200, "{}", Used::Unknown),
+            (200, "not json", Used::Unknown),
+            (200, r#"{"usage":null}"#, Used::Unknown),
+            (200, r#"{"usage":{"prompt_tokens":-1,"completion_tokens":2}}"#, Used::Unknown),
+            (200, "", Used::Unknown),
+            (302, "", Used::Unknown),
+            (400, "", Used::Nothing),
+            (401, "{}", Used::Nothing),
+            (429, "slow down", Used::Nothing),
+            (500, "oops", Used::Nothing),
+            (503, "", Used::Nothing),
+            (408, "", Used::Unknown),
+            (502, "", Used::Unknown),
+            (504, "", Used::Unknown),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(used(status, body), expected, "{status} {body}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Routes, limits and the listener. What happens behind a route is elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use genops::Governor;
+use http::StatusCode;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::provider::Provider;
+use crate::{answer, api, governed};
+
+/// Everything that a request needs.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Decides and accounts.
+    pub governor: Governor,
+    /// What was configured.
+    pub config: Config,
+    /// The providers, in the configuration's order.
+    pub providers: Vec<Arc<Provider>>,
+    in_flight: Arc<Semaphore>,
+}
+
+/// How long calls that are in flight may take to end when the gateway stops.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+
+impl Gateway {
+    /// Puts a gateway together. Nothing listens yet.
+    #[must_use]
+    pub fn new(governor: Governor, config: Config) -> Arc<Self> {
+        let providers = config.providers.iter().map(|provider| Arc::new(Provider::new(provider))).collect();
+        let in_flight = Arc::new(Semaphore::new(config.in_flight_max));
+        Arc::new(Self { governor, config, providers, in_flight })
+    }
+
+    /// Serves until `stop` is ready, then lets what is in flight come to its end.
+    ///
+    /// # Errors
+    ///
+    /// The listener fails.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        // Small answers leave at once; a failure to set this costs latency, nothing else.
+        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let router = Arc::clone(&self).router();
+        axum::serve(listener, router).with_graceful_shutdown(stop).await?;
+        // Calls whose caller has hung up still run; they settle before the ledger closes.
+        let all = u32::try_from(self.config.in_flight_max).unwrap_or(u32::MAX);
+        drop(tokio::time::timeout(DRAIN_WITHIN, self.in_flight.acquire_many(all)).await);
+        Ok(())
+    }
+
+    fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/v1/chat/completions", post(chat_completion))
+            .route("/v1/models", get(api::models))
+            .route("/genops/v1/budgets", get(api::budgets))
+            .route("/genops/v1/awus", get(api::awus))
+            .route("/genops/v1/awus/{id}", get(api::awu))
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .fallback(no_such_route)
+            .with_state(self)
+    }
+}
+
+async fn chat_completion(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let Ok(place) = Arc::clone(&gateway.in_flight).try_acquire_owned() else {
+        return answer::unavailable(
+            "as many calls are in flight as this gateway takes; try again in a moment",
+        );
+    };
+    let (head, body) = request.into_parts();
+    let bytes_max = gateway.config.body_bytes_max;
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(body) => {
+            let gateway = Arc::clone(&gateway);
+            governed::chat_completion(gateway, head.headers, body.to_bytes(), place).await
+        }
+        Err(error) if error.is::<LengthLimitError>() => answer::too_large(bytes_max),
+        // The caller went away while sending; nobody reads this.
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    match gateway.governor.failure() {
+        None => "ready\n".into_response(),
+        Some(failure) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n")).into_response(),
+    }
+}
+
+async fn no_such_route(request: axum::extract::Request<Body>) -> Response {
+    let message = format!("there is no `{} {}` in this gateway", request.method(), request.uri().path());
+    answer::error(StatusCode::NOT_FOUND, "invalid_request_error", None, None, &message)
+}

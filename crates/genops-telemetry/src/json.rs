@@ -1,0 +1,108 @@
+//! OTLP in JSON, one request a line, as the file exporter of OpenTelemetry writes it.
+//!
+//! Identifiers are hexadecimal, 64-bit integers are text, enumerations are numbers.
+
+use genops_core::event::{Event, Fact, Value};
+use serde_json::{Value as Json, json};
+
+use crate::protobuf::Resource;
+use crate::signal::{LogRecord, Span};
+
+/// A line with these spans.
+#[must_use]
+pub fn traces(resource: &Resource, spans: &[Json]) -> Json {
+    json!({ "resourceSpans": [{ "resource": resource_json(resource), "scopeSpans": [{
+        "scope": scope(), "spans": spans,
+    }] }] })
+}
+
+/// A line with these log records.
+#[must_use]
+pub fn logs(resource: &Resource, records: &[Json]) -> Json {
+    json!({ "resourceLogs": [{ "resource": resource_json(resource), "scopeLogs": [{
+        "scope": scope(), "logRecords": records,
+    }] }] })
+}
+
+/// One span.
+#[must_use]
+pub fn span(span: &Span<'_>) -> Json {
+    let mut object = json!({
+        "traceId": hex(&span.trace_id),
+        "spanId": hex(&span.span_id),
+        "name": span.name,
+        "kind": span.kind as i32,
+        "startTimeUnixNano": span.start.nanos().to_string(),
+        "endTimeUnixNano": span.end.nanos().to_string(),
+        "attributes": attributes(&span.facts),
+        "events": span.events.iter().map(event).collect::<Vec<_>>(),
+        "flags": 1,
+    });
+    if let Some(fields) = object.as_object_mut() {
+        let mut add = |key: &str, value| drop(fields.insert(key.to_owned(), value));
+        if let Some(parent) = &span.parent_span_id {
+            add("parentSpanId", hex(parent).into());
+        }
+        if let Some((trace_id, span_id)) = &span.link {
+            add("links", json!([{ "traceId": hex(trace_id), "spanId": hex(span_id) }]));
+        }
+        if let Some(error) = span.error {
+            add("status", json!({ "code": 2, "message": error }));
+        }
+    }
+    object
+}
+
+/// One log record.
+#[must_use]
+pub fn log(log: &LogRecord<'_>) -> Json {
+    json!({
+        "timeUnixNano": log.event.at.nanos().to_string(),
+        "observedTimeUnixNano": log.event.at.nanos().to_string(),
+        "severityNumber": 9,
+        "attributes": attributes(&log.event.facts),
+        "flags": 1,
+        "traceId": hex(&log.awu.trace_id),
+        "spanId": hex(&log.awu.span_id),
+        "eventName": log.event.name,
+    })
+}
+
+fn event(event: &Event<'_>) -> Json {
+    json!({
+        "timeUnixNano": event.at.nanos().to_string(),
+        "name": event.name,
+        "attributes": attributes(&event.facts),
+    })
+}
+
+fn resource_json(resource: &Resource) -> Json {
+    let facts: Vec<Fact<'_>> =
+        resource.iter().map(|(key, value)| (*key, Value::Text(value.as_str().into()))).collect();
+    json!({ "attributes": attributes(&facts) })
+}
+
+fn scope() -> Json {
+    json!({ "name": "genops", "version": env!("CARGO_PKG_VERSION") })
+}
+
+fn attributes(facts: &[Fact<'_>]) -> Vec<Json> {
+    facts.iter().map(|(key, value)| json!({ "key": key, "value": any_value(value) })).collect()
+}
+
+fn any_value(value: &Value<'_>) -> Json {
+    match value {
+        Value::Text(text) => json!({ "stringValue": text }),
+        Value::Bool(bool) => json!({ "boolValue": bool }),
+        Value::Int(int) => json!({ "intValue": int.to_string() }),
+        Value::Double(double) => json!({ "doubleValue": double }),
+        Value::Texts(texts) => {
+            let values: Vec<_> = texts.iter().map(|text| json!({ "stringValue": text })).collect();
+            json!({ "arrayValue": { "values": values } })
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,192 @@
+//! What a record says in OpenTelemetry's terms: one INTERNAL span for the AWU with its events, one CLIENT
+//! span below it for the model call, and the same events as log records.
+//!
+//! How these are encoded is not known here.
+
+use std::borrow::Cow;
+
+use genops_core::awu::{End, TraceContext};
+use genops_core::event::{Event, Fact, Value};
+use genops_core::record::{AwuRecord, How};
+use genops_core::{AwuId, Digest, Timestamp};
+
+/// One of OTLP's signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans, told when the AWU has ended.
+    Traces,
+    /// Events as log records, told at once.
+    Logs,
+}
+
+impl Signal {
+    /// Both signals.
+    pub const ALL: [Self; 2] = [Self::Traces, Self::Logs];
+
+    /// The word in paths and names.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+/// A span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span<'a> {
+    /// Its trace.
+    pub trace_id: [u8; 16],
+    /// Its own identifier.
+    pub span_id: [u8; 8],
+    /// The span that it is below.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// INTERNAL or CLIENT.
+    pub kind: Kind,
+    /// When it began.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+    /// Its attributes.
+    pub facts: Vec<Fact<'a>>,
+    /// Its events.
+    pub events: Vec<Event<'a>>,
+    /// A span that it is linked to.
+    pub link: Option<([u8; 16], [u8; 8])>,
+    /// What went wrong; sets the status ERROR.
+    pub error: Option<&'static str>,
+}
+
+/// A span's kind, by OTLP's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Work inside this process.
+    Internal = 1,
+    /// A call to somebody else.
+    Client = 3,
+}
+
+/// An event as a log record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRecord<'a> {
+    /// The AWU it belongs to.
+    pub awu: AwuId,
+    /// What happened.
+    pub event: Event<'a>,
+}
+
+/// The spans of an AWU that is over: its own first. Empty while it is open.
+#[must_use]
+pub fn spans(record: &AwuRecord) -> Vec<Span<'_>> {
+    let Some(end) = record.ended_at() else { return Vec::new() };
+    let mut spans = vec![awu_span(record, end)];
+    spans.extend(call_span(record, end));
+    spans
+}
+
+/// Log records for the events of the decision.
+#[must_use]
+pub fn admission_logs(record: &AwuRecord) -> Vec<LogRecord<'_>> {
+    logs(record.id(), record.admission_events())
+}
+
+/// Log records for the events of the end.
+#[must_use]
+pub fn ending_logs(record: &AwuRecord) -> Vec<LogRecord<'_>> {
+    logs(record.id(), record.ending_events())
+}
+
+fn logs(awu: AwuId, events: Vec<Event<'_>>) -> Vec<LogRecord<'_>> {
+    events.into_iter().map(|event| LogRecord { awu, event }).collect()
+}
+
+fn awu_span(record: &AwuRecord, end: Timestamp) -> Span<'_> {
+    let id = record.id();
+    let (parent_span_id, link) = match record.request.trace {
+        TraceContext::Root => (None, None),
+        TraceContext::Child { parent_span_id } => (Some(parent_span_id), None),
+        TraceContext::Linked { trace_id, span_id } => (None, Some((trace_id, span_id))),
+    };
+    Span {
+        trace_id: id.trace_id,
+        span_id: id.span_id,
+        parent_span_id,
+        name: Cow::Borrowed("genops.awu"),
+        kind: Kind::Internal,
+        start: record.at,
+        end,
+        facts: record.span_facts(),
+        events: record.events(),
+        link,
+        error: error_of(record),
+    }
+}
+
+/// The model call. None where nothing was sent, or where nobody knows whether anything was.
+fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
+    let execution = record.execution()?;
+    if execution.end == End::NeverSent {
+        return None;
+    }
+    let id = record.id();
+    let proposal = &record.request.proposal;
+    let text = |key, value: &'_ str| (key, Value::Text(Cow::Owned(value.to_owned())));
+    let mut facts = vec![
+        text("gen_ai.operation.name", "chat"),
+        text("gen_ai.provider.name", proposal.provider.as_str()),
+        text("gen_ai.request.model", proposal.model.as_str()),
+    ];
+    facts
+        .extend(execution.response_model.as_ref().map(|model| text("gen_ai.response.model", model.as_str())));
+    if let Some(tokens) = record.reported_tokens() {
+        let count = |tokens| Value::Int(i64::try_from(tokens).unwrap_or(i64::MAX));
+        facts.push(("gen_ai.usage.input_tokens", count(tokens.input)));
+        facts.push(("gen_ai.usage.output_tokens", count(tokens.output)));
+    }
+    match &execution.end {
+        End::ProviderError(failure) => facts.push(text("error.type", &failure.to_string())),
+        End::Abandoned => facts.push(text("error.type", "abandoned")),
+        End::Completed | End::NeverSent => {}
+    }
+    Some(Span {
+        trace_id: id.trace_id,
+        span_id: call_span_id(id),
+        parent_span_id: Some(id.span_id),
+        name: Cow::Owned(format!("chat {}", proposal.model)),
+        kind: Kind::Client,
+        // The call began after the decision: by the journal's clock, so that the order can be seen.
+        start: end.minus_nanos(execution.latency_ns).max(record.at),
+        end,
+        facts,
+        events: Vec::new(),
+        link: None,
+        error: matches!(execution.end, End::ProviderError(_) | End::Abandoned)
+            .then_some("the provider call failed"),
+    })
+}
+
+/// The model call's span identifier follows from the AWU's, so that a resend has the same one.
+fn call_span_id(id: AwuId) -> [u8; 8] {
+    let digest = Digest::of("genops call span 1", &[&id.trace_id, &id.span_id]);
+    let mut span_id = [0; 8];
+    for (to, from) in span_id.iter_mut().zip(digest.bytes()) {
+        *to = *from;
+    }
+    span_id
+}
+
+fn error_of(record: &AwuRecord) -> Option<&'static str> {
+    match &record.ending.as_ref()?.how {
+        How::InDoubt => Some("the process died while the call ran; its reservation is charged"),
+        How::Settled { settled, .. } if settled.incomplete => {
+            Some("the provider reported no usage; the reservation is charged")
+        }
+        How::Settled { execution, .. } if matches!(execution.end, End::ProviderError(_)) => {
+            Some("the provider call failed")
+        }
+        How::Settled { .. } | How::Released => None,
+    }
+}

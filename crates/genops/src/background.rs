@@ -1,0 +1,108 @@
+//! What runs behind the writer: the feed that the outbox reads from, and the indexer of the query tables.
+
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use genops_core::cursor::{Cursor, DeadLetter};
+use genops_core::record::Journaled;
+use genops_ledger::store::Readers;
+use genops_ledger::views::Views;
+use genops_ledger::{Journal, StoreError};
+use genops_telemetry::outbox::{Entries, Source};
+
+/// How often the query tables are brought up to date when nobody asks.
+const INDEX_EVERY: Duration = Duration::from_secs(1);
+
+type Report = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// The journal, the cursors and the dead letters, as the outbox wants them.
+pub struct Feed {
+    readers: Readers,
+    views: Arc<Mutex<Views>>,
+    report: Report,
+}
+
+impl Feed {
+    pub fn new(readers: Readers, views: Arc<Mutex<Views>>, report: Report) -> Self {
+        Self { readers, views, report }
+    }
+
+    fn with_views<T>(&self, look: impl FnOnce(&Views) -> Result<T, StoreError>) -> Result<T, String> {
+        look(&self.views.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| error.to_string())
+    }
+}
+
+impl Source for Feed {
+    fn entries(&self) -> Result<Box<dyn Entries>, String> {
+        let frames = (self.readers)().map_err(|error| error.to_string())?;
+        Ok(Box::new(Reading(Journal::new(frames))))
+    }
+
+    fn cursor(&self, follower: &str) -> Result<Cursor, String> {
+        self.with_views(|views| views.cursor(follower))
+    }
+
+    fn move_cursor(&self, follower: &str, cursor: Cursor) -> Result<(), String> {
+        self.with_views(|views| views.move_cursor(follower, cursor))
+    }
+
+    fn bury(&self, letter: &DeadLetter) -> Result<(), String> {
+        self.with_views(|views| views.bury(letter))
+    }
+
+    fn report(&self, notice: &str) {
+        (self.report)(notice);
+    }
+}
+
+struct Reading(Journal);
+
+impl Entries for Reading {
+    fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, String> {
+        self.0.after(sequence).map_err(|error| error.to_string())
+    }
+}
+
+/// Keeps the query tables near the end of the journal, a stretch at a time, so that nobody who asks, and no
+/// cursor that moves, waits for long.
+#[derive(Debug)]
+pub struct Indexer {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Indexer {
+    pub fn start(readers: &Readers, views: Arc<Mutex<Views>>, report: Report) -> Result<Self, StoreError> {
+        let mut journal = Journal::new(readers()?);
+        let (stop, stopped) = mpsc::channel::<()>();
+        let work = move || {
+            while matches!(stopped.recv_timeout(INDEX_EVERY), Err(RecvTimeoutError::Timeout)) {
+                loop {
+                    match views.lock().unwrap_or_else(PoisonError::into_inner).step(&mut journal) {
+                        Ok(true) => {}
+                        Ok(false) => break,
+                        Err(error) => {
+                            report(&format!("the query tables cannot follow the journal: {error}"));
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("genops-views".to_owned()).spawn(work);
+        let thread = thread.map_err(|error| StoreError::Failed { what: error.to_string() })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Indexer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // The indexer does not panic; its tables can be built anew.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The governor: a ledger, its views and its outbox, and the door to admission.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use genops_core::awu::{AwuId, Proposal, Reserved, TraceContext};
+use genops_core::ledger::{Admit, Books, Command, Outcome};
+use genops_core::record::{AwuRecord, Journaled};
+use genops_core::{Digest, Timestamp};
+use genops_ledger::memory::MemoryStore;
+use genops_ledger::recover::{self, OpenError, Recovered};
+use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::views::Views;
+use genops_ledger::{Ledger, LedgerError, StoreError};
+use genops_spec::Decision;
+use genops_telemetry::{Outbox, Source};
+use tokio::sync::watch;
+
+use crate::awu::Awu;
+use crate::background::{Feed, Indexer};
+use crate::settings::{LedgerPlace, Settings};
+
+/// Decides, reserves and accounts. Cloning is cheap; all clones are one governor.
+#[derive(Debug, Clone)]
+pub struct Governor {
+    inner: Arc<Inner>,
+}
+
+/// Dropped in this order: the followers of the journal first, the ledger last.
+struct Inner {
+    outbox: Option<Outbox>,
+    indexer: Option<Indexer>,
+    views: Arc<Mutex<Views>>,
+    settings: Settings,
+    ledger: Arc<Ledger>,
+}
+
+/// What came of a proposal.
+#[derive(Debug)]
+pub enum Admission {
+    /// It may run: here is the permit.
+    Admitted(Awu<Reserved>),
+    /// It may not run, and why.
+    Refused(Refusal),
+}
+
+/// A refusal, as the journal has it.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    record: AwuRecord,
+}
+
+/// Why a governor cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum GovernError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger failed while it was being opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Telemetry cannot start.
+    #[error("{0}")]
+    Telemetry(String),
+}
+
+impl Governor {
+    /// Opens the ledger, resolves what the last process left, adopts the policy, starts the followers.
+    ///
+    /// # Errors
+    ///
+    /// The ledger is held, damaged or cannot be written, or telemetry cannot start.
+    pub async fn open(settings: Settings) -> Result<(Self, Recovered), GovernError> {
+        let wall = (settings.clock)();
+        let (ledger, recovered, views) = match &settings.ledger {
+            LedgerPlace::File(path) => {
+                let (ledger, recovered) = recover::open(SqliteStore::open(path)?, wall).await?;
+                (ledger, recovered, Views::beside(path)?)
+            }
+            LedgerPlace::Memory => {
+                let (ledger, recovered) = recover::open(MemoryStore::default(), wall).await?;
+                (ledger, recovered, Views::in_memory()?)
+            }
+        };
+        if ledger.read(Books::policy_version)? != settings.policy.version() {
+            ledger.submit(wall, Command::AdoptPolicy(settings.policy.clone()))?.durable().await?;
+        }
+        let views = Arc::new(Mutex::new(views));
+        let report = Arc::clone(&settings.report);
+        let feed: Arc<dyn Source> =
+            Arc::new(Feed::new(ledger.readers(), Arc::clone(&views), Arc::clone(&report)));
+        let indexer = Indexer::start(&ledger.readers(), Arc::clone(&views), report)?;
+        let mut resource = vec![
+            ("service.name", "genops".to_owned()),
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        resource.extend(settings.resource.iter().cloned());
+        let outbox = match settings.destinations.as_slice() {
+            [] => None,
+            destinations => Some(
+                Outbox::start(&feed, destinations, resource, &ledger.watch())
+                    .map_err(GovernError::Telemetry)?,
+            ),
+        };
+        let inner = Inner { outbox, indexer: Some(indexer), views, settings, ledger: Arc::new(ledger) };
+        Ok((Self { inner: Arc::new(inner) }, recovered))
+    }
+
+    /// Decides a proposal, and reserves for it if it may run. The decision is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The ledger takes nothing: there is no decision and no AWU.
+    pub async fn admit(&self, proposal: Proposal) -> Result<Admission, LedgerError> {
+        let awu = self.new_id();
+        self.admit_as(Admit { awu, trace: TraceContext::Root, starts: false, proposal }).await
+    }
+
+    /// As [`admit`](Self::admit), for a caller that brings the AWU's identity and trace context, or lets the
+    /// admission record the start as well because nothing stands between the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`admit`](Self::admit); and an identity that is open already is rejected.
+    pub async fn admit_as(&self, request: Admit) -> Result<Admission, LedgerError> {
+        let awu = request.awu;
+        let posted = self.inner.ledger.submit(self.now(), Command::Admit(Box::new(request)))?;
+        // The guard exists before the wait: whoever stops waiting leaves nothing reserved.
+        let admitted = match &posted.entry.outcome {
+            Outcome::Admitted(admitted) => Some(Awu::guarded(
+                Arc::clone(&self.inner.ledger),
+                Arc::clone(&self.inner.settings.clock),
+                awu,
+                admitted.clone(),
+                posted.entry.at,
+            )),
+            _ => None,
+        };
+        let entry = posted.durable().await?;
+        let sequence = entry.sequence;
+        match admitted {
+            Some(awu) => Ok(Admission::Admitted(awu)),
+            None => match AwuRecord::begin(Journaled { entry, chain: Digest::ZERO }) {
+                Some(record) => Ok(Admission::Refused(Refusal { record })),
+                None => Err(LedgerError::Failed(StoreError::Failed {
+                    what: format!("entry {sequence} is no decision"),
+                })),
+            },
+        }
+    }
+
+    /// A new identity for an AWU.
+    #[must_use]
+    pub fn new_id(&self) -> AwuId {
+        let (trace_id, span_id) = (self.inner.settings.ids)();
+        AwuId { trace_id, span_id }
+    }
+
+    /// The time by the governor's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.inner.settings.clock)()
+    }
+
+    /// The number of the last durable entry, and its changes.
+    #[must_use]
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.inner.ledger.watch()
+    }
+
+    /// Why the ledger takes nothing any more, if so: then the process has to stop and recover.
+    #[must_use]
+    pub fn failure(&self) -> Option<LedgerError> {
+        self.inner.ledger.failure()
+    }
+
+    /// Writes what has gathered, sends what can be sent within a few seconds, and closes. What could not be
+    /// sent stays in the ledger.
+    ///
+    /// # Errors
+    ///
+    /// The ledger has failed.
+    pub async fn close(self) -> Result<(), LedgerError> {
+        let sequence = self.inner.ledger.read(Books::sequence)?;
+        let written = self.inner.ledger.durable(sequence).await;
+        let closing = tokio::task::spawn_blocking(move || drop(self));
+        // The closing does not panic; if it did, the ledger is closed by the end of the process.
+        let _ = closing.await;
+        written
+    }
+
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.inner.ledger
+    }
+
+    pub(crate) fn with_views<T>(&self, look: impl FnOnce(&mut Views) -> T) -> T {
+        look(&mut self.inner.views.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Refusal {
+    /// BLOCKED or RATE_LIMITED, with its reason code.
+    #[must_use]
+    pub const fn decision(&self) -> &Decision {
+        self.record.decision()
+    }
+
+    /// The AWU's identity.
+    #[must_use]
+    pub const fn id(&self) -> AwuId {
+        self.record.id()
+    }
+
+    /// Why, in a sentence for people.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        self.record.refusal_reason().unwrap_or_default()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // In this order: the outbox still wants its cursors, the ledger writes what is left.
+        drop(self.outbox.take());
+        drop(self.indexer.take());
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Governor").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! Govern AI work in process: decide whether it may run, reserve for it before it does, settle what it
+//! used, and have all of it told as GenOps v0.1.0 telemetry.
+//!
+//! A [`Governor`] sits over a ledger. It admits a proposal or refuses it; an admission gives an
+//! [`Awu<Reserved>`], starting that gives an [`Awu<Executing>`], and settling ends it. Each step consumes
+//! the one before, so work that was not admitted cannot be started, and what was started cannot be
+//! forgotten: an AWU that is dropped settles by its guard, one whose process dies by recovery.
+//!
+//! ```
+//! use genops::{Admission, Governor, Settings};
+//! use genops::core::awu::{End, Execution, Proposal, Used};
+//! use genops::core::budget::{Budget, Selector};
+//! use genops::core::policy::Policy;
+//! use genops::core::price::{Price, Tokens};
+//! use genops::core::time::Period;
+//! use genops::core::{Attribution, Name, Unit};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One budget: 0.001 US dollars for team `search`, for good.
+//! let policy = Policy {
+//!     budgets: vec![Budget {
+//!         name: Name::new("search")?,
+//!         selector: Selector { team: vec![Name::new("search")?], ..Selector::default() },
+//!         unit: Unit::Usd,
+//!         limit: "0.001".parse()?,
+//!         period: Period::None,
+//!     }],
+//!     ..Policy::unrestricted()
+//! };
+//! // `Settings::in_file("genops.db", policy)` survives the process; this one does not.
+//! let (governor, _) = Governor::open(Settings::in_memory(policy)).await?;
+//!
+//! let proposal = Proposal {
+//!     attribution: Attribution::new(Some("search"), Some("ranking"), Some("production"))?,
+//!     operation_name: Name::new("rerank")?,
+//!     operation_type: Name::new("inference")?,
+//!     key: None,
+//!     provider: Name::new("in-process")?,
+//!     model: Name::new("small")?,
+//!     // At most 1,000 tokens in and 1,000 out, at 0.15 and 0.60 dollars a million: 0.00075 dollars.
+//!     bound: Tokens { input: 1_000, output: 1_000 },
+//!     price: Some(Price { row: Name::new("list")?, input: "0.15".parse()?, output: "0.60".parse()? }),
+//! };
+//! let Admission::Admitted(awu) = governor.admit(proposal.clone()).await? else { panic!("refused") };
+//! let awu = awu.start().await?;
+//!
+//! // ... the work itself ...
+//!
+//! let used = Used::Reported(Tokens { input: 12, output: 20 });
+//! let execution = Execution { end: End::Completed, used, latency_ns: 1_000_000, response_model: None };
+//! let settled = awu.settle(execution)?.durable().await?;
+//! assert_eq!(settled.actual[0].to_string(), "0.0000138");
+//!
+//! // The second call would fit, the third would not: it is refused before it runs.
+//! let held = governor.admit(proposal.clone()).await?;
+//! let Admission::Refused(refusal) = governor.admit(proposal).await? else { panic!("admitted") };
+//! assert_eq!(refusal.decision().reason_code().map(ToString::to_string).as_deref(), Some("BUDGET_RESERVATION_FAILED"));
+//! # drop(held);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! In reading order: [`settings`], [`governor`] (admission), [`awu`] (the permits), [`report`] (what can be
+//! asked afterwards), [`clock`].
+
+pub mod settings;
+
+pub mod governor;
+
+pub mod awu;
+
+pub mod report;
+
+pub mod clock;
+
+mod background;
+
+pub use awu::{Awu, Settlement};
+pub use genops_core as core;
+pub use genops_core::awu::{Executing, Reserved};
+pub use genops_ledger as ledger;
+pub use genops_ledger::LedgerError;
+pub use genops_spec as spec;
+pub use genops_telemetry::Destination;
+pub use governor::{Admission, GovernError, Governor, Refusal};
+pub use settings::{LedgerPlace, Settings};

@@ -1,0 +1,72 @@
+//! What a governor needs to know before it opens. How it is written down by people is not known here.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use genops_core::Timestamp;
+use genops_core::policy::Policy;
+use genops_telemetry::Destination;
+
+use crate::clock;
+
+/// How a governor is set up.
+#[derive(Clone)]
+pub struct Settings {
+    /// Where the ledger is kept.
+    pub ledger: LedgerPlace,
+    /// The policy that is in force once the governor is open.
+    pub policy: Policy,
+    /// Where telemetry goes; every destination gets everything.
+    pub destinations: Vec<Destination>,
+    /// Attributes of the telemetry's resource, beside `service.name` and `service.version`.
+    pub resource: Vec<(&'static str, String)>,
+    /// Tells the time.
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Makes trace and span identifiers.
+    pub ids: Arc<dyn Fn() -> ([u8; 16], [u8; 8]) + Send + Sync>,
+    /// Takes notices for people: a collector that is down, records that were rejected.
+    pub report: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Where a ledger is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerPlace {
+    /// In an SQLite file; made if it does not exist.
+    File(PathBuf),
+    /// In memory: gone with the process.
+    Memory,
+}
+
+impl Settings {
+    /// A ledger in a file.
+    #[must_use]
+    pub fn in_file(path: impl Into<PathBuf>, policy: Policy) -> Self {
+        Self::at(LedgerPlace::File(path.into()), policy)
+    }
+
+    /// A ledger in memory, gone with the process.
+    #[must_use]
+    pub fn in_memory(policy: Policy) -> Self {
+        Self::at(LedgerPlace::Memory, policy)
+    }
+
+    /// A ledger at `ledger`, no telemetry, the system's clock.
+    #[must_use]
+    pub fn at(ledger: LedgerPlace, policy: Policy) -> Self {
+        Self {
+            ledger,
+            policy,
+            destinations: Vec::new(),
+            resource: Vec::new(),
+            clock: Arc::new(clock::wall),
+            ids: Arc::new(clock::random_ids),
+            report: Arc::new(|_| ()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
