@@ -24,8 +24,12 @@ pub struct StandIn {
     pub prompt_tokens: Option<u64>,
     /// What it says it wrote.
     pub completion_tokens: u64,
+    /// Whether it says another number with each call, from 0 to `completion_tokens`.
+    pub varies: bool,
     /// The status that it answers with.
     pub status: StatusCode,
+    /// What it answers instead of a completion.
+    pub says: Option<&'static str>,
     /// How many calls have reached it.
     pub reached: Arc<AtomicU64>,
 }
@@ -36,6 +40,8 @@ impl Default for StandIn {
             delay: Duration::ZERO,
             prompt_tokens: Some(12),
             completion_tokens: 20,
+            varies: false,
+            says: None,
             status: StatusCode::OK,
             reached: Arc::default(),
         }
@@ -71,17 +77,22 @@ impl StandIn {
                 r#"{"object":"list","data":[{"id":"stand-in","object":"model"}]}"#.into(),
             );
         }
-        self.reached.fetch_add(1, Ordering::Relaxed);
+        let call = self.reached.fetch_add(1, Ordering::Relaxed);
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        if !self.status.is_success() {
-            return json(self.status, r#"{"error":{"message":"the stand-in was told to fail"}}"#.into());
+        if let Some(says) = self.says {
+            return json(self.status, says.to_owned());
         }
         let prompt = self.prompt_tokens.unwrap_or(length / 4);
-        let completion = self.completion_tokens;
+        // A multiplication by a large odd number scatters the calls over the range, always the same way.
+        let scattered = call.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let completion = match self.varies {
+            true => scattered % self.completion_tokens.saturating_add(1),
+            false => self.completion_tokens,
+        };
         json(
-            StatusCode::OK,
+            self.status,
             format!(
                 "{{\"id\":\"stand-in\",\"object\":\"chat.completion\",\"created\":0,\"model\":\"stand-in\",\
                  \"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"I am a stand-in, \

@@ -1,0 +1,181 @@
+//! A gateway with everything behind it, for the tests: a stand-in upstream, a ledger on the disk, a client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use genops::{Governor, Settings};
+use genops_gateway::identity::hash;
+use genops_gateway::stand_in::StandIn;
+use genops_gateway::{Config, Gateway};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub const KEY: &str = "gk-the-callers-secret";
+pub const OPEN_KEY: &str = "gk-leaves-the-project-open";
+pub const UPSTREAM_SECRET: &str = "sk-the-upstream-secret";
+
+pub struct House {
+    pub directory: TempDir,
+    pub governor: Governor,
+    pub reached: Arc<AtomicU64>,
+    url: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Status, the error's code and the field that it names.
+    pub fn error(&self) -> (u16, String, String) {
+        let json = self.json();
+        let text = |pointer| json.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        (self.status.as_u16(), text("/error/code"), text("/error/param"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A port where nobody listens.
+pub async fn nobody() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+impl House {
+    /// With a stand-in that behaves like `stand_in`, and more lines of configuration.
+    pub async fn with(stand_in: StandIn, more: &str) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = upstream.local_addr().unwrap().port();
+        let reached = Arc::clone(&stand_in.reached);
+        tokio::spawn(stand_in.serve(upstream));
+        Self::at(port, reached, more).await
+    }
+
+    /// With an upstream at a port.
+    pub async fn at(port: u16, reached: Arc<AtomicU64>, more: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let hex = |key: &str| hash(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (key, open_key, place) = (hex(KEY), hex(OPEN_KEY), directory.path().display());
+        let text = format!(
+            "
+ledger: '{place}/genops.db'
+telemetry: {{directory: '{place}/telemetry'}}
+providers:
+  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1}}
+models:
+  - {{name: small, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
+  - {{name: unpriced, provider: upstream, max_output_tokens: 1000}}
+  - {{name: denied, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
+allowed_models:
+  - {{name: no-denied, allow: [small, unpriced]}}
+keys:
+  - {{name: caller, sha256: {key}, team: search, project: ranking, environment: test, reads_ledger: true}}
+  - {{name: open, sha256: {open_key}, team: search, environment: test}}
+limits: {{body_bytes: 4096}}
+{more}"
+        );
+        let env = |name: &str| (name == "UPSTREAM").then(|| UPSTREAM_SECRET.to_owned());
+        let config = Config::read("test", &text, &env, &|_| Err(std::io::ErrorKind::NotFound.into()))
+            .unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let settings = Settings {
+            destinations: config.destinations.clone(),
+            ..Settings::at(config.ledger.clone(), config.policy.clone())
+        };
+        let (governor, _) = Governor::open(settings).await.unwrap();
+        let gateway = Gateway::new(governor.clone(), config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            gateway.serve(listener, async { drop(stopped.await) }).await.unwrap();
+        });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { directory, governor, reached, url, client, stop, serving }
+    }
+
+    pub async fn chat(&self, body: &str) -> Answer {
+        self.post(body.to_owned().into(), &[("authorization", &format!("Bearer {KEY}"))]).await
+    }
+
+    pub async fn post(&self, body: Bytes, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::post(format!("{}/v1/chat/completions", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::new(body)).unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str, key: &str) -> Answer {
+        let request =
+            Request::get(format!("{}{path}", self.url)).header("authorization", format!("Bearer {key}"));
+        self.send(request.body(Full::default()).unwrap()).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let answer = self.client.request(request).await.unwrap();
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// Sends a call and hangs up once it has reached the upstream.
+    pub async fn hang_up_while_it_runs(&self, body: &str) {
+        let before = self.reached.load(Ordering::Relaxed);
+        let call = self.chat(body);
+        let reached = async {
+            while self.reached.load(Ordering::Relaxed) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            _ = call => panic!("the call was answered before the caller hung up"),
+            () = reached => {}
+        }
+    }
+
+    pub fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// The AWU that an answer is about, once it has ended.
+    pub async fn ended(&self, answer: &Answer) -> genops::report::AwuReport {
+        let id = answer.header("x-genops-awu").parse().unwrap();
+        loop {
+            let awu = self.governor.awu(id).unwrap().unwrap();
+            if awu.ended_at.is_some() {
+                return awu;
+            }
+            self.governor.durable().changed().await.unwrap();
+        }
+    }
+
+    /// Stops the gateway and closes the ledger.
+    pub async fn close(self) -> TempDir {
+        self.stop.send(()).unwrap();
+        drop(self.client);
+        self.serving.await.unwrap();
+        self.governor.close().await.unwrap();
+        self.directory
+    }
+}

@@ -1,0 +1,56 @@
+//! A proposal and a policy for the tests of the library.
+
+use genops::core::awu::{End, Execution, Proposal, Used};
+use genops::core::budget::{Budget, Selector};
+use genops::core::policy::Policy;
+use genops::core::price::{Price, Tokens};
+use genops::core::time::Period;
+use genops::core::{Attribution, Name, Unit};
+use genops::{Admission, Awu, Executing, Governor, Reserved};
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// One budget for everybody.
+pub fn policy(limit: &str) -> Policy {
+    let budget = Budget {
+        name: name("all"),
+        selector: Selector::default(),
+        unit: Unit::Usd,
+        limit: limit.parse().unwrap(),
+        period: Period::None,
+    };
+    Policy { budgets: vec![budget], ..Policy::unrestricted() }
+}
+
+/// Reserves 0.00075 US dollars.
+pub fn proposal() -> Proposal {
+    Proposal {
+        attribution: Attribution::new(Some("search"), Some("ranking"), Some("test")).unwrap(),
+        operation_name: name("rank"),
+        operation_type: name("inference"),
+        key: None,
+        provider: name("provider"),
+        model: name("model"),
+        bound: Tokens { input: 1_000, output: 1_000 },
+        price: Some(Price { row: name("r"), input: "0.15".parse().unwrap(), output: "0.6".parse().unwrap() }),
+    }
+}
+
+/// Comes to 0.0000138 US dollars.
+pub fn execution() -> Execution {
+    let used = Used::Reported(Tokens { input: 12, output: 20 });
+    Execution { end: End::Completed, used, latency_ns: 1_000, response_model: None }
+}
+
+pub async fn admitted(governor: &Governor) -> Awu<Reserved> {
+    match governor.admit(proposal()).await.unwrap() {
+        Admission::Admitted(awu) => awu,
+        Admission::Refused(refusal) => panic!("refused: {}", refusal.reason()),
+    }
+}
+
+pub async fn executing(governor: &Governor) -> Awu<Executing> {
+    admitted(governor).await.start().await.unwrap()
+}

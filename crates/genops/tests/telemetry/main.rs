@@ -1,0 +1,113 @@
+//! What the outbox promises: everything arrives, each thing with one content, whatever the collector does.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod receiver;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use common::{executing, execution, policy, proposal};
+use genops::ledger::views::{Filter, Views};
+use genops::{Destination, Governor, Settings};
+use receiver::{Mode, Receiver};
+
+async fn open(path: &Path, receiver: &Receiver) -> Governor {
+    let endpoint = format!("http://127.0.0.1:{}", receiver.port).parse().unwrap();
+    let settings = Settings {
+        destinations: vec![Destination::Otlp { endpoint, headers: Vec::new() }],
+        ..Settings::in_file(path, policy("1"))
+    };
+    Governor::open(settings).await.unwrap().0
+}
+
+async fn work(governor: &Governor, calls: usize) {
+    for _ in 0..calls {
+        executing(governor).await.settle(execution()).unwrap();
+    }
+}
+
+/// Every AWU of the ledger, by its identity in text.
+fn awus(governor: &Governor) -> BTreeSet<String> {
+    governor.awus(&Filter::default(), 1_000).unwrap().awus.into_iter().map(|awu| awu.id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_awu_arrives_as_a_span_and_its_events_as_log_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let governor = open(&directory.path().join("genops.db"), &receiver).await;
+    work(&governor, 30).await;
+    drop(governor.admit(proposal()).await.unwrap());
+    receiver.wait_for(&awus(&governor)).await;
+    receiver.wait_for_logs(31 * 2 + 30).await;
+    receiver.assert_one_content();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_down_loses_nothing_over_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let receiver = Receiver::start().await;
+    let governor = open(&path, &receiver).await;
+    work(&governor, 10).await;
+    receiver.wait_for(&awus(&governor)).await;
+
+    receiver.set(Mode::Unavailable);
+    work(&governor, 10).await;
+    let open_over_the_restart = executing(&governor).await;
+    receiver.wait_for_refusals(1).await;
+    // As a crash leaves it: the AWU is not settled.
+    std::mem::forget(open_over_the_restart);
+    let before = awus(&governor);
+    assert!(!receiver.has(&before), "the collector was down");
+    drop(governor);
+
+    receiver.set(Mode::Takes);
+    let copy = directory.path().join("restarted.db");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
+    std::fs::copy(path.with_extension("db.views"), copy.with_extension("db.views")).unwrap();
+    std::fs::copy(path.with_extension("db.views-wal"), copy.with_extension("db.views-wal")).ok();
+    let governor = open(&copy, &receiver).await;
+    work(&governor, 5).await;
+    receiver.wait_for(&awus(&governor)).await;
+    receiver.assert_one_content();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_collector_rejects_for_good_is_noted_and_blocks_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let receiver = Receiver::start().await;
+    receiver.set(Mode::Rejects);
+    let governor = open(&path, &receiver).await;
+    work(&governor, 3).await;
+    receiver.wait_for_refusals(2).await;
+    let rejected = awus(&governor);
+    // Both signals have moved on before the collector takes anything again.
+    let views = Views::beside(&path).unwrap();
+    while views.dead_letters().unwrap().iter().map(|letter| letter.records).sum::<u64>() < 3 * 2 + 3 * 3 {
+        tokio::task::yield_now().await;
+    }
+    receiver.set(Mode::Takes);
+    work(&governor, 3).await;
+    let taken = awus(&governor).difference(&rejected).cloned().collect();
+    receiver.wait_for(&taken).await;
+    assert!(!receiver.has(&rejected), "what was rejected is not sent again");
+    assert!(views.dead_letters().unwrap().iter().all(|letter| letter.reason.contains("400")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_with_a_small_limit_gets_smaller_requests() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    receiver.set(Mode::Unavailable);
+    let governor = open(&directory.path().join("genops.db"), &receiver).await;
+    work(&governor, 150).await;
+    receiver.wait_for_refusals(2).await;
+    receiver.set(Mode::TakesAtMost(200_000));
+    receiver.wait_for(&awus(&governor)).await;
+    receiver.assert_one_content();
+}

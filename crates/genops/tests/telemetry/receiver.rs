@@ -1,0 +1,162 @@
+//! A collector for the tests: takes OTLP over HTTP, decodes it with the published definitions, and can be
+//! told to behave badly.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+#[derive(Debug, Clone, Copy)]
+pub enum Mode {
+    Takes,
+    TakesAtMost(usize),
+    Unavailable,
+    Rejects,
+}
+
+pub struct Receiver {
+    pub port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mode: Mutex<Mode>,
+    got: Mutex<Got>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Got {
+    /// Every content in which an AWU's span has come, by its identity.
+    spans: BTreeMap<String, Vec<Span>>,
+    /// Identity, event and time of each log record.
+    logs: BTreeSet<(String, String, u64)>,
+    refusals: usize,
+}
+
+impl Receiver {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared {
+            mode: Mutex::new(Mode::Takes),
+            got: Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
+        let of_server = Arc::clone(&shared);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let shared = Arc::clone(&of_server);
+                let service = service_fn(move |request| {
+                    let shared = Arc::clone(&shared);
+                    async move { Ok::<_, Infallible>(shared.take(request).await) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { port, shared }
+    }
+
+    pub fn set(&self, mode: Mode) {
+        *self.shared.mode.lock().unwrap() = mode;
+    }
+
+    pub fn has(&self, awus: &BTreeSet<String>) -> bool {
+        let got = self.shared.got.lock().unwrap();
+        awus.iter().any(|awu| got.spans.contains_key(awu))
+            && awus.iter().all(|awu| got.spans.contains_key(awu))
+    }
+
+    pub async fn wait_for(&self, awus: &BTreeSet<String>) {
+        assert!(!awus.is_empty());
+        self.wait(|got| awus.iter().all(|awu| got.spans.contains_key(awu))).await;
+    }
+
+    pub async fn wait_for_logs(&self, count: usize) {
+        self.wait(|got| got.logs.len() >= count).await;
+    }
+
+    pub async fn wait_for_refusals(&self, count: usize) {
+        self.wait(|got| got.refusals >= count).await;
+    }
+
+    async fn wait(&self, until: impl Fn(&Got) -> bool) {
+        let mut changed = self.shared.changed.subscribe();
+        while !until(&self.shared.got.lock().unwrap()) {
+            changed.changed().await.unwrap();
+        }
+    }
+
+    pub fn assert_one_content(&self) {
+        for (awu, contents) in &self.shared.got.lock().unwrap().spans {
+            assert!(contents.windows(2).all(|two| two.first() == two.last()), "{awu} came with two contents");
+        }
+    }
+}
+
+impl Shared {
+    async fn take(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        assert!(body.len() < 4 << 20, "a request of {} bytes", body.len());
+        let status = match *self.mode.lock().unwrap() {
+            Mode::Takes => StatusCode::OK,
+            Mode::TakesAtMost(bytes) if body.len() <= bytes => StatusCode::OK,
+            Mode::TakesAtMost(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Mode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Mode::Rejects => StatusCode::BAD_REQUEST,
+        };
+        let mut got = self.got.lock().unwrap();
+        if status == StatusCode::OK {
+            got.keep(&path, &body);
+        } else {
+            got.refusals += 1;
+        }
+        drop(got);
+        self.changed.send_modify(|count| *count += 1);
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = status;
+        response
+    }
+}
+
+impl Got {
+    fn keep(&mut self, path: &str, body: &[u8]) {
+        match path {
+            "/v1/traces" => {
+                let request = ExportTraceServiceRequest::decode(body).unwrap();
+                let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+                for span in scopes.flat_map(|scope| scope.spans).filter(|span| span.name == "genops.awu") {
+                    self.spans.entry(id(&span.trace_id, &span.span_id)).or_default().push(span);
+                }
+            }
+            "/v1/logs" => {
+                let request = ExportLogsServiceRequest::decode(body).unwrap();
+                let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+                for log in scopes.flat_map(|scope| scope.log_records) {
+                    self.logs.insert((id(&log.trace_id, &log.span_id), log.event_name, log.time_unix_nano));
+                }
+            }
+            other => panic!("nothing is sent to {other}"),
+        }
+    }
+}
+
+fn id(trace_id: &[u8], span_id: &[u8]) -> String {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("{}-{}", hex(trace_id), hex(span_id))
+}
