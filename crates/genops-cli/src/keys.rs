@@ -1,5 +1,6 @@
 //! `genops keys new`: a key for a caller. The key is shown once; the configuration keeps its hash.
 
+use genops_core::hex;
 use genops_gateway::identity::hash;
 
 /// Makes a key and shows it with the lines for the configuration.
@@ -18,11 +19,7 @@ pub fn new() {
 /// A random key and its SHA-256, both as text.
 pub fn make() -> (String, String) {
     let random: [u8; 24] = rand::random();
-    let key = format!("gk-{}", hex(&random));
-    let sha256 = hex(&hash(&key));
+    let key = format!("gk-{}", hex::text(&random));
+    let sha256 = hex::text(&hash(&key));
     (key, sha256)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

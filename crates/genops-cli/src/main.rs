@@ -55,7 +55,7 @@ impl Trouble {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("genops: cannot start: {error}");
@@ -69,6 +69,17 @@ fn main() -> ExitCode {
             ExitCode::from(trouble.code)
         }
     }
+}
+
+/// On one or two processors a single thread serves more: the ledger and the outbox have threads of their
+/// own, and handing calls from thread to thread costs more than it wins there (`docs/performance.md`).
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut builder = match processors {
+        1 | 2 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn run(command: Command) -> Result<(), Trouble> {

@@ -1,8 +1,7 @@
 //! Amounts and their units: exact integers, never floats.
 //!
 //! An [`Amount`] counts 1e-12 of a unit in an `i128` (99.25 % of published prices are exact at that
-//! scale). Arithmetic is checked. The double on the wire is made last, by [`Amount::to_f64`], and
-//! nothing here ever reads one back.
+//! scale). Arithmetic is checked. The double on the wire is made last, by [`Amount::to_f64`].
 
 use core::fmt;
 use core::str::FromStr;
@@ -84,26 +83,19 @@ impl Amount {
         }
     }
 
-    /// The nearest double, for the wire: correctly rounded, ties to even.
+    /// The nearest double, for the wire (correctly rounded, ties to even), and whether it still tells this
+    /// amount from every other: whether its shortest decimal text is this amount's.
     #[must_use]
-    pub fn to_f64(self) -> f64 {
-        const EXACT_MAX: i128 = 1 << 53;
-        if self.0.abs() <= EXACT_MAX {
-            // Both operands are exact doubles, so IEEE 754 division rounds the true quotient once.
-            self.0 as f64 / Self::WHOLE as f64
-        } else {
-            // Decimal text of a finite number always parses, and parsing rounds correctly.
-            self.to_string().parse().unwrap_or(f64::NAN)
-        }
-    }
-
-    /// Whether the double of [`to_f64`](Self::to_f64) still tells this amount from every other: its
-    /// shortest decimal text is this amount's.
-    #[must_use]
-    pub fn survives_f64(self) -> bool {
-        // Fifteen significant digits always survive.
+    pub fn to_f64(self) -> (f64, bool) {
+        // Fifteen significant digits always survive, and both operands are exact doubles, so IEEE 754
+        // division rounds the true quotient once.
         const SURE_MAX: u128 = 999_999_999_999_999;
-        self.0.unsigned_abs() <= SURE_MAX || self.to_f64().to_string().parse() == Ok(self)
+        if self.0.unsigned_abs() <= SURE_MAX {
+            return (self.0 as f64 / Self::WHOLE as f64, true);
+        }
+        // Decimal text of a finite number always parses, and parsing rounds correctly.
+        let double: f64 = self.to_string().parse().unwrap_or(f64::NAN);
+        (double, double.to_string().parse() == Ok(self))
     }
 }
 
@@ -210,17 +202,18 @@ mod tests {
         #[test]
         fn the_double_is_the_nearest_one(atoms in -(1_i128 << 90)..(1_i128 << 90)) {
             let amount = Amount::from_atoms(atoms);
-            prop_assert_eq!(amount.to_f64(), amount.to_string().parse::<f64>().unwrap());
+            prop_assert_eq!(amount.to_f64().0, amount.to_string().parse::<f64>().unwrap());
         }
 
         #[test]
         fn amounts_of_fifteen_digits_survive_the_wire(atoms in 0_i128..1_000_000_000_000_000) {
-            prop_assert!(Amount::from_atoms(atoms).survives_f64());
+            let (double, exact) = Amount::from_atoms(atoms).to_f64();
+            prop_assert!(exact && double.to_string().parse() == Ok(Amount::from_atoms(atoms)));
         }
     }
 
     #[test]
     fn an_amount_that_a_double_blurs_is_known() {
-        assert!(!Amount::from_atoms((1 << 60) + 1).survives_f64());
+        assert!(!Amount::from_atoms((1 << 60) + 1).to_f64().1);
     }
 }

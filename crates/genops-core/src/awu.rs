@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admit::Admitted;
 use crate::attribution::Attribution;
+use crate::hex;
 use crate::ledger::Command;
 use crate::name::Name;
 use crate::price::{Price, Tokens};
@@ -232,9 +233,9 @@ impl fmt::Display for AwuId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [b'-'; 49];
         let (trace, span) = text.split_at_mut(32);
-        write_hex(&self.trace_id, trace);
+        hex::write(&self.trace_id, trace);
         if let Some((_, span)) = span.split_first_mut() {
-            write_hex(&self.span_id, span);
+            hex::write(&self.span_id, span);
         }
         f.pad(core::str::from_utf8(&text).unwrap_or_default())
     }
@@ -251,8 +252,8 @@ impl FromStr for AwuId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (trace, span) = text.split_once('-').ok_or(InvalidAwuId)?;
-        let trace_id = parse_hex(trace).ok_or(InvalidAwuId)?;
-        let span_id = parse_hex(span).ok_or(InvalidAwuId)?;
+        let trace_id = hex::parse(trace).ok_or(InvalidAwuId)?;
+        let span_id = hex::parse(span).ok_or(InvalidAwuId)?;
         if trace_id == [0; 16] || span_id == [0; 8] {
             return Err(InvalidAwuId);
         }
@@ -264,29 +265,6 @@ impl FromStr for AwuId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an AWU's identity is 32 hexadecimal digits, `-`, and 16 hexadecimal digits, neither part all zero")]
 pub struct InvalidAwuId;
-
-fn write_hex(bytes: &[u8], text: &mut [u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-    }
-}
-
-/// Reads exactly `N` bytes of hexadecimal text, in either case.
-#[must_use]
-pub fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|n| u8::try_from(n).ok());
-    let mut bytes = [0; N];
-    if text.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = (nibble(*high)? << 4) | nibble(*low)?;
-    }
-    Some(bytes)
-}
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ use genops_spec::{Decision, ReasonCode, SPEC_VERSION, attribute as key, event};
 use crate::admit::{Refused, Reservation};
 use crate::amount::{Amount, Unit};
 use crate::awu::{End, Execution, Used};
+use crate::hex;
 use crate::price::Tokens;
 use crate::record::{AwuRecord, How, Verdict};
 use crate::time::Timestamp;
@@ -88,7 +89,7 @@ impl AwuRecord {
         facts.extend(self.explanation());
         facts.extend(self.accounting_facts());
         facts.extend(self.execution_facts());
-        facts.extend(self.evidence());
+        facts.push(self.sequence_fact());
         facts
     }
 
@@ -137,6 +138,7 @@ impl AwuRecord {
             events.push(Event { name: event::POLICY_EVALUATED.name, at: ending.at, facts });
         }
         if let Some((position, reservation)) = self.accounting()
+            && self.executed()
             && let Some((actual, incomplete)) = self.charged(position)
         {
             let mut facts = amount(key::ACCOUNTING_ACTUAL.key, runtime::ACTUAL_EXACT, actual);
@@ -236,17 +238,18 @@ impl AwuRecord {
         if let (Some(remaining), Some(allocated)) =
             (reservation.remaining_after(), reservation.before.allocated)
         {
-            facts.push((key::BUDGET_ALLOCATED.key, Value::Double(allocated.to_f64())));
+            facts.push((key::BUDGET_ALLOCATED.key, Value::Double(allocated.to_f64().0)));
             facts.extend(amount(key::BUDGET_REMAINING.key, runtime::REMAINING_EXACT, remaining));
             facts.push(text(key::BUDGET_PERIOD.key, reservation.key.window.to_string()));
         }
-        facts.push((runtime::CELLS, Value::Texts(self.path_texts())));
-        if let Some((actual, incomplete)) = self.charged(position) {
+        if self.executed()
+            && let Some((actual, incomplete)) = self.charged(position)
+        {
             facts.extend(amount(key::ACCOUNTING_ACTUAL.key, runtime::ACTUAL_EXACT, actual));
             facts.extend(delta(reservation.amount, actual));
             facts.extend(incomplete.then_some((runtime::INCOMPLETE, Value::Bool(true))));
             if reservation.key.unit == Unit::Usd {
-                facts.push((key::COST_TOTAL.key, Value::Double(actual.to_f64())));
+                facts.push((key::COST_TOTAL.key, Value::Double(actual.to_f64().0)));
                 facts.push(text(key::COST_CURRENCY.key, Unit::Usd.as_str()));
             }
         }
@@ -286,15 +289,18 @@ impl AwuRecord {
         }
     }
 
-    /// What lets anybody recompute the decision.
+    fn sequence_fact(&self) -> Fact<'static> {
+        (runtime::SEQUENCE, Value::Int(i64::try_from(self.sequence).unwrap_or(i64::MAX)))
+    }
+
+    /// What lets anybody recompute the decision. It stands with the decision's event and nowhere else.
     fn evidence(&self) -> Vec<Fact<'_>> {
-        let sequence = i64::try_from(self.sequence).unwrap_or(i64::MAX);
         vec![
-            (runtime::SEQUENCE, Value::Int(sequence)),
-            text(runtime::CHAIN, self.chain.to_string()),
-            text(runtime::POLICY_VERSION, self.policy().to_string()),
-            text(runtime::INPUT_DIGEST, self.input_digest().to_string()),
-            text(runtime::STATE_DIGEST, self.state_digest().to_string()),
+            self.sequence_fact(),
+            text(runtime::CHAIN, hex::text(self.chain.bytes())),
+            text(runtime::POLICY_VERSION, hex::text(self.policy().bytes())),
+            text(runtime::INPUT_DIGEST, hex::text(self.input_digest().bytes())),
+            text(runtime::STATE_DIGEST, hex::text(self.state_digest().bytes())),
         ]
     }
 
@@ -331,8 +337,9 @@ fn decision_facts(decision: &Decision) -> impl Iterator<Item = Fact<'_>> {
 
 /// An amount as the double that the specification asks for, and as text where the double blurs it.
 fn amount(key: &'static str, exact_key: &'static str, amount: Amount) -> Vec<Fact<'static>> {
-    let mut facts = vec![(key, Value::Double(amount.to_f64()))];
-    if !amount.survives_f64() {
+    let (double, exact) = amount.to_f64();
+    let mut facts = vec![(key, Value::Double(double))];
+    if !exact {
         facts.push(text(exact_key, amount.to_string()));
     }
     facts
@@ -350,5 +357,5 @@ fn budget_name(reservation: &Reservation) -> Option<Fact<'_>> {
 
 fn delta(reserved: Amount, actual: Amount) -> Option<Fact<'static>> {
     let delta = actual.checked_sub(reserved)?;
-    Some((key::RECONCILIATION_DELTA.key, Value::Double(delta.to_f64())))
+    Some((key::RECONCILIATION_DELTA.key, Value::Double(delta.to_f64().0)))
 }

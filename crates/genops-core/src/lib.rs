@@ -7,7 +7,7 @@
 //!
 //! In reading order:
 //!
-//! - [`name`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`], [`budget`], [`policy`]: the nouns;
+//! - [`name`], [`hex`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`], [`budget`], [`policy`]: the nouns;
 //! - [`admit`]: the corridor that every admission walks, what is asked and in which order;
 //! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
 //! - [`audit`]: the invariants, computed a second time and in another way;
@@ -15,6 +15,8 @@
 //! - [`cursor`]: how far a follower of the journal has come.
 
 pub mod name;
+
+pub mod hex;
 
 pub mod amount;
 

@@ -5,7 +5,7 @@
 
 use crate::admit::{Admitted, Refused, Reservation};
 use crate::amount::Amount;
-use crate::awu::{AwuId, Execution, State};
+use crate::awu::{AwuId, End, Execution, State};
 use crate::digest::Digest;
 use crate::ledger::{Admit, Command, Entry, Outcome, Settled};
 use crate::spec::Decision;
@@ -182,6 +182,17 @@ impl AwuRecord {
             (_, Some(Ending { how: How::InDoubt, .. })) => State::InDoubt.as_str(),
             (_, None) if self.started.is_some() => State::Executing.as_str(),
             (_, None) => State::Reserved.as_str(),
+        }
+    }
+
+    /// Whether work may have run: it was started, and not provably never sent. Only then is there something to
+    /// reconcile (section 7.2.1).
+    #[must_use]
+    pub fn executed(&self) -> bool {
+        match self.ending.as_ref().map(|ending| &ending.how) {
+            Some(How::Settled { execution, .. }) => execution.end != End::NeverSent,
+            Some(How::InDoubt) => true,
+            Some(How::Released) | None => false,
         }
     }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use genops_core::Name;
 use genops_core::attribution::{Attribution, Field, InvalidAttribution, Meaningful};
-use genops_core::awu::{TraceContext, parse_hex};
+use genops_core::awu::TraceContext;
+use genops_core::hex;
 use genops_core::name::InvalidName;
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -147,8 +148,8 @@ fn parent(headers: &HeaderMap) -> Option<([u8; 16], [u8; 8])> {
     let mut parts = text(headers, "traceparent")?.trim().split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let known = version.len() == 2 && version != "ff" && flags.len() == 2;
-    let trace_id = parse_hex::<16>(trace)?;
-    let span_id = parse_hex::<8>(span)?;
+    let trace_id = hex::parse::<16>(trace)?;
+    let span_id = hex::parse::<8>(span)?;
     (known && trace_id != [0; 16] && span_id != [0; 8]).then_some((trace_id, span_id))
 }
 
@@ -207,8 +208,8 @@ mod tests {
     #[test]
     fn a_trace_is_joined_by_the_trusted_linked_by_others_and_ignored_if_malformed() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
-        let trace_id = parse_hex("0af7651916cd43dd8448eb211c80319c").unwrap();
-        let span_id = parse_hex("b7ad6b7169203331").unwrap();
+        let trace_id = hex::parse("0af7651916cd43dd8448eb211c80319c").unwrap();
+        let span_id = hex::parse("b7ad6b7169203331").unwrap();
         let with = |traceparent: &str, trusts| {
             let mut all = headers(&[("authorization", "Bearer secret"), ("x-genops-project", "p")]);
             all.insert("traceparent", traceparent.parse().unwrap());

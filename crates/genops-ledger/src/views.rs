@@ -4,6 +4,9 @@
 //! loss means that telemetry is sent again, identically. The tables say *where* in the journal an AWU
 //! stands; what is told about it is read from the journal itself. They live in a file of their own, so
 //! that they never get in the way of a commit.
+//!
+//! Rows are appended in the order of the journal. There is no index over identities: they are random, and an
+//! index over them would write a page for each AWU. Looking one up walks the rows, the latest first.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +22,7 @@ use crate::sqlite::told;
 use crate::store::StoreError;
 
 /// The version of the tables; another one means: build them anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How many changes are written to the tables at once.
 const STRETCH: usize = 4_096;
@@ -37,7 +40,7 @@ const TABLES: &str = "
         result TEXT NOT NULL,
         state TEXT NOT NULL
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS awus_by_id ON awus (id);
+    CREATE INDEX IF NOT EXISTS open_awus ON awus (admitted) WHERE state IN ('RESERVED', 'EXECUTING');
     CREATE TABLE IF NOT EXISTS cursors (
         follower TEXT PRIMARY KEY,
         through INTEGER NOT NULL,
@@ -58,6 +61,8 @@ pub struct Views {
     connection: Connection,
     path: PathBuf,
     through: u64,
+    /// The rows of AWUs that have not ended.
+    open: HashMap<AwuId, u64>,
 }
 
 /// Which AWUs a listing wants.
@@ -111,9 +116,10 @@ impl Views {
     }
 
     fn over(connection: Connection, path: PathBuf) -> Result<Self, StoreError> {
-        let mut views = Self { connection, path, through: 0 };
+        let mut views = Self { connection, path, through: 0, open: HashMap::new() };
         views.prepare().map_err(|error| told(&views.path, &error))?;
         views.through = views.cursor("views")?.through;
+        views.open = views.open_rows().map_err(|error| told(&views.path, &error))?;
         Ok(views)
     }
 
@@ -128,6 +134,14 @@ impl Views {
         }
         self.connection.execute_batch(TABLES)?;
         self.connection.pragma_update(None, "user_version", VERSION)
+    }
+
+    fn open_rows(&self) -> rusqlite::Result<HashMap<AwuId, u64>> {
+        let mut statement = self.connection.prepare(
+            "SELECT id, admitted, started, ended FROM awus WHERE state IN ('RESERVED', 'EXECUTING')",
+        )?;
+        let rows = statement.query_map([], place_of)?;
+        rows.map(|place| place.map(|place| (place.id, place.admitted))).collect()
     }
 
     /// The last entry that the tables contain.
@@ -169,7 +183,7 @@ impl Views {
 
     fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        gathered.write(&transaction)?;
+        gathered.write(&transaction, &mut self.open)?;
         set_cursor(&transaction, "views", Cursor { through, from: through })?;
         transaction.commit()?;
         self.through = through;
@@ -338,7 +352,7 @@ impl Gathered {
         }
     }
 
-    fn write(self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    fn write(self, transaction: &Transaction<'_>, open: &mut HashMap<AwuId, u64>) -> rusqlite::Result<()> {
         let number = |sequence: u64| i64::try_from(sequence).unwrap_or(i64::MAX);
         let mut insert = transaction.prepare_cached(
             "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)
@@ -360,14 +374,20 @@ impl Gathered {
                 record.decision().state().as_str(),
                 record.state(),
             ])?;
+            if !record.is_complete() {
+                open.insert(id, record.sequence);
+            }
         }
-        let mut start = transaction
-            .prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE id = ?1 AND ended IS NULL")?;
-        let mut end = transaction
-            .prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE id = ?1 AND ended IS NULL")?;
+        let mut start =
+            transaction.prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE admitted = ?1")?;
+        let mut end =
+            transaction.prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE admitted = ?1")?;
         for (id, sequence, state) in self.later {
-            let statement = if state == "EXECUTING" { &mut start } else { &mut end };
-            statement.execute(params![bytes(id), number(sequence), state])?;
+            let starts = state == "EXECUTING";
+            let row = if starts { open.get(&id).copied() } else { open.remove(&id) };
+            let Some(row) = row else { continue };
+            let statement = if starts { &mut start } else { &mut end };
+            statement.execute(params![number(row), number(sequence), state])?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Identifiers are hexadecimal, 64-bit integers are text, enumerations are numbers.
 
 use genops_core::event::{Event, Fact, Value};
+use genops_core::hex;
 use serde_json::{Value as Json, json};
 
 use crate::protobuf::Resource;
@@ -28,8 +29,8 @@ pub fn logs(resource: &Resource, records: &[Json]) -> Json {
 #[must_use]
 pub fn span(span: &Span<'_>) -> Json {
     let mut object = json!({
-        "traceId": hex(&span.trace_id),
-        "spanId": hex(&span.span_id),
+        "traceId": hex::text(&span.trace_id),
+        "spanId": hex::text(&span.span_id),
         "name": span.name,
         "kind": span.kind as i32,
         "startTimeUnixNano": span.start.nanos().to_string(),
@@ -41,10 +42,10 @@ pub fn span(span: &Span<'_>) -> Json {
     if let Some(fields) = object.as_object_mut() {
         let mut add = |key: &str, value| drop(fields.insert(key.to_owned(), value));
         if let Some(parent) = &span.parent_span_id {
-            add("parentSpanId", hex(parent).into());
+            add("parentSpanId", hex::text(parent).into());
         }
         if let Some((trace_id, span_id)) = &span.link {
-            add("links", json!([{ "traceId": hex(trace_id), "spanId": hex(span_id) }]));
+            add("links", json!([{ "traceId": hex::text(trace_id), "spanId": hex::text(span_id) }]));
         }
         if let Some(error) = span.error {
             add("status", json!({ "code": 2, "message": error }));
@@ -62,8 +63,8 @@ pub fn log(log: &LogRecord<'_>) -> Json {
         "severityNumber": 9,
         "attributes": attributes(&log.event.facts),
         "flags": 1,
-        "traceId": hex(&log.awu.trace_id),
-        "spanId": hex(&log.awu.span_id),
+        "traceId": hex::text(&log.awu.trace_id),
+        "spanId": hex::text(&log.awu.span_id),
         "eventName": log.event.name,
     })
 }
@@ -101,8 +102,4 @@ fn any_value(value: &Value<'_>) -> Json {
             json!({ "arrayValue": { "values": values } })
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -85,7 +85,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Outbox {
-    /// Starts a follower for each destination and signal. `durable` is the last durable entry.
+    /// Starts a follower for each destination and signal. `durable` is the last durable entry; `on_thread` is
+    /// called on the followers' thread before they begin.
     ///
     /// # Errors
     ///
@@ -95,6 +96,7 @@ impl Outbox {
         destinations: &[Destination],
         resource: Vec<(&'static str, String)>,
         durable: &watch::Receiver<u64>,
+        on_thread: fn(),
     ) -> Result<Self, String> {
         let (closing, closes) = watch::channel(false);
         let resource: Arc<[_]> = resource.into();
@@ -115,6 +117,7 @@ impl Outbox {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("telemetry cannot start: {error}"))?;
         let work = move || {
+            on_thread();
             runtime.block_on(async {
                 let mut tasks = tokio::task::JoinSet::new();
                 followers.into_iter().for_each(|follower| drop(tasks.spawn(follower.follow())));

@@ -31,7 +31,7 @@ impl Request {
 
     /// Adds a span.
     pub fn span(&mut self, span: &Span<'_>) {
-        self.records.message(2, |m| {
+        self.records.long_message(2, |m| {
             m.bytes(1, &span.trace_id);
             m.bytes(2, &span.span_id);
             if let Some(parent) = &span.parent_span_id {
@@ -62,7 +62,7 @@ impl Request {
 
     /// Adds a log record.
     pub fn log(&mut self, log: &LogRecord<'_>) {
-        self.records.message(2, |m| {
+        self.records.long_message(2, |m| {
             m.fixed64(1, log.event.at.nanos());
             m.uint(2, SEVERITY_INFO);
             log.event.facts.iter().for_each(|fact| attribute(m, 6, fact));
@@ -96,22 +96,25 @@ impl Request {
     /// The whole message: `ExportTraceServiceRequest` or `ExportLogsServiceRequest`.
     #[must_use]
     pub fn into_bytes(self, resource: &Resource) -> Vec<u8> {
-        let mut request = Writer::default();
-        let records = self.records.into_bytes();
-        request.message(1, |resource_records| {
-            resource_records.message(1, |m| {
-                for (key, value) in resource {
-                    attribute(m, 1, &(*key, Value::Text(value.as_str().into())));
-                }
-            });
-            resource_records.message(2, |scope_records| {
-                scope_records.message(1, |scope| {
-                    scope.bytes(1, SCOPE.as_bytes());
-                    scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
-                });
-                scope_records.append(&records);
-            });
+        let mut of_resource = Writer::default();
+        of_resource.message(1, |m| {
+            for (key, value) in resource {
+                attribute(m, 1, &(*key, Value::Text(value.as_str().into())));
+            }
         });
+        let mut of_scope = Writer::default();
+        of_scope.message(1, |scope| {
+            scope.bytes(1, SCOPE.as_bytes());
+            scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
+        });
+        // The records may be megabytes: they are copied once, behind a head whose lengths are known.
+        let records = self.records.into_bytes();
+        of_resource.message_head(2, of_scope.len() + records.len());
+        of_resource.append(&of_scope.into_bytes());
+        let mut request = Writer::with_capacity(of_resource.len() + records.len() + 16);
+        request.message_head(1, of_resource.len() + records.len());
+        request.append(&of_resource.into_bytes());
+        request.append(&records);
         request.into_bytes()
     }
 
@@ -127,7 +130,7 @@ const SEVERITY_INFO: u64 = 9;
 const FLAG_SAMPLED: u32 = 1;
 
 fn span_event(m: &mut Writer, event: &Event<'_>) {
-    m.message(11, |m| {
+    m.long_message(11, |m| {
         m.fixed64(1, event.at.nanos());
         m.bytes(2, event.name.as_bytes());
         event.facts.iter().for_each(|fact| attribute(m, 3, fact));

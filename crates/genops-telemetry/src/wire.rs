@@ -9,6 +9,11 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// A writer with room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     /// Everything written so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -17,6 +22,12 @@ impl Writer {
     /// How much has been written.
     pub const fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// The key and the length of a message whose content follows from elsewhere.
+    pub fn message_head(&mut self, field: u32, length: usize) {
+        self.key(field, 2);
+        varint(&mut self.bytes, length as u64);
     }
 
     /// Fields that were written elsewhere.
@@ -59,21 +70,29 @@ impl Writer {
         self.bytes.extend_from_slice(value);
     }
 
-    /// A message inside this one.
+    /// A message inside this one that is mostly shorter than 128 bytes.
     pub fn message(&mut self, field: u32, fields: impl FnOnce(&mut Self)) {
+        self.nested::<1>(field, fields);
+    }
+
+    /// A message inside this one that mostly takes 128 bytes to 16 KiB.
+    pub fn long_message(&mut self, field: u32, fields: impl FnOnce(&mut Self)) {
+        self.nested::<2>(field, fields);
+    }
+
+    /// Leaves `N` bytes for the length, which is known only afterwards; where it takes more or fewer, the
+    /// content moves.
+    fn nested<const N: usize>(&mut self, field: u32, fields: impl FnOnce(&mut Self)) {
         self.key(field, 2);
         let start = self.bytes.len();
-        // One byte for the length is nearly always enough; otherwise the content moves up.
-        self.bytes.push(0);
+        self.bytes.extend_from_slice(&[0; N]);
         fields(self);
-        let length = self.bytes.len() - start - 1;
-        match self.bytes.get_mut(start) {
-            Some(byte) if length < 0x80 => *byte = length.to_le_bytes()[0],
-            _ => {
-                let mut prefix = Vec::with_capacity(10);
-                varint(&mut prefix, length as u64);
-                self.bytes.splice(start..=start, prefix);
-            }
+        let length = self.bytes.len() - start - N;
+        let mut prefix = Prefix::default();
+        prefix.varint(length as u64);
+        match self.bytes.get_mut(start..start + N) {
+            Some(space) if prefix.as_slice().len() == N => space.copy_from_slice(prefix.as_slice()),
+            _ => drop(self.bytes.splice(start..start + N, prefix.as_slice().iter().copied())),
         }
     }
 
@@ -112,16 +131,35 @@ pub enum Field<'a> {
     Bytes(&'a [u8]),
 }
 
-fn varint(bytes: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let [low, ..] = value.to_le_bytes();
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low & 0x7f);
-            return;
+/// A varint, without a place of its own on the heap.
+#[derive(Default)]
+struct Prefix {
+    bytes: [u8; 10],
+    length: usize,
+}
+
+impl Prefix {
+    fn varint(&mut self, mut value: u64) {
+        for (place, byte) in self.bytes.iter_mut().enumerate() {
+            let [low, ..] = value.to_le_bytes();
+            value >>= 7;
+            *byte = if value == 0 { low & 0x7f } else { low | 0x80 };
+            self.length = place + 1;
+            if value == 0 {
+                return;
+            }
         }
-        bytes.push(low | 0x80);
     }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+fn varint(bytes: &mut Vec<u8>, value: u64) {
+    let mut prefix = Prefix::default();
+    prefix.varint(value);
+    bytes.extend_from_slice(prefix.as_slice());
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::record::Journaled;
+use genops_ledger::background::step_back;
 use genops_ledger::store::Readers;
 use genops_ledger::views::Views;
 use genops_ledger::{Journal, StoreError};
@@ -78,6 +79,7 @@ impl Indexer {
         let mut journal = Journal::new(readers()?);
         let (stop, stopped) = mpsc::channel::<()>();
         let work = move || {
+            step_back();
             while matches!(stopped.recv_timeout(INDEX_EVERY), Err(RecvTimeoutError::Timeout)) {
                 loop {
                     match views.lock().unwrap_or_else(PoisonError::into_inner).step(&mut journal) {

@@ -6,6 +6,7 @@ use genops_core::awu::{AwuId, Proposal, Reserved, TraceContext};
 use genops_core::ledger::{Admit, Books, Command, Outcome};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::{Digest, Timestamp};
+use genops_ledger::background::step_back;
 use genops_ledger::memory::MemoryStore;
 use genops_ledger::recover::{self, OpenError, Recovered};
 use genops_ledger::sqlite::SqliteStore;
@@ -100,7 +101,7 @@ impl Governor {
         let outbox = match settings.destinations.as_slice() {
             [] => None,
             destinations => Some(
-                Outbox::start(&feed, destinations, resource, &ledger.watch())
+                Outbox::start(&feed, destinations, resource, &ledger.watch(), step_back)
                     .map_err(GovernError::Telemetry)?,
             ),
         };

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use genops::{Destination, LedgerPlace};
 use genops_core::attribution::{Field, Meaningful};
-use genops_core::awu::parse_hex;
 use genops_core::budget::{Budget, Selector};
+use genops_core::hex;
 use genops_core::policy::{ModelRule, Policy};
 use genops_core::price::Price;
 use genops_core::time::Period;
@@ -357,7 +357,7 @@ impl Reading<'_> {
     fn keys(&mut self, written: &[written::Key]) -> Keys {
         let mut keys = Keys::default();
         for key in written {
-            let Some(sha256) = parse_hex::<32>(&key.sha256.value) else {
+            let Some(sha256) = hex::parse::<32>(&key.sha256.value) else {
                 // What stands here may be the key itself.
                 let at = key.sha256.referenced;
                 let message = "`sha256` has to be 64 hexadecimal digits: the SHA-256 of the key, not the key";

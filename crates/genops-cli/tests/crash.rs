@@ -1,0 +1,246 @@
+//! `kill -9` at random moments under load, again and again over the same ledger: what was acknowledged is
+//! never lost, and all of it is told, each AWU with one content.
+//!
+//! `GENOPS_CRASH_ROUNDS` says how often (5 unless set), `GENOPS_CRASH_SEED` repeats a run's random choices;
+//! which entry a kill meets is left to the scheduler all the same.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod common;
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::collector::{Collector, Manner, Telling};
+use common::{Client, Gateway, PROGRAM, Site, Told, is_admitted};
+use genops::ledger::views::Filter;
+use genops::report::{Archive, AwuReport};
+use genops_core::AwuId;
+use http::StatusCode;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+const CALLERS: usize = 16;
+
+/// So many of the callers have hardly any budget: two of their calls at a time, and few in all.
+const POOR: usize = 4;
+
+/// The collector keeps everything and denies it: all of it has to be sent again.
+const DENIES: Manner = Manner { keeps: true, status: StatusCode::SERVICE_UNAVAILABLE };
+
+/// The collector is down.
+const DOWN: Manner = Manner { keeps: false, status: StatusCode::SERVICE_UNAVAILABLE };
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_kill_loses_an_acknowledged_decision_or_the_telemetry_of_an_awu() {
+    let rounds: u64 = set_or("GENOPS_CRASH_ROUNDS", 5);
+    let seed: u64 = set_or("GENOPS_CRASH_SEED", rand::random());
+    println!("{rounds} rounds, GENOPS_CRASH_SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut budgets = vec![("rich".to_owned(), "1000")];
+    budgets.extend((0..rounds).map(|round| (poor(round), "0.0015")));
+    let site = Site::new(&budgets).await;
+
+    let mut told = Vec::new();
+    for (round, manner) in (0..rounds).zip([Manner::GOOD, DENIES, DOWN].into_iter().cycle()) {
+        site.collector.behave(manner);
+        kill_while_it_starts(&site, &mut rng).await;
+        told.extend(kill_under_load(&site, round, &mut rng).await);
+    }
+    let sent_again = kill_before_telemetry_is_acknowledged(&site).await;
+
+    site.collector.behave(Manner::GOOD);
+    let mut gateway = Gateway::start(site.serve());
+    let listed = gateway.listens().await.awus().await;
+    site.collector.until(|telling| telling.has_all_of(&listed)).await;
+    gateway.stop().await;
+
+    let verified = Command::new(PROGRAM).arg("verify").arg("--ledger").arg(site.ledger()).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+    let mut archive = Archive::open(&site.ledger()).unwrap();
+    told.push(sent_again.clone());
+    check_what_was_told(&mut archive, &told);
+    let awus = all_of(&mut archive);
+    check_states(&awus);
+    check_budgets(&archive);
+    assert!(site.collector.telling().spans[&sent_again.awu].len() > 1, "nothing was sent again");
+    check_telemetry(&site.collector, &awus);
+    let admitted = awus.iter().filter(|awu| is_admitted(awu)).count() as u64;
+    let reached = site.reached();
+    assert!(reached <= admitted, "{reached} calls reached the model, {admitted} were admitted");
+    println!("{} told, {} decided, {admitted} admitted, {reached} reached", told.len(), awus.len());
+}
+
+fn set_or(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |value| value.parse().unwrap())
+}
+
+/// The team of a round's poor callers.
+fn poor(round: u64) -> String {
+    format!("poor-{round}")
+}
+
+// === The rounds ===
+
+/// Kills a gateway that nobody calls: while it starts, recovers, or sends what the one before left.
+async fn kill_while_it_starts(site: &Site, rng: &mut StdRng) {
+    let gateway = Gateway::start(site.serve());
+    tokio::time::sleep(Duration::from_millis(rng.random_range(1..100))).await;
+    drop(gateway);
+}
+
+/// Kills a gateway while it is called, and gives what the callers had been told.
+async fn kill_under_load(site: &Site, round: u64, rng: &mut StdRng) -> Vec<Told> {
+    let mut gateway = Gateway::start(site.serve());
+    let client = gateway.listens().await;
+    let load = Arc::new(Load::default());
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let team = if caller < POOR { poor(round) } else { "rich".to_owned() };
+        callers.spawn(call_until_killed(client.clone(), team, Arc::clone(&load)));
+    }
+    tokio::select! {
+        () = load.answered.notified() => {}
+        ended = callers.join_next() => panic!("a caller gave up: {ended:?}"),
+    }
+    tokio::time::sleep(Duration::from_millis(rng.random_range(50..400))).await;
+    load.killed.store(true, Ordering::SeqCst);
+    drop(gateway);
+    callers.join_all().await.concat()
+}
+
+/// What the callers and the killer tell each other.
+#[derive(Default)]
+struct Load {
+    answered: Notify,
+    killed: AtomicBool,
+}
+
+async fn call_until_killed(client: Client, team: String, load: Arc<Load>) -> Vec<Told> {
+    let mut told = Vec::new();
+    loop {
+        match client.call(&team, "crash").await {
+            Ok(answer) => told.push(answer),
+            Err(_) if load.killed.load(Ordering::SeqCst) => return told,
+            Err(error) => panic!("the connection broke before the kill: {error:?}"),
+        }
+        load.answered.notify_one();
+    }
+}
+
+/// Kills a gateway whose collector has a span and has not said so, and gives what was told of that AWU.
+async fn kill_before_telemetry_is_acknowledged(site: &Site) -> Told {
+    site.collector.behave(Manner::GOOD);
+    let mut gateway = Gateway::start(site.serve());
+    let client = gateway.listens().await;
+    let listed = client.awus().await;
+    site.collector.until(|telling| telling.has_all_of(&listed)).await;
+    site.collector.behave(DENIES);
+    let told = client.call("rich", "crash").await.unwrap();
+    site.collector.until(|telling| telling.spans.contains_key(&told.awu)).await;
+    drop(gateway);
+    told
+}
+
+// === What must hold in the end ===
+
+fn all_of(archive: &mut Archive) -> Vec<AwuReport> {
+    let mut filter = Filter::default();
+    let mut awus = Vec::new();
+    loop {
+        let page = archive.awus(&filter, 1_000).unwrap();
+        awus.extend(page.awus);
+        filter.before = page.next;
+        if page.next.is_none() {
+            return awus;
+        }
+    }
+}
+
+/// Every decision that was acknowledged is in the journal as it was told.
+fn check_what_was_told(archive: &mut Archive, told: &[Told]) {
+    for told in told {
+        told.check(archive.awu(told.awu).unwrap().as_ref());
+    }
+    let ids: HashSet<AwuId> = told.iter().map(|told| told.awu).collect();
+    assert_eq!(ids.len(), told.len(), "an AWU was told to two callers");
+    let admissions = told.iter().filter(|told| told.is_admission()).count();
+    assert!(admissions > 0 && admissions < told.len(), "{admissions} admissions of {} answers", told.len());
+}
+
+/// Nothing is open, and nothing that was in flight was forgotten or given back.
+fn check_states(awus: &[AwuReport]) {
+    let count = |state: &str| awus.iter().filter(|awu| awu.state == state).count();
+    let (settled, in_doubt, refused) = (count("SETTLED"), count("IN_DOUBT"), count("REFUSED"));
+    assert_eq!(settled + in_doubt + refused, awus.len(), "some AWU is still open, or was released");
+    assert!(settled > 0 && refused > 0, "{settled} settled, {refused} refused: that was no load");
+    assert!(in_doubt > 0, "no kill met a call in flight");
+}
+
+/// No budget is overspent.
+fn check_budgets(archive: &Archive) {
+    let budgets = archive.budgets(genops::clock::wall()).budgets;
+    for budget in &budgets {
+        let remaining = budget.remaining.as_deref().unwrap_or("0");
+        assert!(!remaining.starts_with('-') && budget.outstanding == "0", "{budget:?}");
+    }
+    assert!(budgets.iter().any(|budget| budget.name.starts_with("poor") && budget.used != "0"));
+}
+
+/// All that the ledger knows was told, each AWU with one content, and nothing else was.
+fn check_telemetry(collector: &Collector, awus: &[AwuReport]) {
+    let mut telling = std::mem::take(&mut *collector.telling());
+    for awu in awus {
+        let id: AwuId = awu.id.parse().unwrap();
+        let spans = telling.spans.remove(&id).unwrap_or_default();
+        let Some(first) = spans.first() else { panic!("no span of {awu:?}") };
+        assert!(spans.iter().all(|span| span == first), "two contents of {awu:?}: {spans:?}");
+        assert_eq!(first.name, "genops.awu");
+        assert_eq!(text_of(&first.attributes, "genops.policy.result"), Some(&*awu.result), "{awu:?}");
+        assert_eq!(
+            text_of(&first.attributes, "genops.policy.reason_code"),
+            awu.reason_code.as_deref(),
+            "{awu:?}"
+        );
+        let events: Vec<_> = first.events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(events, Telling::events_of(awu), "{awu:?}");
+        let chain = text_of(&first.events[0].attributes, "genops_runtime.ledger.chain");
+        assert_eq!(chain, Some(&*awu.chain), "{awu:?}");
+
+        let mut logs = telling.logs.remove(&id).unwrap_or_default();
+        logs.sort_by_key(|log| events.iter().position(|name| *name == log.event_name));
+        logs.dedup();
+        let logged: Vec<_> = logs.iter().map(|log| log.event_name.as_str()).collect();
+        assert_eq!(logged, events, "the log records of {awu:?}: {logs:?}");
+    }
+    let ids: HashSet<&str> = awus.iter().map(|awu| awu.id.as_str()).collect();
+    for (id, spans) in &telling.spans {
+        let first = &spans[0];
+        assert!(spans.iter().all(|span| span == first), "two contents of {id}: {spans:?}");
+        assert_ne!(first.name, "genops.awu", "an AWU that the ledger does not know: {first:?}");
+        let parent = AwuId { trace_id: id.trace_id, span_id: first.parent_span_id[..].try_into().unwrap() };
+        assert!(ids.contains(&*parent.to_string()), "below no AWU that the ledger knows: {first:?}");
+    }
+    let calls = awus.iter().filter(|awu| awu.state == "SETTLED").count();
+    assert_eq!(telling.spans.len(), calls, "each settled call has a span of its own below its AWU's");
+    assert!(telling.logs.is_empty(), "log records of nobody: {:?}", telling.logs);
+}
+
+fn text_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
+    match attribute.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        other => panic!("`{key}` is {other:?}"),
+    }
+}
