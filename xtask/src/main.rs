@@ -7,15 +7,25 @@
     reason = "xtask speaks to the person at the terminal: progress on stdout, findings on stderr"
 )]
 
+mod acceptance;
+mod bench;
 mod layers;
+mod sabotage;
 mod test;
 mod tidy;
+
+mod children;
+mod key;
+mod process;
+mod table;
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use bench::Bench;
 
 /// The project's own checks.
 #[derive(Parser)]
@@ -34,13 +44,25 @@ enum Task {
     Layers,
     /// Check the habits no compiler checks: file headers, lengths, leftovers, the map in ARCHITECTURE.md
     Tidy,
-    // Later tasks join here, each with its own file: acceptance, crash, sabotage, bench.
+    /// Run the released program between the official client and a real model, and compare what all say
+    Acceptance,
+    /// Measure; it takes minutes and a machine that does nothing else
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+    /// Put faults into the sources, one at a time, and require that the tests notice; sources are restored
+    Sabotage {
+        /// Only this fault
+        name: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse().task) {
+    let task = Arguments::parse().task;
+    match run(&task) {
         Ok(()) => {
-            println!("passed");
+            println!("{}", if matches!(task, Task::Bench { .. }) { "done" } else { "passed" });
             ExitCode::SUCCESS
         }
         Err(trouble) => {
@@ -56,6 +78,9 @@ fn run(task: &Task) -> Result<(), String> {
         Task::Test => test::run(&root),
         Task::Layers => layers::run(&root),
         Task::Tidy => tidy::run(&root),
+        Task::Acceptance => acceptance::run(&root),
+        Task::Bench { what } => bench::run(&root, what),
+        Task::Sabotage { name } => sabotage::run(&root, name.as_deref()),
     }
 }
 

@@ -3,12 +3,11 @@
 //! It installs nothing and keeps nothing: what it needs is checked first, and each step starts afresh.
 //! The slow checks are tasks of their own.
 
-use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::{layers, tidy};
+use crate::{children, layers, tidy};
 
 /// In order of price: what fails in a second comes before what builds for minutes.
 ///
@@ -75,32 +74,10 @@ impl Step {
 
     fn run(&self, root: &Path) -> Result<(), String> {
         match self {
-            Self::Cargo(arguments) => run_cargo(root, arguments),
+            Self::Cargo(arguments) => children::run(children::cargo(root).args(*arguments)),
             Self::Task(_, task) => task(root),
         }
     }
-}
-
-fn run_cargo(root: &Path, arguments: &[&str]) -> Result<(), String> {
-    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&program);
-    command.current_dir(root).args(arguments);
-    for (name, _) in env::vars_os() {
-        if is_about_xtask(&name.to_string_lossy()) {
-            command.env_remove(&name);
-        }
-    }
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("cargo ended with {status}")),
-        Err(error) => Err(format!("cannot start `{}`: {error}", program.display())),
-    }
-}
-
-/// Variables `cargo run` sets to describe xtask itself. Handed on, they make the build script of `ring`
-/// believe its package changed, and everything above it builds again (rust-lang/cargo#16134).
-fn is_about_xtask(variable: &str) -> bool {
-    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
 
 #[cfg(test)]
@@ -118,20 +95,6 @@ mod tests {
     #[test]
     fn a_program_that_does_not_exist_is_not_installed() {
         assert!(!is_installed("a-program-nobody-has-written"));
-    }
-
-    #[test]
-    fn only_what_describes_xtask_is_kept_from_cargo() {
-        for (variable, kept_back) in [
-            ("CARGO_PKG_NAME", true),
-            ("CARGO_MANIFEST_DIR", true),
-            ("CARGO_HOME", false),
-            ("CARGO_TARGET_DIR", false),
-            ("CARGO", false),
-            ("PATH", false),
-        ] {
-            assert_eq!(is_about_xtask(variable), kept_back, "{variable}");
-        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub async fn open(
 
 /// Serves until SIGINT, SIGTERM or a failed ledger, then closes in order.
 pub async fn serve(governor: Governor, config: Config, listener: TcpListener) -> Result<(), Trouble> {
-    let gateway = Gateway::new(governor.clone(), config);
+    let gateway = Gateway::new(governor.clone(), config).map_err(Trouble::unusable)?;
     let stop = told_to_stop(governor.clone())?;
     gateway.serve(listener, stop).await.map_err(Trouble::failed)?;
     let failure = governor.failure();

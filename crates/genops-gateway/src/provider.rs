@@ -10,7 +10,7 @@ use genops::{Awu, Executing};
 use genops_core::Name;
 use genops_core::awu::{End, Execution, Failure, Used};
 use genops_core::price::Tokens;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -27,7 +27,7 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 pub struct Provider {
     /// Its name, for telemetry and for people.
     pub name: Name,
-    url: String,
+    url: Uri,
     authorization: Option<HeaderValue>,
     timeout: Duration,
     client: HttpClient,
@@ -62,8 +62,11 @@ const IDLE: Duration = Duration::from_secs(60);
 
 impl Provider {
     /// Prepares the way to a provider. Nothing is sent.
-    #[must_use]
-    pub fn new(config: &ProviderConfig) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// The provider's address is not one.
+    pub fn new(config: &ProviderConfig) -> Result<Self, http::uri::InvalidUri> {
         let builder = match HttpsConnectorBuilder::new().with_native_roots() {
             Ok(builder) => builder,
             Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
@@ -77,13 +80,13 @@ impl Provider {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build(connector);
-        Self {
+        Ok(Self {
             name: config.name.clone(),
-            url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')),
+            url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')).parse()?,
             authorization: config.authorization.clone(),
             timeout: config.timeout,
             client,
-        }
+        })
     }
 
     /// Makes the call, and says what became of it and what the caller is to be answered.
@@ -102,14 +105,13 @@ impl Provider {
     }
 
     async fn exchange(&self, body: Bytes) -> Outcome {
-        let mut request = Request::post(&self.url).header(header::CONTENT_TYPE, "application/json");
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.clone();
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(authorization) = &self.authorization {
-            request = request.header(header::AUTHORIZATION, authorization);
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
-        let request = match request.body(Full::new(body)) {
-            Ok(request) => request,
-            Err(error) => return Outcome::never_sent(format!("the provider's address is wrong: {error}")),
-        };
         let response = match self.client.request(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {

@@ -36,11 +36,15 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Gateway {
     /// Puts a gateway together. Nothing listens yet.
-    #[must_use]
-    pub fn new(governor: Governor, config: Config) -> Arc<Self> {
-        let providers = config.providers.iter().map(|provider| Arc::new(Provider::new(provider))).collect();
+    ///
+    /// # Errors
+    ///
+    /// A provider's address is not one.
+    pub fn new(governor: Governor, config: Config) -> Result<Arc<Self>, http::uri::InvalidUri> {
+        let providers = config.providers.iter().map(|provider| Provider::new(provider).map(Arc::new));
+        let providers = providers.collect::<Result<_, _>>()?;
         let in_flight = Arc::new(Semaphore::new(config.in_flight_max));
-        Arc::new(Self { governor, config, providers, in_flight })
+        Ok(Arc::new(Self { governor, config, providers, in_flight }))
     }
 
     /// Serves until `stop` is ready, then lets what is in flight come to its end.

@@ -125,11 +125,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 impl Way {
-    /// An empty request.
+    /// An empty request that will hold about so many bytes at most.
     #[must_use]
-    pub fn batch(&self, signal: Signal) -> Batch {
+    pub fn batch(&self, signal: Signal, bytes: usize) -> Batch {
         match self {
-            Self::Otlp(_) => Batch::Protobuf(Request::new(signal)),
+            Self::Otlp(_) => Batch::Protobuf(Request::with_capacity(signal, bytes)),
             Self::File(_) => Batch::Json(signal, Vec::new(), 0),
         }
     }

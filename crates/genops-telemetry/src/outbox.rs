@@ -69,8 +69,9 @@ pub struct Outbox {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request holds at most this much, so that receivers with the old limit of 4 MiB take it.
-const REQUEST_BYTES_MAX: usize = 3 << 20;
+/// A request holds about this much at most. Receivers with the old limit of 4 MiB take it, and so do the
+/// processor's caches.
+const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// A destination that says "too large" is sent less, down to this much.
 const REQUEST_BYTES_MIN: usize = 64 << 10;
@@ -208,7 +209,7 @@ impl Follower {
     /// Fills a request from the journal; `None` where there is nothing to tell.
     fn gather(&mut self) -> Result<Option<Parcel>, String> {
         let after = self.walk.cursor.through;
-        let mut batch = self.way.batch(self.walk.signal);
+        let mut batch = self.way.batch(self.walk.signal, self.request_bytes_max);
         loop {
             let entries = self.entries.after(self.walk.position)?;
             let is_end = entries.is_empty();

@@ -23,10 +23,10 @@ pub type Resource = [(&'static str, String)];
 const SCOPE: &str = "genops";
 
 impl Request {
-    /// An empty request.
+    /// An empty request with room for so many bytes, and a record more.
     #[must_use]
-    pub fn new(signal: Signal) -> Self {
-        Self { signal, records: Writer::default(), count: 0 }
+    pub fn with_capacity(signal: Signal, bytes: usize) -> Self {
+        Self { signal, records: Writer::with_capacity(bytes + RECORD_BYTES), count: 0 }
     }
 
     /// Adds a span.
@@ -124,6 +124,9 @@ impl Request {
         self.signal
     }
 }
+
+/// More than most records take.
+const RECORD_BYTES: usize = 16 << 10;
 
 const STATUS_ERROR: u64 = 2;
 const SEVERITY_INFO: u64 = 9;

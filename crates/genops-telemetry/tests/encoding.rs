@@ -134,7 +134,7 @@ fn resource() -> Vec<(&'static str, String)> {
 }
 
 fn decoded_spans(record: &AwuRecord) -> Vec<Span> {
-    let mut request = Request::new(Signal::Traces);
+    let mut request = Request::with_capacity(Signal::Traces, 1);
     let ours = spans(record);
     ours.iter().for_each(|span| request.span(span));
     let protobuf = ExportTraceServiceRequest::decode(request.into_bytes(&resource()).as_slice()).unwrap();
@@ -233,7 +233,7 @@ fn each_way_to_go_has_its_events_in_order() {
 #[test]
 fn log_records_are_the_same_events() {
     for (way, record) in records() {
-        let mut request = Request::new(Signal::Logs);
+        let mut request = Request::with_capacity(Signal::Logs, 1);
         let ours: Vec<_> = admission_logs(&record).into_iter().chain(ending_logs(&record)).collect();
         ours.iter().for_each(|log| request.log(log));
         let protobuf = ExportLogsServiceRequest::decode(request.into_bytes(&resource()).as_slice()).unwrap();

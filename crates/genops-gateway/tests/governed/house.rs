@@ -103,7 +103,7 @@ limits: {{body_bytes: 4096}}
             ..Settings::at(config.ledger.clone(), config.policy.clone())
         };
         let (governor, _) = Governor::open(settings).await.unwrap();
-        let gateway = Gateway::new(governor.clone(), config);
+        let gateway = Gateway::new(governor.clone(), config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();

@@ -1,0 +1,32 @@
+//! Measurements, for a machine that does nothing else: `cargo xtask bench gateway` and `bench ledger`.
+//!
+//! What counts is the ratio to something everybody knows, measured in the same minute on the same machine:
+//! nginx for the gateway, raw synced appends for the ledger. Nothing here passes or fails.
+
+mod disk;
+mod gateway;
+mod ledger;
+mod servers;
+mod sink;
+mod statistics;
+mod wrk;
+
+use std::path::Path;
+
+use clap::Subcommand;
+
+/// What can be measured.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// The gateway between wrk and a stand-in model, beside nginx and no proxy at all
+    Gateway(gateway::Options),
+    /// Durable admissions and settlements, beside raw synced appends of the same bytes
+    Ledger(ledger::Options),
+}
+
+pub fn run(root: &Path, what: &Bench) -> Result<(), String> {
+    match what {
+        Bench::Gateway(options) => gateway::run(root, options),
+        Bench::Ledger(options) => ledger::run(root, options),
+    }
+}
