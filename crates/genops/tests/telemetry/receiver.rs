@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -17,6 +18,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+
+/// Far longer than anything takes that will come at all.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Mode {
@@ -96,8 +100,13 @@ impl Receiver {
 
     async fn wait(&self, until: impl Fn(&Got) -> bool) {
         let mut changed = self.shared.changed.subscribe();
-        while !until(&self.shared.got.lock().unwrap()) {
-            changed.changed().await.unwrap();
+        let awaited = async {
+            while !until(&self.shared.got.lock().unwrap()) {
+                changed.changed().await.unwrap();
+            }
+        };
+        if tokio::time::timeout(PATIENCE, awaited).await.is_err() {
+            panic!("what was waited for did not come within {} s", PATIENCE.as_secs());
         }
     }
 
