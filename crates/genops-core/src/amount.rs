@@ -42,6 +42,8 @@ pub struct Amount(i128);
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// The most that can be counted.
+    pub const MAX: Self = Self(i128::MAX);
     /// Decimal digits after the point.
     pub const DECIMALS: usize = 12;
     /// Atoms in one whole unit.

@@ -14,7 +14,7 @@ pub use entry::{
 
 use crate::admit::{self, Verdict};
 use crate::amount::{Amount, Unit};
-use crate::awu::{AwuId, Execution, State, Used};
+use crate::awu::{AwuId, End, Execution, State, Used};
 use crate::budget::CellKey;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -53,7 +53,10 @@ pub enum ApplyError {
 /// and no entry is written.
 pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome, Rejection> {
     match command {
-        Command::AdoptPolicy(policy) => Ok(adopt_policy(books, at, policy)),
+        Command::AdoptPolicy(policy) => match policy.problem() {
+            Some(problem) => Err(problem.into()),
+            None => Ok(adopt_policy(books, at, policy)),
+        },
         Command::Admit(request) => {
             if books.open_awu(request.awu).is_some() {
                 return Err(Rejection::AlreadyOpen { awu: request.awu });
@@ -108,11 +111,9 @@ fn adopt_policy(books: &Books, at: Timestamp, policy: &Policy) -> Outcome {
 /// What the execution is charged in each cell of the AWU's path. Where its use is not known, or does not
 /// fit into the books, that is the reservation, and the record is incomplete.
 fn settle(books: &Books, open: &OpenAwu, execution: &Execution) -> Settled {
-    let measured = match execution.used {
-        Used::Reported(_) | Used::Nothing => measured(books, open, execution.used),
-        Used::Unknown => None,
-    };
-    match measured {
+    // What was never sent has used nothing, whatever else is said of it.
+    let used = if execution.end == End::NeverSent { Used::Nothing } else { execution.used };
+    match measured(books, open, used) {
         Some(actual) => Settled { actual, incomplete: false },
         None => {
             let reserved = open.path.iter().map(|(_, amount)| *amount).collect();
@@ -135,7 +136,7 @@ fn measured(books: &Books, open: &OpenAwu, used: Used) -> Option<Vec<Amount>> {
     let mut actual = Vec::with_capacity(open.path.len());
     for (cell, reserved) in &open.path {
         let cell = books.cell(*cell)?;
-        let amount = in_unit(cell.key.unit)?;
+        let amount = in_unit(cell.key.unit).filter(|amount| *amount >= Amount::ZERO)?;
         cell.can_settle(*reserved, amount).then_some(())?;
         actual.push(amount);
     }

@@ -3,10 +3,12 @@
 //! A policy becomes a journal entry when it is adopted. How it is written down by people (YAML) is not
 //! known here.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Unit;
-use crate::budget::{Budget, Selector};
+use crate::amount::{Amount, Unit};
+use crate::budget::{Budget, Selector, UNBUDGETED};
 use crate::digest::Digest;
 use crate::name::Name;
 
@@ -39,11 +41,43 @@ impl Policy {
         Self { accounting_unit: Unit::Usd, models: Vec::new(), budgets: Vec::new() }
     }
 
+    /// What makes the policy unusable, if anything does: a budget's name that stands twice or means something
+    /// else, a limit below nothing.
+    #[must_use]
+    pub fn problem(&self) -> Option<PolicyProblem> {
+        let mut names = BTreeSet::new();
+        self.budgets.iter().find_map(|budget| {
+            if budget.name.as_str() == UNBUDGETED {
+                Some(PolicyProblem::ReservedName)
+            } else if budget.limit < Amount::ZERO {
+                Some(PolicyProblem::NegativeLimit)
+            } else if !names.insert(&budget.name) {
+                Some(PolicyProblem::NameTwice)
+            } else {
+                None
+            }
+        })
+    }
+
     /// The policy's address: the digest of its content.
     #[must_use]
     pub fn version(&self) -> Digest {
         Digest::of_value("genops policy 1", self)
     }
+}
+
+/// Why a policy cannot be adopted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyProblem {
+    /// Two budgets have one name.
+    #[error("two budgets of the policy have the same name")]
+    NameTwice,
+    /// A budget has the name of the cell for work that no budget covers.
+    #[error("no budget may be called `unbudgeted`")]
+    ReservedName,
+    /// A budget allows less than nothing.
+    #[error("a budget's limit is negative")]
+    NegativeLimit,
 }
 
 impl ModelRule {

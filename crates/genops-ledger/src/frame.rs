@@ -45,7 +45,7 @@ impl Frame {
     /// The sequence number of the last entry.
     #[must_use]
     pub const fn last(&self) -> u64 {
-        self.first + self.count as u64 - 1
+        self.first.saturating_add(self.count as u64).saturating_sub(1)
     }
 
     /// Checks that the frame follows `previous` at the place `first`, and that its hash is its own.

@@ -30,10 +30,12 @@ impl Journal {
     ///
     /// The store cannot be read, or a frame cannot be decoded.
     pub fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, StoreError> {
-        let Some(frame) = self.frames.holding(sequence + 1)? else { return Ok(Vec::new()) };
-        let entries = frame
-            .entries()
-            .map_err(|bad| StoreError::Damaged { path: "journal".into(), what: bad.to_string() })?;
+        let Some(frame) = self.frames.holding(sequence.saturating_add(1))? else { return Ok(Vec::new()) };
+        let damaged = |what: String| StoreError::Damaged { path: "journal".into(), what };
+        if frame.first > sequence.saturating_add(1) {
+            return Err(damaged(format!("entry {} is missing", sequence.saturating_add(1))));
+        }
+        let entries = frame.entries().map_err(|bad| damaged(bad.to_string()))?;
         let chain = frame.hash;
         let later = entries.into_iter().filter(|entry| entry.sequence > sequence);
         Ok(later.map(|entry| Journaled { entry, chain }).collect())

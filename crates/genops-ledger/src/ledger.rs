@@ -8,7 +8,7 @@
 //! After a failed commit nothing is acknowledged any more: the books in memory are ahead of the disk, and
 //! only opening the ledger anew brings the two together.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +22,9 @@ use crate::store::{Readers, Store, StoreError};
 
 /// How long an entry that nobody waits for may stay in memory.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How often free space is measured while there is too little of it and nothing is written.
+const MEASURE: Duration = Duration::from_secs(1);
 
 /// Below this much free space, nothing new is admitted; what has been admitted can still settle.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;
@@ -134,9 +137,15 @@ impl Ledger {
         let entry = match ledger::apply(&mut state.books, wall, command) {
             Ok(entry) => entry,
             Err(ApplyError::Rejected(rejection)) => return Err(rejection.into()),
-            Err(ApplyError::Broken(mismatch)) => return Err(state.fail(mismatch.to_string())),
+            Err(ApplyError::Broken(mismatch)) => {
+                drop(state);
+                return Err(self.shared.failed(StoreError::Failed { what: mismatch.to_string() }));
+            }
         };
-        state.gather(&entry)?;
+        if let Err(what) = state.gather(&entry) {
+            drop(state);
+            return Err(self.shared.failed(StoreError::Failed { what }));
+        }
         if state.writer_sleeps {
             self.shared.work.notify_one();
         }
@@ -225,8 +234,9 @@ impl std::fmt::Debug for Ledger {
 
 /// Writes batch after batch until the ledger is closed or the store fails.
 fn write(shared: &Shared, store: &mut impl Store, mut head: Digest) {
+    let _watch = Watch(shared);
     let mut spare = Vec::new();
-    while let Some((first, count, payload)) = shared.next_batch(spare) {
+    while let Some((first, count, payload)) = shared.next_batch(spare, &|| is_short_of_space(store)) {
         let frame = Frame::seal(head, first, count, payload);
         if let Err(error) = store.append(&frame) {
             shared.failed(error);
@@ -236,6 +246,17 @@ fn write(shared: &Shared, store: &mut impl Store, mut head: Digest) {
         shared.committed(frame.last(), is_short_of_space(store));
         spare = frame.payload;
         spare.clear();
+    }
+}
+
+/// Tells those who wait if the writer should ever panic.
+struct Watch<'a>(&'a Shared);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed(StoreError::Failed { what: "its writer has stopped".to_owned() });
+        }
     }
 }
 
@@ -252,10 +273,18 @@ impl Shared {
 
     /// Waits for something to write and takes it: at once if somebody waits for it, after a moment if not.
     /// `None` when the ledger is closed and everything is written.
-    fn next_batch(&self, spare: Vec<u8>) -> Option<(u64, u32, Vec<u8>)> {
+    /// `None` also when the ledger has failed: what has gathered does not follow from what is on the disk.
+    fn next_batch(
+        &self,
+        spare: Vec<u8>,
+        is_short_of_space: &dyn Fn() -> bool,
+    ) -> Option<(u64, u32, Vec<u8>)> {
         let mut state = self.lock().ok()?;
         let mut lingered = false;
         loop {
+            if state.failure.is_some() {
+                return None;
+            }
             let is_due = lingered || state.closing || !state.gathering.waiters.is_empty();
             if state.gathering.count > 0 && is_due {
                 break;
@@ -266,7 +295,10 @@ impl Shared {
             // Awake, the writer looks again by itself; asleep, it has to be woken by whoever brings work.
             let sleep = state.gathering.count == 0 && lingered;
             state.writer_sleeps = sleep;
-            if sleep {
+            if sleep && state.short_of_space {
+                state = self.work.wait_timeout(state, MEASURE).ok()?.0;
+                state.short_of_space = is_short_of_space();
+            } else if sleep {
                 state = self.work.wait(state).ok()?;
                 lingered = false;
             } else {
@@ -295,15 +327,18 @@ impl Shared {
         }
     }
 
-    fn failed(&self, error: StoreError) {
-        if let Ok(mut state) = self.lock() {
-            state.failure = Some(error);
-            // Dropping the senders tells the waiters.
-            state.writing.waiters.clear();
-            state.gathering.waiters.clear();
-        }
+    /// From now on nothing is acknowledged. The first failure is the one that is told.
+    fn failed(&self, error: StoreError) -> LedgerError {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = state.failure.get_or_insert(error).clone();
+        // Dropping the senders tells the waiters.
+        state.writing.waiters.clear();
+        state.gathering.waiters.clear();
+        drop(state);
+        self.work.notify_one();
         // Wakes those who watch, so that they see the failure; the number does not change.
         self.durable.send_modify(|_| ());
+        LedgerError::Failed(failure)
     }
 
     async fn durable(&self, sequence: u64) -> Result<(), LedgerError> {
@@ -355,18 +390,11 @@ impl State {
         Ok(())
     }
 
-    fn gather(&mut self, entry: &Entry) -> Result<(), LedgerError> {
-        match postcard::to_extend(entry, std::mem::take(&mut self.gathering.payload)) {
-            Ok(payload) => self.gathering.payload = payload,
-            Err(error) => return Err(self.fail(format!("an entry cannot be encoded: {error}"))),
-        }
+    fn gather(&mut self, entry: &Entry) -> Result<(), String> {
+        let payload = std::mem::take(&mut self.gathering.payload);
+        self.gathering.payload = postcard::to_extend(entry, payload)
+            .map_err(|error| format!("an entry cannot be encoded: {error}"))?;
         self.gathering.count += 1;
         Ok(())
-    }
-
-    fn fail(&mut self, what: String) -> LedgerError {
-        let failure = StoreError::Failed { what };
-        self.failure = Some(failure.clone());
-        LedgerError::Failed(failure)
     }
 }

@@ -146,15 +146,24 @@ pub struct SqliteReader {
 
 impl FrameReader for SqliteReader {
     fn holding(&mut self, sequence: u64) -> Result<Option<Frame>, StoreError> {
-        let find = || {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT first, count, format, engine, previous, hash, payload FROM frames
-                 WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
-            )?;
+        let find = |sql: &str| {
+            let mut statement = self.connection.prepare_cached(sql)?;
             statement.query_row([i64::try_from(sequence).unwrap_or(i64::MAX)], frame_of).optional()
         };
-        let found = find().map_err(|error| told(&self.path, &error))?;
-        Ok(found.filter(|frame| frame.count > 0 && frame.last() >= sequence))
+        let before = find(
+            "SELECT first, count, format, engine, previous, hash, payload FROM frames
+             WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+        )
+        .map_err(|error| told(&self.path, &error))?;
+        if let Some(frame) = before.filter(|frame| frame.count == 0 || frame.last() >= sequence) {
+            return Ok(Some(frame));
+        }
+        // A later frame is no answer, but it shows that this is a gap and not the end.
+        find(
+            "SELECT first, count, format, engine, previous, hash, payload FROM frames
+             WHERE first > ?1 ORDER BY first LIMIT 1",
+        )
+        .map_err(|error| told(&self.path, &error))
     }
 }
 

@@ -28,7 +28,8 @@ pub type Readers = Arc<dyn Fn() -> Result<Box<dyn FrameReader>, StoreError> + Se
 
 /// Reads frames in order.
 pub trait FrameReader: Send {
-    /// The frame that holds the entry `sequence`; `None` where the journal ends before it.
+    /// The frame that holds the entry `sequence`; `None` where the journal ends before it. Where a frame is
+    /// missing, the next one: whoever reads has to check that it holds what was asked for.
     ///
     /// # Errors
     ///

@@ -11,10 +11,10 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use genops_core::AwuId;
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::ledger::Outcome;
 use genops_core::record::{AwuRecord, Journaled};
+use genops_core::{AwuId, Digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
 use crate::journal::Journal;
@@ -22,7 +22,7 @@ use crate::sqlite::told;
 use crate::store::StoreError;
 
 /// The version of the tables; another one means: build them anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How many changes are written to the tables at once.
 const STRETCH: usize = 4_096;
@@ -41,6 +41,9 @@ const TABLES: &str = "
         state TEXT NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS open_awus ON awus (admitted) WHERE state IN ('RESERVED', 'EXECUTING');
+    CREATE TABLE IF NOT EXISTS journal (
+        genesis BLOB PRIMARY KEY
+    ) STRICT;
     CREATE TABLE IF NOT EXISTS cursors (
         follower TEXT PRIMARY KEY,
         through INTEGER NOT NULL,
@@ -100,8 +103,24 @@ impl Views {
         let mut name = ledger.as_os_str().to_owned();
         name.push(".views");
         let path = PathBuf::from(name);
-        let connection = Connection::open(&path).map_err(|error| told(&path, &error))?;
-        Self::over(connection, path)
+        match Self::at(&path) {
+            // Everything here can be derived again, so damage here keeps nobody out.
+            Err(StoreError::Damaged { .. }) => {
+                for suffix in ["", "-wal", "-shm"] {
+                    let mut part = path.clone().into_os_string();
+                    part.push(suffix);
+                    // A part that is not there need not be removed; one that stays fails below.
+                    let _ = std::fs::remove_file(part);
+                }
+                Self::at(&path)
+            }
+            opened => opened,
+        }
+    }
+
+    fn at(path: &Path) -> Result<Self, StoreError> {
+        let connection = Connection::open(path).map_err(|error| told(path, &error))?;
+        Self::over(connection, path.to_owned())
     }
 
     /// Tables in memory.
@@ -129,11 +148,46 @@ impl Views {
         let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if version != VERSION {
             self.connection.execute_batch(
-                "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;",
+                "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
+                 DROP TABLE IF EXISTS journal;",
             )?;
         }
         self.connection.execute_batch(TABLES)?;
         self.connection.pragma_update(None, "user_version", VERSION)
+    }
+
+    /// Makes sure that tables and cursors are about this journal: the one whose first frame has the hash
+    /// `genesis`, and which had `entries` when it was opened. Those of another journal, or of a later state
+    /// of one that was restored from a copy, are dropped; `false` says so. Otherwise a follower would pass
+    /// over entries that it has never seen.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read or written.
+    pub fn belong_to(&mut self, genesis: Digest, entries: u64) -> Result<bool, StoreError> {
+        let check = |connection: &Connection| {
+            let known =
+                connection.query_row("SELECT genesis FROM journal", [], |row| row.get(0)).optional()?;
+            let ahead: bool = connection.query_row(
+                "SELECT EXISTS (SELECT 1 FROM cursors WHERE through > ?1)",
+                [stored(entries)],
+                |row| row.get(0),
+            )?;
+            let belong = known.is_none_or(|known: [u8; 32]| known == *genesis.bytes()) && !ahead;
+            if !belong {
+                connection.execute_batch(
+                    "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;",
+                )?;
+            }
+            connection.execute("INSERT OR IGNORE INTO journal (genesis) VALUES (?1)", [genesis.bytes()])?;
+            Ok::<_, rusqlite::Error>(belong)
+        };
+        let belong = check(&self.connection).map_err(|error| told(&self.path, &error))?;
+        if !belong {
+            self.through = 0;
+            self.open.clear();
+        }
+        Ok(belong)
     }
 
     fn open_rows(&self) -> rusqlite::Result<HashMap<AwuId, u64>> {
@@ -183,10 +237,16 @@ impl Views {
 
     fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        gathered.write(&transaction, &mut self.open)?;
+        let changes = gathered.write(&transaction, &self.open)?;
         set_cursor(&transaction, "views", Cursor { through, from: through })?;
         transaction.commit()?;
         self.through = through;
+        for (id, row) in changes {
+            match row {
+                Some(row) => self.open.insert(id, row),
+                None => self.open.remove(&id),
+            };
+        }
         Ok(())
     }
 
@@ -283,14 +343,13 @@ impl Views {
     ///
     /// The tables cannot be written.
     pub fn bury(&self, letter: &DeadLetter) -> Result<(), StoreError> {
-        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let insert = self.connection.execute(
             "INSERT INTO dead_letters (follower, after, through, records, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![
                 letter.follower,
-                number(letter.after),
-                number(letter.through),
-                number(letter.records),
+                stored(letter.after),
+                stored(letter.through),
+                stored(letter.records),
                 letter.reason
             ],
         );
@@ -326,10 +385,21 @@ impl Views {
 /// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
 #[derive(Default)]
 struct Gathered {
-    begun: HashMap<AwuId, AwuRecord>,
-    places: HashMap<AwuId, (Option<u64>, Option<u64>)>,
+    begun: Vec<Row>,
+    /// The latest row of an identity.
+    row_of: HashMap<AwuId, usize>,
     later: Vec<(AwuId, u64, &'static str)>,
 }
+
+/// An AWU that began in the stretch, and where its later entries stand.
+struct Row {
+    record: AwuRecord,
+    started: Option<u64>,
+    ended: Option<u64>,
+}
+
+/// Rows that are open from now on, and identities (`None`) that are not any more.
+type OpenChanges = HashMap<AwuId, Option<u64>>;
 
 impl Gathered {
     fn len(&self) -> usize {
@@ -339,58 +409,67 @@ impl Gathered {
     fn take(&mut self, journaled: Journaled) {
         let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return };
         let sequence = journaled.entry.sequence;
-        let state = state_after(&journaled.entry.outcome);
         let starts = matches!(journaled.entry.outcome, Outcome::Started);
-        if let Some(record) = self.begun.get_mut(&awu) {
-            record.follow(journaled.entry);
-            let (started, ended) = self.places.entry(awu).or_default();
-            *(if starts { started } else { ended }) = Some(sequence);
-        } else if let Some(state) = state {
-            self.later.push((awu, sequence, state));
-        } else if let Some(record) = AwuRecord::begin(journaled) {
-            self.begun.insert(awu, record);
+        let Some(state) = state_after(&journaled.entry.outcome) else {
+            if let Some(record) = AwuRecord::begin(journaled) {
+                self.row_of.insert(awu, self.begun.len());
+                self.begun.push(Row { record, started: None, ended: None });
+            }
+            return;
+        };
+        match self.row_of.get(&awu).and_then(|row| self.begun.get_mut(*row)) {
+            Some(row) => {
+                row.record.follow(journaled.entry);
+                *(if starts { &mut row.started } else { &mut row.ended }) = Some(sequence);
+            }
+            None => self.later.push((awu, sequence, state)),
         }
     }
 
-    fn write(self, transaction: &Transaction<'_>, open: &mut HashMap<AwuId, u64>) -> rusqlite::Result<()> {
-        let number = |sequence: u64| i64::try_from(sequence).unwrap_or(i64::MAX);
+    /// Writes the stretch. What it does to the open rows is for after the commit.
+    fn write(
+        self,
+        transaction: &Transaction<'_>,
+        open: &HashMap<AwuId, u64>,
+    ) -> rusqlite::Result<OpenChanges> {
+        let mut changes = OpenChanges::new();
         let mut insert = transaction.prepare_cached(
             "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?;
-        let mut begun: Vec<_> = self.begun.into_iter().collect();
-        begun.sort_unstable_by_key(|(_, record)| record.sequence);
-        for (id, record) in begun {
-            let (started, ended) = self.places.get(&id).copied().unwrap_or_default();
+        for Row { record, started, ended } in self.begun {
             let attribution = &record.request.proposal.attribution;
             insert.execute(params![
-                number(record.sequence),
-                bytes(id),
-                started.map(number),
-                ended.map(number),
+                stored(record.sequence),
+                bytes(record.id()),
+                started.map(stored),
+                ended.map(stored),
                 attribution.team().as_str(),
                 attribution.project().as_str(),
                 attribution.environment().as_str(),
                 record.decision().state().as_str(),
                 record.state(),
             ])?;
-            if !record.is_complete() {
-                open.insert(id, record.sequence);
-            }
+            changes.insert(record.id(), (!record.is_complete()).then_some(record.sequence));
         }
         let mut start =
             transaction.prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE admitted = ?1")?;
         let mut end =
             transaction.prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE admitted = ?1")?;
         for (id, sequence, state) in self.later {
-            let starts = state == "EXECUTING";
-            let row = if starts { open.get(&id).copied() } else { open.remove(&id) };
+            let row = changes.get(&id).copied().unwrap_or_else(|| open.get(&id).copied());
             let Some(row) = row else { continue };
+            let starts = state == "EXECUTING";
             let statement = if starts { &mut start } else { &mut end };
-            statement.execute(params![number(row), number(sequence), state])?;
+            statement.execute(params![stored(row), stored(sequence), state])?;
+            changes.insert(id, starts.then_some(row));
         }
-        Ok(())
+        Ok(changes)
     }
+}
+
+fn stored(sequence: u64) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
 }
 
 /// The state that an entry moves an AWU to; `None` for one that begins it, or is about none.
@@ -410,7 +489,9 @@ fn record_at(place: &Place, journal: &mut Journal) -> Result<Option<AwuRecord>, 
         return Ok(None);
     }
     for sequence in [place.started, place.ended].into_iter().flatten() {
-        if let Some(journaled) = journal.entry(sequence)? {
+        if let Some(journaled) = journal.entry(sequence)?
+            && AwuRecord::subject(&journaled.entry.command) == Some(place.id)
+        {
             record.follow(journaled.entry);
         }
     }
@@ -441,11 +522,10 @@ fn bytes(id: AwuId) -> [u8; 24] {
 }
 
 fn set_cursor(connection: &Connection, follower: &str, cursor: Cursor) -> rusqlite::Result<()> {
-    let number = |sequence: u64| i64::try_from(sequence).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(
         "INSERT INTO cursors (follower, through, reread) VALUES (?1, ?2, ?3)
          ON CONFLICT (follower) DO UPDATE SET through = excluded.through, reread = excluded.reread",
     )?;
-    statement.execute(params![follower, number(cursor.through), number(cursor.from)])?;
+    statement.execute(params![follower, stored(cursor.through), stored(cursor.from)])?;
     Ok(())
 }

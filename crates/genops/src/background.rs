@@ -1,6 +1,6 @@
 //! What runs behind the writer: the feed that the outbox reads from, and the indexer of the query tables.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -82,8 +82,11 @@ impl Indexer {
             step_back();
             while matches!(stopped.recv_timeout(INDEX_EVERY), Err(RecvTimeoutError::Timeout)) {
                 loop {
-                    match views.lock().unwrap_or_else(PoisonError::into_inner).step(&mut journal) {
-                        Ok(true) => {}
+                    // The lock is let go before anybody is told anything.
+                    let stepped = views.lock().unwrap_or_else(PoisonError::into_inner).step(&mut journal);
+                    match stepped {
+                        Ok(true) if matches!(stopped.try_recv(), Err(TryRecvError::Empty)) => {}
+                        Ok(true) => return,
                         Ok(false) => break,
                         Err(error) => {
                             report(&format!("the query tables cannot follow the journal: {error}"));

@@ -67,6 +67,9 @@ pub enum GovernError {
     Telemetry(String),
 }
 
+/// A ledger that is further ahead of the clock than this is worth a notice.
+const CLOCK_AHEAD_NS: u64 = 60_000_000_000;
+
 impl Governor {
     /// Opens the ledger, resolves what the last process left, adopts the policy, starts the followers.
     ///
@@ -88,8 +91,26 @@ impl Governor {
         if ledger.read(Books::policy_version)? != settings.policy.version() {
             ledger.submit(wall, Command::AdoptPolicy(settings.policy.clone()))?.durable().await?;
         }
-        let views = Arc::new(Mutex::new(views));
         let report = Arc::clone(&settings.report);
+        let mut views = views;
+        let first = ledger.journal()?.entry(1)?;
+        if let Some(first) = first
+            && !views.belong_to(first.chain, recovered.entries)?
+        {
+            report(
+                "the query tables and telemetry cursors beside the ledger were those of another or a later \
+                 ledger; they are made anew, and telemetry is sent again from the beginning",
+            );
+        }
+        let ahead = ledger.read(Books::at)?.nanos().saturating_sub(wall.nanos());
+        if ahead > CLOCK_AHEAD_NS {
+            report(&format!(
+                "the ledger's last entry is {} s ahead of the clock: its time stands still until then, and no \
+                 budget begins anew",
+                ahead / 1_000_000_000
+            ));
+        }
+        let views = Arc::new(Mutex::new(views));
         let feed: Arc<dyn Source> =
             Arc::new(Feed::new(ledger.readers(), Arc::clone(&views), Arc::clone(&report)));
         let indexer = Indexer::start(&ledger.readers(), Arc::clone(&views), report)?;

@@ -219,8 +219,8 @@ impl Books {
         for Reallocation { cell, allocated } in reallocated {
             let cell = self.cells.get_mut(cell.index())?;
             let before = cell.standing.allocated?;
-            let cut = before.checked_sub(*allocated)?.max(Amount::ZERO);
-            cell.totals.cut = cell.totals.cut.checked_add(cut)?;
+            let cut = before.checked_sub(*allocated).unwrap_or(Amount::MAX).max(Amount::ZERO);
+            cell.totals.cut = cell.totals.cut.checked_add(cut).unwrap_or(Amount::MAX);
             cell.standing.allocated = Some(*allocated);
         }
         self.policy = Arc::new(policy.clone());
@@ -304,7 +304,7 @@ impl Standing {
     }
 
     /// What may still be reserved: allocated less outstanding and used. Negative after an overrun or a
-    /// cut; `None` where there is no limit.
+    /// cut; `None` where there is no limit, or the difference cannot be counted.
     #[must_use]
     pub fn remaining(&self) -> Option<Amount> {
         self.allocated?.checked_sub(self.out)?.checked_sub(self.used)
@@ -317,12 +317,14 @@ impl Standing {
     /// The reason code of the refusal.
     pub fn takes(&self, amount: Amount) -> Result<(), ReasonCode> {
         let counted = self.out.checked_add(amount).and_then(|out| out.checked_add(self.used));
-        if counted.is_none() {
+        if counted.is_none() || amount < Amount::ZERO {
             return Err(ReasonCode::AccountingInvariantViolation);
         }
+        if self.allocated.is_none() || amount == Amount::ZERO {
+            return Ok(());
+        }
         match self.remaining() {
-            None => Ok(()),
-            Some(_) if amount == Amount::ZERO => Ok(()),
+            None => Err(ReasonCode::AccountingInvariantViolation),
             Some(remaining) if remaining <= Amount::ZERO => Err(ReasonCode::BudgetExceeded),
             Some(remaining) if amount > remaining => Err(ReasonCode::BudgetReservationFailed),
             Some(_) => Ok(()),

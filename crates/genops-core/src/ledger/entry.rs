@@ -10,7 +10,7 @@ use crate::admit::{Admitted, Refused};
 use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, Proposal, State, TraceContext};
 use crate::digest::Digest;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyProblem};
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry.
@@ -122,6 +122,9 @@ pub struct Settled {
 /// A command that does not fit: the caller's mistake, not a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
+    /// The policy contradicts itself.
+    #[error(transparent)]
+    Policy(#[from] PolicyProblem),
     /// An AWU of this identity is open already.
     #[error("AWU {awu} is open already; an identity is used once")]
     AlreadyOpen {
