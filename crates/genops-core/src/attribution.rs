@@ -19,8 +19,35 @@ pub struct Attribution {
 }
 
 /// Texts that name nothing, compared without regard to case.
-pub const PLACEHOLDERS: [&str; 12] =
-    ["unknown", "none", "n/a", "na", "null", "nil", "undefined", "todo", "tbd", "-", "?", "placeholder"];
+pub const PLACEHOLDERS: [&str; 16] = [
+    "unknown",
+    "none",
+    "n/a",
+    "na",
+    "null",
+    "nil",
+    "undefined",
+    "todo",
+    "tbd",
+    "fixme",
+    "changeme",
+    "xxx",
+    "-",
+    "?",
+    "placeholder",
+    "string",
+];
+
+/// Whether a text names nothing: one of [`PLACEHOLDERS`], or a template that nobody filled in.
+#[must_use]
+pub fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    let between = |open: &str, close: &str| text.starts_with(open) && text.ends_with(close);
+    PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(text))
+        || between("<", ">")
+        || between("${", "}")
+        || between("{{", "}}")
+}
 
 impl Attribution {
     /// Checks the three fields in this order and keeps them.
@@ -77,7 +104,7 @@ impl Meaningful {
     /// Says what is wrong with the field.
     pub fn new(field: Field, text: Option<&str>) -> Result<Self, InvalidAttribution> {
         let text = text.ok_or(InvalidAttribution { field, problem: Problem::Missing })?;
-        if PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {
+        if is_placeholder(text) {
             return Err(InvalidAttribution { field, problem: Problem::Placeholder });
         }
         match Name::new(text) {
@@ -145,7 +172,7 @@ mod tests {
     #[test]
     fn values_that_say_nothing_are_refused_and_the_field_is_named() {
         let good = Some("search");
-        for bad in [None, Some(""), Some("  "), Some("unknown"), Some("N/A"), Some("Null"), Some("none")] {
+        for bad in [None, Some(""), Some("  "), Some("unknown"), Some("N/A"), Some("Null"), Some("${TEAM}")] {
             assert_eq!(Attribution::new(bad, good, good).unwrap_err().field, Field::Team, "{bad:?}");
             assert_eq!(Attribution::new(good, bad, good).unwrap_err().field, Field::Project, "{bad:?}");
             assert_eq!(Attribution::new(good, good, bad).unwrap_err().field, Field::Environment, "{bad:?}");

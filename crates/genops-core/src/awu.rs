@@ -95,6 +95,16 @@ pub enum Failure {
     Connection,
     /// Its answer broke off, or could not be taken.
     Answer,
+    /// It could not be reached: no byte of the request was sent.
+    Unreachable,
+}
+
+impl End {
+    /// Whether anything may have been sent. Work of which nothing was sent has used nothing.
+    #[must_use]
+    pub const fn was_sent(self) -> bool {
+        !matches!(self, Self::NeverSent | Self::ProviderError(Failure::Unreachable))
+    }
 }
 
 impl fmt::Display for Failure {
@@ -104,6 +114,7 @@ impl fmt::Display for Failure {
             Self::Timeout => f.write_str("timeout"),
             Self::Connection => f.write_str("connection"),
             Self::Answer => f.write_str("answer"),
+            Self::Unreachable => f.write_str("unreachable"),
         }
     }
 }

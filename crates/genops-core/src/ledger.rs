@@ -14,7 +14,7 @@ pub use entry::{
 
 use crate::admit::{self, Verdict};
 use crate::amount::{Amount, Unit};
-use crate::awu::{AwuId, End, Execution, State, Used};
+use crate::awu::{AwuId, Execution, State, Used};
 use crate::budget::CellKey;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -112,7 +112,7 @@ fn adopt_policy(books: &Books, at: Timestamp, policy: &Policy) -> Outcome {
 /// fit into the books, that is the reservation, and the record is incomplete.
 fn settle(books: &Books, open: &OpenAwu, execution: &Execution) -> Settled {
     // What was never sent has used nothing, whatever else is said of it.
-    let used = if execution.end == End::NeverSent { Used::Nothing } else { execution.used };
+    let used = if execution.end.was_sent() { execution.used } else { Used::Nothing };
     match measured(books, open, used) {
         Some(actual) => Settled { actual, incomplete: false },
         None => {

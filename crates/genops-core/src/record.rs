@@ -5,7 +5,7 @@
 
 use crate::admit::{Admitted, Refused, Reservation};
 use crate::amount::Amount;
-use crate::awu::{AwuId, End, Execution, State};
+use crate::awu::{AwuId, Execution, State};
 use crate::digest::Digest;
 use crate::ledger::{Admit, Command, Entry, Outcome, Settled};
 use crate::spec::Decision;
@@ -190,7 +190,7 @@ impl AwuRecord {
     #[must_use]
     pub fn executed(&self) -> bool {
         match self.ending.as_ref().map(|ending| &ending.how) {
-            Some(How::Settled { execution, .. }) => execution.end != End::NeverSent,
+            Some(How::Settled { execution, .. }) => execution.end.was_sent(),
             Some(How::InDoubt) => true,
             Some(How::Released) | None => false,
         }

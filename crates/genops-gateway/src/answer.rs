@@ -87,6 +87,10 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
         header::TRANSFER_ENCODING,
         header::UPGRADE,
         HeaderName::from_static("keep-alive"),
+        // About the provider's site, not about the answer.
+        header::SET_COOKIE,
+        header::ALT_SVC,
+        header::STRICT_TRANSPORT_SECURITY,
     ];
     for name in of_connection.into_iter().chain(named) {
         headers.remove(name);
@@ -157,7 +161,7 @@ pub fn unidentified(problem: &Unidentified) -> Response {
                 &message,
             )
         }
-        Unidentified::Operation(_) => {
+        Unidentified::Operation(_) | Unidentified::NoOperation => {
             let field = Some("x-genops-operation");
             error(StatusCode::BAD_REQUEST, "invalid_request_error", None, field, &message)
         }
@@ -182,7 +186,23 @@ pub fn too_large(bytes_max: usize) -> Response {
     error(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", None, None, &message)
 }
 
-/// The gateway cannot do its part; nothing was decided, or the call has been settled all the same.
+/// A body that did not come in time.
+#[must_use]
+pub fn too_slow(seconds: u64) -> Response {
+    let message = format!("the body did not arrive within {seconds} s");
+    error(StatusCode::REQUEST_TIMEOUT, "invalid_request_error", None, None, &message)
+}
+
+/// A body in an encoding that nobody here reads.
+#[must_use]
+pub fn encoded(encoding: &HeaderValue) -> Response {
+    let encoding = String::from_utf8_lossy(encoding.as_bytes());
+    let message = format!("the body is encoded as `{encoding}`; send it as it is");
+    let field = Some("content-encoding");
+    error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", None, field, &message)
+}
+
+/// The gateway cannot do its part; nothing was sent to the provider.
 #[must_use]
 pub fn unavailable(message: &str) -> Response {
     error(StatusCode::SERVICE_UNAVAILABLE, "gateway_error", None, None, message)

@@ -1,8 +1,9 @@
 //! What is asked: the body of a chat completion, read as little as possible and forwarded as it came.
 //!
 //! The most that the call can use is worked out here, as facts for admission. An output limit that the
-//! caller left out is written into the forwarded body, by splicing a few bytes; nothing else is touched,
-//! so no field is lost because nobody here knew it. Prompts are neither kept nor logged.
+//! caller left out is written into the forwarded body, and one in the field that the provider does not read is
+//! moved to the one that it does, by splicing a few bytes; nothing else is touched, so no field is lost
+//! because nobody here knew it. Prompts are neither kept nor logged.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use genops_core::Name;
@@ -88,6 +89,9 @@ impl Call {
             no_such_model: true,
             ..bad("model", &format!("the model `{model}` is not set up in this gateway"))
         })?;
+        if present(fields.max_tokens).is_some() && present(fields.max_completion_tokens).is_some() {
+            return Err(bad("max_tokens", "send `max_tokens` or `max_completion_tokens`, not both"));
+        }
         let choices = number("n", present(fields.n), CHOICES_MAX)?.unwrap_or(1);
         let asked = output_limit(&fields, route.max_output_tokens)?;
         let limit = asked.unwrap_or(route.max_output_tokens);
@@ -148,11 +152,11 @@ fn operation(model: &Name) -> Name {
     Name::new(&named).unwrap_or_else(|_| model.clone())
 }
 
-/// The output limit that the caller set for each choice; the larger one where both fields are there.
+/// The output limit that the caller set for each choice, in either field.
 fn output_limit(fields: &Fields<'_>, model_max: u64) -> Result<Option<u64>, BadCall> {
     let old = number("max_tokens", present(fields.max_tokens), model_max)?;
     let new = number("max_completion_tokens", present(fields.max_completion_tokens), model_max)?;
-    Ok(old.max(new))
+    Ok(old.or(new))
 }
 
 /// A whole number from 1 to `max`.
@@ -169,30 +173,55 @@ fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
 }
 
-/// Sees to it that the forwarded body says `limit` in the field that the provider understands.
+/// Sees to it that the forwarded body says `limit` in the field that the provider understands, and in no
+/// other: some providers refuse both.
 fn write_limit(body: &Bytes, fields: &Fields<'_>, field: LimitField, limit: u64) -> Bytes {
-    let written = match field {
-        LimitField::MaxTokens => fields.max_tokens,
-        LimitField::MaxCompletionTokens => fields.max_completion_tokens,
+    let (read, other) = match field {
+        LimitField::MaxTokens => (fields.max_tokens, fields.max_completion_tokens),
+        LimitField::MaxCompletionTokens => (fields.max_completion_tokens, fields.max_tokens),
     };
-    match written {
-        Some(raw) if raw.get() != "null" => body.clone(),
-        Some(null) => {
-            let start = (null.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-            splice(body, start, start + null.get().len(), limit.to_string().as_bytes())
+    if present(read).is_some() {
+        return body.clone();
+    }
+    // What the other field says is taken back; `null` is what leaving it out says.
+    let without = match present(other) {
+        Some(value) => replace(body, value, "null"),
+        None => body.clone(),
+    };
+    match read {
+        // The replacements are of different places: the one that stands first moves the other.
+        Some(null) if present(other).is_some() => {
+            let place = place_of(body, null);
+            let moved = if other.is_some_and(|other| place_of(body, other) < place) {
+                place + "null".len() - other.map_or(0, |other| other.get().len())
+            } else {
+                place
+            };
+            splice(&without, moved, moved + null.get().len(), &limit.to_string())
         }
+        Some(null) => replace(body, null, &limit.to_string()),
         None => {
-            let open = body.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
-            splice(body, open, open, format!("\"{}\":{limit},", field.as_str()).as_bytes())
+            let open = without.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
+            splice(&without, open, open, &format!("\"{}\":{limit},", field.as_str()))
         }
     }
 }
 
+/// Where a value stands in the body that it was read from.
+fn place_of(body: &Bytes, value: &RawValue) -> usize {
+    (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize)
+}
+
+fn replace(body: &Bytes, value: &RawValue, by: &str) -> Bytes {
+    let place = place_of(body, value);
+    splice(body, place, place + value.get().len(), by)
+}
+
 /// The body with the bytes from `start` to `end` replaced.
-fn splice(body: &Bytes, start: usize, end: usize, by: &[u8]) -> Bytes {
+fn splice(body: &Bytes, start: usize, end: usize, by: &str) -> Bytes {
     let mut spliced = BytesMut::with_capacity(body.len() + by.len());
     spliced.put_slice(body.get(..start).unwrap_or_default());
-    spliced.put_slice(by);
+    spliced.put_slice(by.as_bytes());
     spliced.put_slice(body.get(end..).unwrap_or_default());
     spliced.freeze()
 }
@@ -230,7 +259,15 @@ mod tests {
             ),
             (
                 r#"{"model":"small","messages":[],"max_completion_tokens":5}"#,
-                r#"{"max_tokens":5,"model":"small","messages":[],"max_completion_tokens":5}"#,
+                r#"{"max_tokens":5,"model":"small","messages":[],"max_completion_tokens":null}"#,
+            ),
+            (
+                r#"{"max_tokens":5,"max_completion_tokens":null,"model":"large","messages":[]}"#,
+                r#"{"max_tokens":null,"max_completion_tokens":5,"model":"large","messages":[]}"#,
+            ),
+            (
+                r#"{"max_completion_tokens":null,"max_tokens":777,"model":"large","messages":[]}"#,
+                r#"{"max_completion_tokens":777,"max_tokens":null,"model":"large","messages":[]}"#,
             ),
             (
                 r#"{"model":"large","messages":[],"max\u005fcompletion_tokens":5}"#,
@@ -248,7 +285,6 @@ mod tests {
             (r#"{"model":"large","messages":[]}"#, 1_000),
             (r#"{"model":"large","messages":[],"n":3}"#, 3_000),
             (r#"{"model":"large","messages":[],"n":null,"max_tokens":10}"#, 10),
-            (r#"{"model":"large","messages":[],"max_tokens":10,"max_completion_tokens":20}"#, 20),
         ];
         for (body, output) in cases {
             assert_eq!(read(body).unwrap().bound, Tokens { input: body.len() as u64, output }, "{body}");
@@ -280,6 +316,10 @@ mod tests {
             (
                 r#"{"model":"large","messages":[],"max_completion_tokens":99999999999999999999999}"#,
                 Some("max_completion_tokens"),
+            ),
+            (
+                r#"{"model":"large","messages":[],"max_tokens":10,"max_completion_tokens":20}"#,
+                Some("max_tokens"),
             ),
             (r#"{"model":"large","messages":[],"n":0}"#, Some("n")),
             (r#"{"model":"large","messages":[],"n":129}"#, Some("n")),

@@ -1,6 +1,6 @@
 //! The corridor: what the gateway does with one call, in order.
 //!
-//! Who asks, what is asked, may it run, run it, settle it, answer. Each step is a function elsewhere; this
+//! What is asked, may it run, run it, settle it, answer; who asks is known by then. Each step is a function elsewhere; this
 //! file is their order. Between start and settle nothing can leave early: whatever happens to a call comes
 //! back as an [`Execution`](genops_core::awu::Execution).
 
@@ -11,26 +11,21 @@ use bytes::Bytes;
 use genops::{Admission, Awu, Executing};
 use genops_core::awu::{AwuId, Proposal};
 use genops_core::ledger::Admit;
-use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{self, Told};
 use crate::call::Call;
-use crate::identity::{self, Caller};
+use crate::identity::Caller;
 use crate::provider::Provider;
 use crate::server::Gateway;
 
 /// Governs one `POST /v1/chat/completions`. `place` is its place among the calls in flight.
 pub async fn chat_completion(
     gateway: Arc<Gateway>,
-    headers: HeaderMap,
+    caller: Caller,
     body: Bytes,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let caller = match identity::of(&gateway.config.keys, &headers) {
-        Ok(caller) => caller,
-        Err(problem) => return answer::unidentified(&problem),
-    };
     let call = match Call::read(&body, &gateway.config) {
         Ok(call) => call,
         Err(problem) => return answer::bad_call(&problem),
@@ -63,12 +58,11 @@ async fn execute(
 ) -> Response {
     let told = Told::of(awu.id(), awu.admission());
     let (execution, answered) = provider.execute(&awu, body).await;
-    match awu.settle(execution) {
-        // The settlement is on its way to the disk. If the process dies first, the AWU is in doubt and
-        // charged its reservation; the caller's answer does not wait for that.
-        Ok(_) => answer::of_provider(answered, &told),
-        Err(trouble) => answer::unavailable(&trouble.to_string()),
-    }
+    // The settlement is on its way to the disk. If the process dies first, or the ledger takes nothing any
+    // more, the AWU is in doubt and charged its reservation. The caller's answer does not wait for that: it
+    // has been paid for.
+    drop(awu.settle(execution));
+    answer::of_provider(answered, &told)
 }
 
 /// Puts together what is asked of the ledger. The admission records the start as well: nothing stands

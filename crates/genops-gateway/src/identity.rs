@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use genops_core::Name;
-use genops_core::attribution::{Attribution, Field, InvalidAttribution, Meaningful};
+use genops_core::attribution::{Attribution, Field, InvalidAttribution, Meaningful, is_placeholder};
 use genops_core::awu::TraceContext;
 use genops_core::hex;
 use genops_core::name::InvalidName;
@@ -67,6 +67,9 @@ pub enum Unidentified {
     /// A header contradicts the key.
     #[error("the key belongs to another {0}; leave out the header `x-genops-{0}`")]
     Contradiction(Field),
+    /// The operation's name says nothing.
+    #[error("the header `x-genops-operation` is a placeholder; leave it out, or say what the work is called")]
+    NoOperation,
     /// The operation's name is none.
     #[error("the header `x-genops-operation` {0}")]
     Operation(InvalidName),
@@ -111,6 +114,7 @@ pub fn of(keys: &Keys, headers: &HeaderMap) -> Result<Caller, Unidentified> {
     let project = field(Field::Project, key.project.as_ref(), headers, "x-genops-project")?;
     let environment = field(Field::Environment, key.environment.as_ref(), headers, "x-genops-environment")?;
     let operation = match text(headers, "x-genops-operation") {
+        Some(name) if is_placeholder(name) => return Err(Unidentified::NoOperation),
         Some(name) => Some(Name::new(name).map_err(Unidentified::Operation)?),
         None => key.operation.clone(),
     };

@@ -17,6 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
 
@@ -109,13 +110,15 @@ impl Provider {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // A compressed answer would hide its usage report.
+        request.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
         let response = match self.client.request(request).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
-                return Outcome::never_sent("the provider cannot be reached".to_owned());
+                return Outcome::unreachable("the provider cannot be reached".to_owned());
             }
             Err(_) => {
                 let message = "the connection to the provider broke before it answered".to_owned();
@@ -139,31 +142,43 @@ struct Outcome {
     answered: Answered,
 }
 
-/// What matters of a provider's answer.
+/// What matters of a provider's answer; each field is read by itself.
 #[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(default)]
-    usage: Option<Usage>,
     #[serde(default, borrow)]
-    model: Option<std::borrow::Cow<'a, str>>,
+    usage: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    model: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Usage {
     prompt_tokens: u64,
     completion_tokens: u64,
+    #[serde(default)]
+    total_tokens: u64,
+}
+
+impl Usage {
+    /// Some providers count what a model thinks in the total alone; it is output all the same.
+    const fn tokens(&self) -> Tokens {
+        let beyond_input = self.total_tokens.saturating_sub(self.prompt_tokens);
+        let output =
+            if beyond_input > self.completion_tokens { beyond_input } else { self.completion_tokens };
+        Tokens { input: self.prompt_tokens, output }
+    }
 }
 
 impl Outcome {
     /// The provider answered, with whatever status.
     fn answered(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         let fields = serde_json::from_slice::<Fields<'_>>(&body).ok();
-        let usage = fields.as_ref().and_then(|fields| fields.usage.as_ref());
-        let reported = usage.map(|usage| {
-            Used::Reported(Tokens { input: usage.prompt_tokens, output: usage.completion_tokens })
-        });
-        let model = fields.as_ref().and_then(|fields| fields.model.as_deref());
-        let response_model = model.and_then(|model| Name::new(model).ok());
+        let usage = fields.as_ref().and_then(|fields| fields.usage);
+        let usage = usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
+        let reported = usage.map(|usage| Used::Reported(usage.tokens()));
+        let model = fields.as_ref().and_then(|fields| fields.model);
+        let model = model.and_then(|model| serde_json::from_str::<String>(model.get()).ok());
+        let response_model = model.and_then(|model| Name::new(&model).ok());
         let (end, used) = if status.is_success() {
             (End::Completed, reported.unwrap_or(Used::Unknown))
         } else {
@@ -171,7 +186,13 @@ impl Outcome {
             (End::ProviderError(failure), reported.unwrap_or(without_usage(status)))
         };
         let execution = Execution { end, used, latency_ns: 0, response_model };
-        Self { execution, answered: Answered::Provider { status, headers, body } }
+        let answered = match withheld(status) {
+            Some(message) => {
+                Answered::Failed { status: StatusCode::BAD_GATEWAY, message: message.to_owned() }
+            }
+            None => Answered::Provider { status, headers, body },
+        };
+        Self { execution, answered }
     }
 
     /// The request may have been sent, and there is no answer.
@@ -181,18 +202,31 @@ impl Outcome {
     }
 
     /// No byte of the request was sent.
-    fn never_sent(message: String) -> Self {
-        let execution = Execution { end: End::NeverSent, used: Used::Nothing, ..Execution::abandoned(0) };
+    fn unreachable(message: String) -> Self {
+        let end = End::ProviderError(Failure::Unreachable);
+        let execution = Execution { end, used: Used::Nothing, ..Execution::abandoned(0) };
         Self { execution, answered: Answered::Failed { status: StatusCode::BAD_GATEWAY, message } }
     }
 }
 
-/// What an error without a usage report used. A provider that refuses has done no work. A gateway on the
-/// way that gave up waiting does not know, so neither do we, and the reservation is charged.
-fn without_usage(status: StatusCode) -> Used {
+/// Answers that are about the gateway's own standing with the provider, and not for the caller: they may hold
+/// parts of its key, or send the caller round the gateway.
+fn withheld(status: StatusCode) -> Option<&'static str> {
     match status {
-        StatusCode::REQUEST_TIMEOUT | StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Used::Unknown,
-        status if status.is_client_error() || status.is_server_error() => Used::Nothing,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Some("the provider does not accept the gateway's key; whoever runs the gateway has to mend that")
+        }
+        status if status.is_redirection() => Some("the provider answered with a redirection"),
+        _ => None,
+    }
+}
+
+/// What an error without a usage report used. A provider that refuses has done no work. Whatever stands in
+/// between and gave up waiting does not know, so neither do we, and the reservation is charged.
+fn without_usage(status: StatusCode) -> Used {
+    match status.as_u16() {
+        408 | 499 => Used::Unknown,
+        400..=499 | 500 | 501 | 503 | 529 => Used::Nothing,
         _ => Used::Unknown,
     }
 }
@@ -213,6 +247,8 @@ mod tests {
         let cases = [
             (200, usage, reported),
             (500, usage, reported),
+            (200, r#"{"model":5,"usage":{"prompt_tokens":12,"completion_tokens":20}}"#, reported),
+            (200, r#"{"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":32}}"#, reported),
             (200, "{}", Used::Unknown),
             (200, "not json", Used::Unknown),
             (200, r#"{"usage":null}"#, Used::Unknown),
@@ -227,6 +263,7 @@ mod tests {
             (408, "", Used::Unknown),
             (502, "", Used::Unknown),
             (504, "", Used::Unknown),
+            (524, "", Used::Unknown),
         ];
         for (status, body, expected) in cases {
             assert_eq!(used(status, body), expected, "{status} {body}");

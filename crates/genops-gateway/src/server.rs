@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use genops::Governor;
-use http::StatusCode;
+use http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::provider::Provider;
-use crate::{answer, api, governed};
+use crate::{answer, api, governed, identity};
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ pub struct Gateway {
     pub providers: Vec<Arc<Provider>>,
     in_flight: Arc<Semaphore>,
 }
+
+/// How long a caller may take to send a body.
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long calls that are in flight may take to end when the gateway stops.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
@@ -60,11 +63,29 @@ impl Gateway {
         // Small answers leave at once; a failure to set this costs latency, nothing else.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         let router = Arc::clone(&self).router();
-        axum::serve(listener, router).with_graceful_shutdown(stop).await?;
-        // Calls whose caller has hung up still run; they settle before the ledger closes.
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let stop = async move {
+            stop.await;
+            drop(tell);
+        };
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop).into_future();
+        let deadline = async {
+            // The sender is dropped when the gateway is told to stop.
+            let _: Result<(), _> = told.await;
+            tokio::time::sleep(DRAIN_WITHIN).await;
+        };
         let all = u32::try_from(self.config.in_flight_max).unwrap_or(u32::MAX);
-        drop(tokio::time::timeout(DRAIN_WITHIN, self.in_flight.acquire_many(all)).await);
-        Ok(())
+        let drained = async {
+            serving.await?;
+            // Calls whose caller has hung up still run; they settle before the ledger closes.
+            drop(self.in_flight.acquire_many(all).await);
+            Ok(())
+        };
+        tokio::select! {
+            served = drained => served,
+            // What still runs is settled as abandoned by its guard, or in doubt at the next start.
+            () = deadline => Ok(()),
+        }
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -82,21 +103,32 @@ impl Gateway {
 }
 
 async fn chat_completion(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    // Who is not known takes no place, and no body is read for them.
+    let caller = match identity::of(&gateway.config.keys, &head.headers) {
+        Ok(caller) => caller,
+        Err(problem) => return answer::unidentified(&problem),
+    };
+    if let Some(encoding) =
+        head.headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+    {
+        return answer::encoded(encoding);
+    }
     let Ok(place) = Arc::clone(&gateway.in_flight).try_acquire_owned() else {
         return answer::unavailable(
             "as many calls are in flight as this gateway takes; try again in a moment",
         );
     };
-    let (head, body) = request.into_parts();
     let bytes_max = gateway.config.body_bytes_max;
-    match Limited::new(body, bytes_max).collect().await {
-        Ok(body) => {
+    match tokio::time::timeout(BODY_WITHIN, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(body)) => {
             let gateway = Arc::clone(&gateway);
-            governed::chat_completion(gateway, head.headers, body.to_bytes(), place).await
+            governed::chat_completion(gateway, caller, body.to_bytes(), place).await
         }
-        Err(error) if error.is::<LengthLimitError>() => answer::too_large(bytes_max),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => answer::too_large(bytes_max),
         // The caller went away while sending; nobody reads this.
-        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+        Ok(Err(_)) => StatusCode::BAD_REQUEST.into_response(),
+        Err(_) => answer::too_slow(BODY_WITHIN.as_secs()),
     }
 }
 

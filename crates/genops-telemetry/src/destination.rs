@@ -143,7 +143,7 @@ impl Way {
                     Err(_) => later(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
                 }
             }
-            Self::File(file) => match file.write_all(payload).and_then(|()| file.flush()) {
+            Self::File(file) => match file.write_all(payload).and_then(|()| file.sync_data()) {
                 Ok(()) => Delivery::Taken,
                 Err(error) => {
                     // What was half written is cut off, so that the next try writes the line anew.
@@ -251,14 +251,18 @@ impl Collector {
     }
 }
 
-/// OTLP's retry table for HTTP.
+/// OTLP's retry table for HTTP, but for a collector that is misconfigured.
 fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Delivery {
     match status {
         status if status.is_success() => match protobuf::rejected(body) {
             None => Delivery::Taken,
             Some((rejected, reason)) => Delivery::TakenInPart { rejected, reason },
         },
-        StatusCode::TOO_MANY_REQUESTS
+        // The first three are the fault of the way there, not of the records: they wait until it is mended.
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::TOO_MANY_REQUESTS
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
@@ -322,10 +326,10 @@ mod tests {
         fn answer(status: u16) -> Delivery {
             classify(StatusCode::from_u16(status).unwrap(), None, b"")
         }
-        for status in [429, 502, 503, 504] {
+        for status in [401, 403, 404, 429, 502, 503, 504] {
             assert!(later(status), "{status}");
         }
-        for status in [400, 401, 404, 500, 501] {
+        for status in [400, 405, 422, 500, 501] {
             assert!(matches!(answer(status), Delivery::Never { .. }), "{status}");
         }
         assert_eq!(answer(200), Delivery::Taken);

@@ -82,6 +82,9 @@ const GATHER: Duration = Duration::from_millis(100);
 /// The first and the longest pause before a request is tried again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// A collector cannot ask for a longer pause than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+
 /// How long closing waits for what can still be delivered.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -117,12 +120,21 @@ impl Outbox {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("telemetry cannot start: {error}"))?;
+        let mut closing_of_all = closes;
         let work = move || {
             on_thread();
             runtime.block_on(async {
                 let mut tasks = tokio::task::JoinSet::new();
                 followers.into_iter().for_each(|follower| drop(tasks.spawn(follower.follow())));
-                tasks.join_all().await;
+                let deadline = async {
+                    // An error says that the outbox is gone, which is closing too.
+                    let _ = closing_of_all.wait_for(|closing| *closing).await;
+                    tokio::time::sleep(CLOSE_WITHIN).await;
+                };
+                tokio::select! {
+                    _ = async { while tasks.join_next().await.is_some() {} } => {}
+                    () = deadline => {}
+                }
             });
         };
         let thread = std::thread::Builder::new().name("genops-outbox".to_owned()).spawn(work);
@@ -186,9 +198,7 @@ impl Follower {
             match self.gather() {
                 Ok(Some(parcel)) => {
                     let small = parcel.payload.len() < self.request_bytes_max / 2;
-                    if !self.deliver(parcel).await {
-                        return;
-                    }
+                    self.deliver(parcel).await;
                     if small {
                         self.pause(GATHER).await;
                     }
@@ -235,10 +245,9 @@ impl Follower {
         Ok(Some(Parcel { payload: batch.into_payload(&self.resource), records, after, cursor }))
     }
 
-    /// Sends a request until it is taken or rejected for good. `false` if the outbox closed over it.
-    async fn deliver(&mut self, parcel: Parcel) -> bool {
+    /// Sends a request until it is taken or rejected for good.
+    async fn deliver(&mut self, parcel: Parcel) {
         let mut pause = RETRY.0;
-        let mut since_closing: Option<tokio::time::Instant> = None;
         loop {
             match self.way.deliver(&parcel.payload).await {
                 Delivery::Taken => break,
@@ -253,7 +262,7 @@ impl Follower {
                 Delivery::TooLarge if self.request_bytes_max > REQUEST_BYTES_MIN && parcel.records > 1 => {
                     self.request_bytes_max /= 2;
                     self.walk = Walk::from(self.walk.signal, self.walk.cursor);
-                    return true;
+                    return;
                 }
                 Delivery::TooLarge => {
                     self.bury(&parcel, parcel.records, "the collector says it is too large".to_owned());
@@ -262,13 +271,10 @@ impl Follower {
                 Delivery::Later { after, reason } => {
                     self.tell_trouble(&reason);
                     if *self.closes.borrow() {
-                        let since = *since_closing.get_or_insert_with(tokio::time::Instant::now);
-                        if since.elapsed() >= CLOSE_WITHIN {
-                            return false;
-                        }
+                        // Until the outbox is out of time.
                         tokio::time::sleep(RETRY.0).await;
                     } else {
-                        self.pause(after.unwrap_or(pause)).await;
+                        self.pause(after.unwrap_or(pause).min(RETRY_AFTER_MAX)).await;
                         pause = (pause * 2).min(RETRY.1);
                     }
                 }
@@ -281,7 +287,6 @@ impl Follower {
         if let Err(trouble) = self.acknowledge(parcel.cursor) {
             self.source.report(&format!("telemetry to {}: {trouble}", self.name));
         }
-        true
     }
 
     fn acknowledge(&mut self, cursor: Cursor) -> Result<(), String> {

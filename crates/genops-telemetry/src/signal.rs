@@ -128,7 +128,7 @@ fn awu_span(record: &AwuRecord, end: Timestamp) -> Span<'_> {
 /// The model call. None where nothing was sent, or where nobody knows whether anything was.
 fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     let execution = record.execution()?;
-    if execution.end == End::NeverSent {
+    if !execution.end.was_sent() {
         return None;
     }
     let id = record.id();

@@ -104,6 +104,13 @@ fn records() -> BTreeMap<&'static str, AwuRecord> {
             "never sent",
             vec![admit(5, "a", true, TraceContext::Root), settle(5, End::NeverSent, Used::Nothing)],
         ),
+        (
+            "unreachable",
+            vec![
+                admit(10, "a", true, TraceContext::Root),
+                settle(10, End::ProviderError(Failure::Unreachable), Used::Nothing),
+            ],
+        ),
         ("in doubt", vec![admit(6, "a", true, TraceContext::Root), Command::Orphan { awu: id(6) }]),
         ("released", vec![admit(7, "a", false, TraceContext::Root), Command::Release { awu: id(7) }]),
         ("model refused", vec![admit(8, "b", true, TraceContext::Root)]),
@@ -207,6 +214,7 @@ fn each_way_to_go_has_its_events_in_order() {
         ("no usage", vec![decided, reserved, reconciled]),
         ("provider error", vec![decided, reserved, decided, reconciled]),
         ("never sent", vec![decided, reserved]),
+        ("unreachable", vec![decided, reserved, decided]),
         ("in doubt", vec![decided, reserved, reconciled]),
         ("released", vec![decided, reserved]),
         ("model refused", vec![decided]),

@@ -109,8 +109,8 @@ pub const FAULTS: &[Fault] = &[
         name: "placeholder-accepted",
         what: "work may belong to a team called `unknown`",
         file: "crates/genops-core/src/attribution.rs",
-        find: "if PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(text.trim())) {",
-        put: "if PLACEHOLDERS.iter().all(|word| word.eq_ignore_ascii_case(text.trim())) {",
+        find: "PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(text))",
+        put: "PLACEHOLDERS.iter().all(|word| word.eq_ignore_ascii_case(text))",
         test: &["-p", "genops-core", "--lib"],
     },
     Fault {

@@ -35,6 +35,9 @@ const BODY_BYTES_MAX: u64 = 16 << 20;
 const IN_FLIGHT_MAX: u64 = 4_096;
 const TIMEOUT_SECONDS: u64 = 600;
 
+/// No limit may be set higher than this: a gigabyte, or a thousand million calls.
+const SIZE_MAX: u64 = 1 << 30;
+
 /// More output than any model writes; keeps every amount far from overflow.
 const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 
@@ -114,9 +117,9 @@ impl Reading<'_> {
     fn size(&mut self, written: Option<&Spanned<u64>>, otherwise: u64) -> usize {
         let Some(size) = written else { return usize::try_from(otherwise).unwrap_or(usize::MAX) };
         match usize::try_from(size.value) {
-            Ok(value) if value > 0 => value,
+            Ok(value) if value > 0 && size.value <= SIZE_MAX => value,
             _ => {
-                self.problem(size, "must be at least 1");
+                self.problem(size, format!("has to be from 1 to {SIZE_MAX}"));
                 1
             }
         }
@@ -155,15 +158,22 @@ impl Reading<'_> {
     }
 
     fn url(&mut self, what: &str, text: &Text) -> Option<Uri> {
-        match text.value.parse::<Uri>() {
-            Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() => {
-                Some(url)
-            }
-            _ => {
-                self.problem(text, format!("{what} has to be an address such as `https://host:port/path`"));
-                None
-            }
+        let url = text.value.parse::<Uri>().ok().filter(|url| {
+            matches!(url.scheme_str(), Some("http" | "https"))
+                && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+                && url.query().is_none()
+                && !text.value.contains('#')
+        });
+        if url.is_none() {
+            // What stands here may hold a password.
+            let message = format!(
+                "{what} has to be an address such as `https://host:port/path`, without user, password, query or \
+                 fragment"
+            );
+            let place = Some((text.referenced.line(), text.referenced.column()));
+            self.problems.push(ConfigProblem::new(self.file, "", place, message));
         }
+        url
     }
 
     /// A secret, by reference. Where it stands in the file itself, the line is not shown.
@@ -181,7 +191,7 @@ impl Reading<'_> {
             Err(message) => {
                 let at = text.referenced;
                 let problem = ConfigProblem::new(self.file, "", Some((at.line(), at.column())), message);
-                self.problems.push(problem.without_excerpt());
+                self.problems.push(problem);
                 None
             }
         }
@@ -363,7 +373,7 @@ impl Reading<'_> {
                 let message = "`sha256` has to be 64 hexadecimal digits: the SHA-256 of the key, not the key";
                 let place = Some((at.line(), at.column()));
                 let problem = ConfigProblem::new(self.file, "", place, message.to_owned());
-                self.problems.push(problem.without_excerpt());
+                self.problems.push(problem);
                 continue;
             };
             if let Some(meant) = self.key(key)
@@ -445,10 +455,10 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_found_at_once_and_the_line_is_shown() {
+    fn all_problems_are_found_at_once_and_the_word_is_shown() {
         let found = problems("listen: x\nbudgets:\n  - {name: a, unit: EUR, limit: z}\n");
         assert_eq!(found.len(), 3);
-        assert!(found.concat().contains("3 |   - {name: a, unit: EUR, limit: z}\n"), "{found:#?}");
+        assert!(found.concat().contains("3 | … EUR …\n"), "{found:#?}");
     }
 
     #[test]
@@ -464,6 +474,17 @@ mod tests {
             let found = problems(&provider(key)).concat();
             assert!(found.contains(expected), "{found}");
             assert!(!found.contains("sk-live"), "{found}");
+        }
+        // In the wrong place, or beside another mistake, it is not shown either.
+        for text in [
+            "providers:\n  - {name: a, base_url: 'http://h/v1', apikey: sk-live-123}",
+            "providers:\n  - {name: a, base_url: nowhere, api_key: sk-live-123}",
+            "providers:\n  - {name: a, base_url: 'http://u:sk-live-123@h/v1'}",
+            "keys:\n  - sk-live-123",
+            "api_key: sk-live-123",
+        ] {
+            let found = problems(text).concat();
+            assert!(!found.is_empty() && !found.contains("sk-live"), "{found}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: file, line, column, the line itself, and what would be right.
+//! What is wrong with a configuration: file, line, column, the word that stands there, and what would be right.
 
 use std::fmt;
 
@@ -12,31 +12,34 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    /// A problem at a line and column of `text`, both counted from 1. The line is shown with it.
+    /// A problem at a line and column of `text`, both counted from 1. The word that stands there is shown with
+    /// it, and no more of the line: a secret may stand beside it. Where it may be a secret itself, `text` is
+    /// empty.
     #[must_use]
     pub fn new(file: &str, text: &str, place: Option<(u64, u64)>, message: String) -> Self {
-        let line = place.and_then(|(line, _)| text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?));
-        let excerpt = line.filter(|line| !line.trim().is_empty()).map(str::to_owned);
+        let excerpt = place.and_then(|(line, column)| {
+            let line = text.lines().nth(usize::try_from(line).ok()?.checked_sub(1)?)?;
+            let rest = line.chars().skip(usize::try_from(column).ok()?.checked_sub(1)?);
+            let word: String = rest.take_while(|c| !" ,:{}[]".contains(*c)).take(WORD_CHARS_MAX).collect();
+            (!word.is_empty()).then_some(word)
+        });
         Self { file: file.to_owned(), place, excerpt, message }
     }
-
-    /// The same without the line, for one that may hold a secret.
-    #[must_use]
-    pub fn without_excerpt(self) -> Self {
-        Self { excerpt: None, ..self }
-    }
 }
+
+const WORD_CHARS_MAX: usize = 60;
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((line, column)) = self.place else { return write!(f, "{}: {}", self.file, self.message) };
         write!(f, "{}:{line}:{column}: {}", self.file, self.message)?;
-        if let Some(excerpt) = &self.excerpt {
-            let column = usize::try_from(column).unwrap_or(1).max(1);
-            let number = line.to_string();
-            let gutter = " ".repeat(number.len());
-            let indent = " ".repeat(column - 1);
-            write!(f, "\n {gutter} |\n {number} | {excerpt}\n {gutter} | {indent}^")?;
+        if let Some(word) = &self.excerpt {
+            let gutter = " ".repeat(line.to_string().len());
+            write!(
+                f,
+                "\n {gutter} |\n {line} | … {word} …\n {gutter} |   {}",
+                "^".repeat(word.chars().count())
+            )?;
         }
         Ok(())
     }

@@ -190,6 +190,9 @@ impl<'de> Deserialize<'de> for OneOrMore {
 pub fn parse(file: &str, text: &str) -> Result<Written, Vec<ConfigProblem>> {
     serde_saphyr::from_str(text).map_err(|error| {
         let place = error.location().map(|at| (at.line(), at.column()));
-        vec![ConfigProblem::new(file, text, place, error.without_snippet().to_string())]
+        let message = error.without_snippet().to_string();
+        // A field's name may be shown; anything else that has the wrong shape may be a secret.
+        let shown = if message.contains("unknown field") { text } else { "" };
+        vec![ConfigProblem::new(file, shown, place, message)]
     })
 }

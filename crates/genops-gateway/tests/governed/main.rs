@@ -203,7 +203,7 @@ async fn whatever_the_provider_does_the_call_is_settled() {
     let reserved = format!("0.000{}", BODY.len() + 40);
     // The provider, the status for the caller, the actual, whether it is incomplete, how it ended.
     let cases = [
-        (says(401, "{}"), 401, "0", false, Some("provider_error")),
+        (says(401, "{}"), 502, "0", false, Some("provider_error")),
         (says(429, "slow down"), 429, "0", false, Some("provider_error")),
         (says(500, "oops"), 500, "0", false, Some("provider_error")),
         (says(504, ""), 504, reserved.as_str(), true, Some("provider_error")),
@@ -233,7 +233,7 @@ async fn a_provider_that_cannot_be_reached_costs_nothing() {
     let answer = house.chat(BODY).await;
     assert_eq!(answer.error(), (502, "PROVIDER_ERROR_UPSTREAM".to_owned(), String::new()));
     let awu = house.ended(&answer).await;
-    assert_eq!((awu.actual.as_deref(), awu.end.as_deref()), (Some("0"), Some("never_sent")));
+    assert_eq!((awu.actual.as_deref(), awu.end.as_deref()), (Some("0"), Some("provider_error")));
     assert!(!awu.incomplete);
 }
 
