@@ -61,11 +61,11 @@ pub mod runtime {
     /// The record rests on the reservation for want of a measurement (section 3.5).
     pub const INCOMPLETE: &str = "genops_runtime.accounting.incomplete";
     /// The reservation as decimal text, where the double blurs it.
-    pub const RESERVED_EXACT: &str = "genops_runtime.accounting.reserved";
+    pub const RESERVED_EXACT: &str = "genops_runtime.accounting.reserved_exact";
     /// The actual as decimal text, where the double blurs it.
-    pub const ACTUAL_EXACT: &str = "genops_runtime.accounting.actual";
+    pub const ACTUAL_EXACT: &str = "genops_runtime.accounting.actual_exact";
     /// What remains in the budget, as decimal text, where the double blurs it.
-    pub const REMAINING_EXACT: &str = "genops_runtime.budget.remaining";
+    pub const REMAINING_EXACT: &str = "genops_runtime.budget.remaining_exact";
     /// The key that the caller showed, by name.
     pub const KEY: &str = "genops_runtime.key";
     /// How the execution ended, where that was not by completion.

@@ -292,7 +292,7 @@ fn reason_of(error: &dyn std::error::Error) -> String {
 /// Opens a file of lines for appending. A last line without an end is what a crash left: it is cut off,
 /// and the cursor, which has not moved past it, brings it again.
 fn open_lines(path: &Path) -> Result<File, std::io::Error> {
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let end = end_of_lines(&mut file)?;
     file.set_len(end)?;
     file.seek(SeekFrom::End(0))?;

@@ -292,7 +292,7 @@ fn what_is_not_measured_is_marked_and_what_a_double_blurs_stands_beside_it() {
     let span = &decoded_spans(&records["settled"])[0];
     let facts = values(&span.attributes);
     // By hand: the budget less 1,000 tokens in at 0.15 and 1,000 out at 0.60 dollars a million.
-    assert_eq!(text(facts["genops_runtime.budget.remaining"]), "123456.122706789012");
+    assert_eq!(text(facts["genops_runtime.budget.remaining_exact"]), "123456.122706789012");
     assert_eq!(facts["genops.accounting.reserved"], &Value::DoubleValue(0.00075));
     assert_eq!(facts["genops.accounting.actual"], &Value::DoubleValue(0.0000138));
     assert_eq!(facts["genops.accounting.reconciliation_delta"], &Value::DoubleValue(-0.0007362));
