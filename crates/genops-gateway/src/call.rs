@@ -5,6 +5,9 @@
 //! moved to the one that it does, by splicing a few bytes; nothing else is touched, so no field is lost
 //! because nobody here knew it. Prompts are neither kept nor logged.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use genops_core::Name;
 use genops_core::price::{Price, Tokens};
@@ -75,6 +78,11 @@ impl Call {
     /// Names the field that is missing or wrong.
     pub fn read(body: &Bytes, config: &Config) -> Result<Self, BadCall> {
         let fields = parse(body)?;
+        if let Some(field) = look_alike(body) {
+            let message =
+                format!("a field is written like `{field}` but for its letters' case; write it exactly");
+            return Err(bad(field, &message));
+        }
         let model = model(&fields)?;
         if !fields.messages.is_some_and(|messages| messages.get().starts_with('[')) {
             return Err(bad("messages", "`messages` is missing; it has to be a list of messages"));
@@ -166,6 +174,16 @@ fn number(field: &'static str, raw: Option<&RawValue>, max: u64) -> Result<Optio
         Ok(number) if (1..=max).contains(&number) => Ok(Some(number)),
         _ => Err(bad(field, &format!("`{field}` has to be a whole number from 1 to {max}"))),
     }
+}
+
+/// A field that is one of ours but for the case of its letters. Some servers do not tell the two apart, and
+/// would read a limit or a model that nobody has looked at.
+fn look_alike(body: &[u8]) -> Option<&'static str> {
+    const GOVERNED: [&str; 6] = ["model", "messages", "max_tokens", "max_completion_tokens", "n", "stream"];
+    // The same folding as those servers': the Kelvin sign is a k, the long s an s.
+    let folded = |key: &str| key.replace('\u{212a}', "k").replace('\u{17f}', "s").to_lowercase();
+    let keys: HashMap<Cow<'_, str>, serde::de::IgnoredAny> = serde_json::from_slice(body).ok()?;
+    GOVERNED.into_iter().find(|field| keys.keys().any(|key| key != field && folded(key) == **field))
 }
 
 /// `null` is as good as absent.
@@ -323,6 +341,10 @@ mod tests {
             ),
             (r#"{"model":"large","messages":[],"n":0}"#, Some("n")),
             (r#"{"model":"large","messages":[],"n":129}"#, Some("n")),
+            (r#"{"model":"large","messages":[],"Model":"small"}"#, Some("model")),
+            (r#"{"model":"large","messages":[],"MAX_TOKENS":9}"#, Some("max_tokens")),
+            (r#"{"model":"large","messages":[],"max_to\u212aens":9}"#, Some("max_tokens")),
+            (r#"{"model":"large","messages":[],"N":9}"#, Some("n")),
             (r#"{"model":"large","messages":[],"stream":true}"#, Some("stream")),
             (r#"{"model":"large","messages":[],"stream":"yes"}"#, Some("stream")),
         ];
