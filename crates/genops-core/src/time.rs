@@ -98,16 +98,6 @@ impl Period {
             }
         }
     }
-
-    /// The word in configuration and tables.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Day => "day",
-            Self::Month => "month",
-        }
-    }
 }
 
 /// The label for `genops.budget.period`: `2026-11-22`, `2026-11`, `none`.

@@ -5,6 +5,7 @@
 use axum::response::{IntoResponse, Response};
 use genops::Refusal;
 use genops_core::admit::Admitted;
+use genops_core::attribution::InvalidAttribution;
 use genops_core::awu::AwuId;
 use genops_spec::{Decision, DecisionState, ReasonCode};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -141,25 +142,10 @@ pub fn unidentified(problem: &Unidentified) -> Response {
         Unidentified::NoKey | Unidentified::UnknownKey => {
             error(StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), None, &message)
         }
-        Unidentified::Attribution(invalid) => {
-            let field = format!("x-genops-{}", invalid.field);
-            error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                Some("attribution"),
-                Some(&field),
-                &message,
-            )
-        }
-        Unidentified::Contradiction(field) => {
+        Unidentified::Attribution(InvalidAttribution { field, .. }) | Unidentified::Contradiction(field) => {
             let field = format!("x-genops-{field}");
-            error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request_error",
-                Some("attribution"),
-                Some(&field),
-                &message,
-            )
+            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            error(status, "invalid_request_error", code, Some(&field), &message)
         }
         Unidentified::Operation(_) | Unidentified::NoOperation => {
             let field = Some("x-genops-operation");

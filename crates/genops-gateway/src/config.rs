@@ -9,7 +9,6 @@ mod written;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use genops::{Destination, LedgerPlace};
@@ -98,15 +97,6 @@ impl Config {
     ) -> Result<Self, Vec<ConfigProblem>> {
         let written = written::parse(file, text)?;
         meaning::of(written, file, text, &meaning::Outside { env, read_file })
-    }
-
-    /// The ledger's file, if it has one.
-    #[must_use]
-    pub const fn ledger_file(&self) -> Option<&PathBuf> {
-        match &self.ledger {
-            LedgerPlace::File(path) => Some(path),
-            LedgerPlace::Memory => None,
-        }
     }
 
     /// The models that are set up by name, and their providers, in alphabetical order.

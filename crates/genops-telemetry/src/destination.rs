@@ -129,7 +129,7 @@ impl Way {
     #[must_use]
     pub fn batch(&self, signal: Signal, bytes: usize) -> Batch {
         match self {
-            Self::Otlp(_) => Batch::Protobuf(Request::with_capacity(signal, bytes)),
+            Self::Otlp(_) => Batch::Protobuf(Request::with_capacity(bytes)),
             Self::File(_) => Batch::Json(signal, Vec::new(), 0),
         }
     }
@@ -184,7 +184,7 @@ impl Batch {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Protobuf(request) => request.len(),
+            Self::Protobuf(request) => request.records_len(),
             Self::Json(_, _, bytes) => *bytes,
         }
     }

@@ -4,13 +4,12 @@
 
 use genops_core::event::{Event, Fact, Value};
 
-use crate::signal::{LogRecord, Signal, Span};
+use crate::signal::{LogRecord, Span};
 use crate::wire::{Field, Writer, fields};
 
 /// A request that is being filled with spans or log records.
 #[derive(Debug)]
 pub struct Request {
-    signal: Signal,
     /// The records, each a field 2 of the scope's message.
     records: Writer,
     count: u64,
@@ -25,8 +24,8 @@ const SCOPE: &str = "genops";
 impl Request {
     /// An empty request with room for so many bytes, and a record more.
     #[must_use]
-    pub fn with_capacity(signal: Signal, bytes: usize) -> Self {
-        Self { signal, records: Writer::with_capacity(bytes + RECORD_BYTES), count: 0 }
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { records: Writer::with_capacity(bytes + RECORD_BYTES), count: 0 }
     }
 
     /// Adds a span.
@@ -83,14 +82,8 @@ impl Request {
 
     /// How many bytes the records take.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn records_len(&self) -> usize {
         self.records.len()
-    }
-
-    /// Whether it holds nothing.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
     }
 
     /// The whole message: `ExportTraceServiceRequest` or `ExportLogsServiceRequest`.
@@ -116,12 +109,6 @@ impl Request {
         request.append(&of_resource.into_bytes());
         request.append(&records);
         request.into_bytes()
-    }
-
-    /// The signal.
-    #[must_use]
-    pub const fn signal(&self) -> Signal {
-        self.signal
     }
 }
 

@@ -21,7 +21,7 @@ use genops_spec::attribute::{self, Kind, When};
 use genops_spec::event;
 use genops_telemetry::json;
 use genops_telemetry::protobuf::Request;
-use genops_telemetry::signal::{Signal, admission_logs, ending_logs, spans};
+use genops_telemetry::signal::{admission_logs, ending_logs, spans};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -141,7 +141,7 @@ fn resource() -> Vec<(&'static str, String)> {
 }
 
 fn decoded_spans(record: &AwuRecord) -> Vec<Span> {
-    let mut request = Request::with_capacity(Signal::Traces, 1);
+    let mut request = Request::with_capacity(1);
     let ours = spans(record);
     ours.iter().for_each(|span| request.span(span));
     let protobuf = ExportTraceServiceRequest::decode(request.into_bytes(&resource()).as_slice()).unwrap();
@@ -241,7 +241,7 @@ fn each_way_to_go_has_its_events_in_order() {
 #[test]
 fn log_records_are_the_same_events() {
     for (way, record) in records() {
-        let mut request = Request::with_capacity(Signal::Logs, 1);
+        let mut request = Request::with_capacity(1);
         let ours: Vec<_> = admission_logs(&record).into_iter().chain(ending_logs(&record)).collect();
         ours.iter().for_each(|log| request.log(log));
         let protobuf = ExportLogsServiceRequest::decode(request.into_bytes(&resource()).as_slice()).unwrap();

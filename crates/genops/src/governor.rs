@@ -78,7 +78,7 @@ impl Governor {
     /// The ledger is held, damaged or cannot be written, or telemetry cannot start.
     pub async fn open(settings: Settings) -> Result<(Self, Recovered), GovernError> {
         let wall = (settings.clock)();
-        let (ledger, recovered, views) = match &settings.ledger {
+        let (ledger, recovered, mut views) = match &settings.ledger {
             LedgerPlace::File(path) => {
                 let (ledger, recovered) = recover::open(SqliteStore::open(path)?, wall).await?;
                 (ledger, recovered, Views::beside(path)?)
@@ -92,7 +92,6 @@ impl Governor {
             ledger.submit(wall, Command::AdoptPolicy(settings.policy.clone()))?.durable().await?;
         }
         let report = Arc::clone(&settings.report);
-        let mut views = views;
         let first = ledger.journal()?.entry(1)?;
         if let Some(first) = first
             && !views.belong_to(first.chain, recovered.entries)?
