@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use genops_core::Digest;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::frame::Frame;
 use crate::store::{FrameReader, Readers, Store, StoreError};
@@ -146,24 +146,24 @@ pub struct SqliteReader {
 
 impl FrameReader for SqliteReader {
     fn holding(&mut self, sequence: u64) -> Result<Option<Frame>, StoreError> {
-        let find = |sql: &str| {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row([i64::try_from(sequence).unwrap_or(i64::MAX)], frame_of).optional()
+        // One statement sees one state of the file: the frame at or before the entry, and the one after it,
+        // which is no answer, but shows that there is a gap and not the end.
+        let find = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT first, count, format, engine, previous, hash, payload FROM frames
+                 WHERE first >= coalesce((SELECT max(first) FROM frames WHERE first <= ?1), 0)
+                 ORDER BY first LIMIT 2",
+            )?;
+            let mut rows = statement.query([i64::try_from(sequence).unwrap_or(i64::MAX)])?;
+            while let Some(row) = rows.next()? {
+                let frame = frame_of(row)?;
+                if frame.count == 0 || frame.last() >= sequence {
+                    return Ok(Some(frame));
+                }
+            }
+            Ok(None)
         };
-        let before = find(
-            "SELECT first, count, format, engine, previous, hash, payload FROM frames
-             WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
-        )
-        .map_err(|error| told(&self.path, &error))?;
-        if let Some(frame) = before.filter(|frame| frame.count == 0 || frame.last() >= sequence) {
-            return Ok(Some(frame));
-        }
-        // A later frame is no answer, but it shows that this is a gap and not the end.
-        find(
-            "SELECT first, count, format, engine, previous, hash, payload FROM frames
-             WHERE first > ?1 ORDER BY first LIMIT 1",
-        )
-        .map_err(|error| told(&self.path, &error))
+        find().map_err(|error| told(&self.path, &error))
     }
 }
 

@@ -385,3 +385,31 @@ fn a_reader_sees_frames_in_the_middle_and_nothing_beyond_the_end() {
     assert_eq!(reader.holding(2).unwrap(), Some(frame));
     assert_eq!(reader.holding(4).unwrap(), None);
 }
+
+#[test]
+fn a_reader_at_the_end_never_takes_a_new_frame_for_a_gap() {
+    // More threads than processors, so that the writer commits while a reader is held up between two steps.
+    const READERS: usize = 6;
+    const FRAMES: u64 = 2_000;
+    let place = OnDisk::new();
+    let mut store = place.store();
+    let read = || {
+        let mut reader = SqliteStore::read(&place.path()).unwrap();
+        let mut next = 1;
+        while next <= FRAMES {
+            if let Some(frame) = reader.holding(next).unwrap() {
+                assert_eq!(frame.first, next, "a later frame was given");
+                next += 1;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..READERS).for_each(|_| drop(scope.spawn(read)));
+        let mut head = Digest::ZERO;
+        for first in 1..=FRAMES {
+            let frame = genops_ledger::frame::Frame::seal(head, first, 1, vec![0]);
+            store.append(&frame).unwrap();
+            head = frame.hash;
+        }
+    });
+}
