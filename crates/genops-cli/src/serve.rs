@@ -73,7 +73,7 @@ pub async fn open(
 pub async fn serve(governor: Governor, config: Config, listener: TcpListener) -> Result<(), Trouble> {
     let gateway = Gateway::new(governor.clone(), config).map_err(Trouble::unusable)?;
     let stop = told_to_stop(governor.clone())?;
-    gateway.serve(listener, stop).await.map_err(Trouble::failed)?;
+    gateway.serve(listener, stop).await;
     let failure = governor.failure();
     let closed = governor.close().await;
     match failure {

@@ -90,10 +90,15 @@ impl Amount {
     #[must_use]
     pub fn to_f64(self) -> (f64, bool) {
         // Fifteen significant digits always survive, and both operands are exact doubles, so IEEE 754
-        // division rounds the true quotient once.
+        // division rounds the true quotient once. Zeros at the end are not significant.
         const SURE_MAX: u128 = 999_999_999_999_999;
-        if self.0.unsigned_abs() <= SURE_MAX {
-            return (self.0 as f64 / Self::WHOLE as f64, true);
+        let (mut atoms, mut scale) = (self.0, Self::WHOLE);
+        while atoms.unsigned_abs() > SURE_MAX && scale > 1 && atoms % 10 == 0 {
+            atoms /= 10;
+            scale /= 10;
+        }
+        if atoms.unsigned_abs() <= SURE_MAX {
+            return (atoms as f64 / scale as f64, true);
         }
         // Decimal text of a finite number always parses, and parsing rounds correctly.
         let double: f64 = self.to_string().parse().unwrap_or(f64::NAN);
@@ -110,15 +115,59 @@ impl From<Amount> for String {
 /// Decimal text without trailing zeros: `0.0000138`, `-2`, `12.5`.
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = self.0.unsigned_abs() / Self::WHOLE.unsigned_abs();
-        let rest = self.0.unsigned_abs() % Self::WHOLE.unsigned_abs();
-        let mut text = whole.to_string();
-        if rest != 0 {
-            let decimals = format!("{rest:0width$}", width = Self::DECIMALS);
-            text.push('.');
-            text.push_str(decimals.trim_end_matches('0'));
+        let magnitude = self.0.unsigned_abs();
+        let (mut whole, mut rest) =
+            (magnitude / Self::WHOLE.unsigned_abs(), magnitude % Self::WHOLE.unsigned_abs());
+        // From the last digit to the first; zeros at the end are left out.
+        let mut text = Backwards::default();
+        let mut decimals = if rest == 0 { 0 } else { Self::DECIMALS };
+        while decimals > 0 && rest % 10 == 0 {
+            rest /= 10;
+            decimals -= 1;
         }
-        f.pad_integral(self.0 >= 0, "", &text)
+        if decimals > 0 {
+            for _ in 0..decimals {
+                text.digit(&mut rest);
+            }
+            text.push(b'.');
+        }
+        text.digit(&mut whole);
+        while whole > 0 {
+            text.digit(&mut whole);
+        }
+        f.pad_integral(self.0 >= 0, "", text.as_str())
+    }
+}
+
+/// A short text that is written from its end: 39 digits of an `i128` and a point fit.
+struct Backwards {
+    bytes: [u8; 41],
+    length: usize,
+}
+
+impl Default for Backwards {
+    fn default() -> Self {
+        Self { bytes: [0; 41], length: 0 }
+    }
+}
+
+impl Backwards {
+    fn digit(&mut self, number: &mut u128) {
+        let [low, ..] = (*number % 10).to_le_bytes();
+        *number /= 10;
+        self.push(b'0' + low);
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.length += 1;
+        if let Some(place) = self.bytes.len().checked_sub(self.length).and_then(|at| self.bytes.get_mut(at)) {
+            *place = byte;
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.bytes.len().checked_sub(self.length).and_then(|at| self.bytes.get(at..));
+        text.and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
     }
 }
 
@@ -202,9 +251,11 @@ mod tests {
         }
 
         #[test]
-        fn the_double_is_the_nearest_one(atoms in -(1_i128 << 90)..(1_i128 << 90)) {
-            let amount = Amount::from_atoms(atoms);
-            prop_assert_eq!(amount.to_f64().0, amount.to_string().parse::<f64>().unwrap());
+        fn the_double_is_the_nearest_one(atoms in -(1_i128 << 90)..(1_i128 << 90), zeros in 0_u32..13) {
+            let amount = Amount::from_atoms(atoms / 10_i128.pow(zeros) * 10_i128.pow(zeros));
+            let (double, exact) = amount.to_f64();
+            prop_assert_eq!(double, amount.to_string().parse::<f64>().unwrap());
+            prop_assert_eq!(exact, double.to_string().parse() == Ok(amount));
         }
 
         #[test]

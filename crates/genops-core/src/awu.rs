@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,15 +186,15 @@ pub struct Awu<S> {
 
 /// Admitted; the reservation is recorded.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Reserved(Admitted);
+pub struct Reserved(Arc<Admitted>);
 
 /// Started; only this can be executed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Executing(Admitted);
+pub struct Executing(Arc<Admitted>);
 
 impl Awu<Reserved> {
     /// The permit that an admission gives. [`Admitted`] comes from the ledger alone.
-    pub const fn admitted(id: AwuId, admitted: Admitted) -> Self {
+    pub const fn admitted(id: AwuId, admitted: Arc<Admitted>) -> Self {
         Self { id, stage: Reserved(admitted) }
     }
 
@@ -211,7 +212,7 @@ impl Awu<Reserved> {
 
     /// What admission granted.
     #[must_use]
-    pub const fn admission(&self) -> &Admitted {
+    pub fn admission(&self) -> &Admitted {
         &self.stage.0
     }
 }
@@ -225,7 +226,7 @@ impl Awu<Executing> {
 
     /// What admission granted.
     #[must_use]
-    pub const fn admission(&self) -> &Admitted {
+    pub fn admission(&self) -> &Admitted {
         &self.stage.0
     }
 }

@@ -74,21 +74,27 @@ pub mod runtime {
     pub const PRICE_ROW: &str = "genops_runtime.price.row";
 }
 
+/// Room for the facts of a span, of an event, and for the events of an AWU, as most have them.
+const SPAN_FACTS: usize = 32;
+const EVENT_FACTS: usize = 12;
+const EVENTS: usize = 3;
+
 impl AwuRecord {
     /// The attributes of the AWU's span (sections 7.1 and 7.3).
     #[must_use]
     pub fn span_facts(&self) -> Vec<Fact<'_>> {
         let proposal = &self.request.proposal;
-        let mut facts = self.attribution_facts();
+        let mut facts = Vec::with_capacity(SPAN_FACTS);
+        self.add_attribution(&mut facts);
         facts.push(text(key::OPERATION_NAME.key, proposal.operation_name.as_str()));
         facts.push(text(key::OPERATION_TYPE.key, proposal.operation_type.as_str()));
         facts.push(text(key::VERSION.key, SPEC_VERSION));
-        facts.extend(decision_facts(self.decision()));
+        add_decision(&mut facts, self.decision());
         let millis = i64::try_from(self.at.nanos() / 1_000_000).unwrap_or(i64::MAX);
         facts.push((key::POLICY_TIMESTAMP.key, Value::Int(millis)));
-        facts.extend(self.explanation());
-        facts.extend(self.accounting_facts());
-        facts.extend(self.execution_facts());
+        self.add_explanation(&mut facts);
+        self.add_accounting(&mut facts);
+        self.add_execution(&mut facts);
         facts.push(self.sequence_fact());
         facts
     }
@@ -104,18 +110,21 @@ impl AwuRecord {
     /// The events of the decision: `genops.policy.evaluated`, and the reservation if there is one.
     #[must_use]
     pub fn admission_events(&self) -> Vec<Event<'_>> {
-        let mut facts: Vec<_> = decision_facts(self.decision()).collect();
-        facts.extend(self.explanation());
-        facts.extend(self.attribution_facts());
-        facts.extend(self.evidence());
-        let mut events = vec![Event { name: event::POLICY_EVALUATED.name, at: self.at, facts }];
+        let mut events = Vec::with_capacity(EVENTS);
+        let mut facts = Vec::with_capacity(EVENT_FACTS);
+        add_decision(&mut facts, self.decision());
+        self.add_explanation(&mut facts);
+        self.add_attribution(&mut facts);
+        self.add_evidence(&mut facts);
+        events.push(Event { name: event::POLICY_EVALUATED.name, at: self.at, facts });
         if let Some((_, reservation)) = self.accounting() {
-            let mut facts = reserved_facts(reservation);
+            let mut facts = Vec::with_capacity(EVENT_FACTS);
+            add_reserved(&mut facts, reservation);
             facts.extend(budget_name(reservation));
             if let Some(remaining) = reservation.remaining_after() {
-                facts.extend(amount(key::BUDGET_REMAINING.key, runtime::REMAINING_EXACT, remaining));
+                add_amount(&mut facts, key::BUDGET_REMAINING.key, runtime::REMAINING_EXACT, remaining);
             }
-            facts.extend(self.attribution_facts());
+            self.add_attribution(&mut facts);
             facts.push((runtime::CELLS, Value::Texts(self.path_texts())));
             events.push(Event { name: event::BUDGET_RESERVATION.name, at: self.at, facts });
         }
@@ -132,20 +141,24 @@ impl AwuRecord {
             &ending.how
         {
             let finding = Decision::Warning(ReasonCode::ProviderErrorUpstream);
-            let mut facts: Vec<_> = decision_facts(&finding).map(owned).collect();
+            let mut facts = Vec::with_capacity(EVENT_FACTS);
+            facts.push(text(key::POLICY_RESULT.key, finding.state().as_str()));
+            let code = finding.reason_code().map(ToString::to_string);
+            facts.extend(code.map(|code| text(key::POLICY_REASON_CODE.key, code)));
             facts.push(text(key::POLICY_REASON.key, format!("the provider call failed: {failure}")));
-            facts.extend(self.attribution_facts());
+            self.add_attribution(&mut facts);
             events.push(Event { name: event::POLICY_EVALUATED.name, at: ending.at, facts });
         }
         if let Some((position, reservation)) = self.accounting()
             && self.executed()
             && let Some((actual, incomplete)) = self.charged(position)
         {
-            let mut facts = amount(key::ACCOUNTING_ACTUAL.key, runtime::ACTUAL_EXACT, actual);
-            facts.extend(reserved_facts(reservation));
+            let mut facts = Vec::with_capacity(EVENT_FACTS);
+            add_amount(&mut facts, key::ACCOUNTING_ACTUAL.key, runtime::ACTUAL_EXACT, actual);
+            add_reserved(&mut facts, reservation);
             facts.extend(delta(reservation.amount, actual));
             facts.extend(budget_name(reservation));
-            facts.extend(self.attribution_facts());
+            self.add_attribution(&mut facts);
             facts.extend(incomplete.then_some((runtime::INCOMPLETE, Value::Bool(true))));
             events.push(Event { name: event::BUDGET_RECONCILIATION.name, at: ending.at, facts });
         }
@@ -179,21 +192,18 @@ impl AwuRecord {
         }
     }
 
-    fn attribution_facts(&self) -> Vec<Fact<'_>> {
+    fn add_attribution<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
         let attribution = &self.request.proposal.attribution;
-        vec![
-            text(key::TEAM.key, attribution.team().as_str()),
-            text(key::PROJECT.key, attribution.project().as_str()),
-            text(key::ENVIRONMENT.key, attribution.environment().as_str()),
-        ]
+        facts.push(text(key::TEAM.key, attribution.team().as_str()));
+        facts.push(text(key::PROJECT.key, attribution.project().as_str()));
+        facts.push(text(key::ENVIRONMENT.key, attribution.environment().as_str()));
     }
 
     /// Which rule refused, and a sentence for people.
-    fn explanation(&self) -> Vec<Fact<'_>> {
-        let Verdict::Refused(refused) = &self.verdict else { return Vec::new() };
-        let mut facts = vec![text(key::POLICY_REASON.key, self.reason(refused))];
+    fn add_explanation<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
+        let Verdict::Refused(refused) = &self.verdict else { return };
+        facts.push(text(key::POLICY_REASON.key, self.reason(refused)));
         facts.extend(refused.rule.as_ref().map(|rule| text(key::POLICY_NAME.key, rule.as_str())));
-        facts
     }
 
     /// Why the AWU was refused, in a sentence for people; `None` if it was not.
@@ -231,21 +241,21 @@ impl AwuRecord {
         }
     }
 
-    fn accounting_facts(&self) -> Vec<Fact<'_>> {
-        let Some((position, reservation)) = self.accounting() else { return Vec::new() };
-        let mut facts = reserved_facts(reservation);
+    fn add_accounting<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
+        let Some((position, reservation)) = self.accounting() else { return };
+        add_reserved(facts, reservation);
         facts.extend(budget_name(reservation));
         if let (Some(remaining), Some(allocated)) =
             (reservation.remaining_after(), reservation.before.allocated)
         {
             facts.push((key::BUDGET_ALLOCATED.key, Value::Double(allocated.to_f64().0)));
-            facts.extend(amount(key::BUDGET_REMAINING.key, runtime::REMAINING_EXACT, remaining));
+            add_amount(facts, key::BUDGET_REMAINING.key, runtime::REMAINING_EXACT, remaining);
             facts.push(text(key::BUDGET_PERIOD.key, reservation.key.window.to_string()));
         }
         if self.executed()
             && let Some((actual, incomplete)) = self.charged(position)
         {
-            facts.extend(amount(key::ACCOUNTING_ACTUAL.key, runtime::ACTUAL_EXACT, actual));
+            add_amount(facts, key::ACCOUNTING_ACTUAL.key, runtime::ACTUAL_EXACT, actual);
             facts.extend(delta(reservation.amount, actual));
             facts.extend(incomplete.then_some((runtime::INCOMPLETE, Value::Bool(true))));
             if reservation.key.unit == Unit::Usd {
@@ -253,15 +263,12 @@ impl AwuRecord {
                 facts.push(text(key::COST_CURRENCY.key, Unit::Usd.as_str()));
             }
         }
-        facts
     }
 
-    fn execution_facts(&self) -> Vec<Fact<'_>> {
+    fn add_execution<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
         let proposal = &self.request.proposal;
-        let mut facts = vec![
-            text(key::COST_PROVIDER.key, proposal.provider.as_str()),
-            text(key::COST_MODEL.key, proposal.model.as_str()),
-        ];
+        facts.push(text(key::COST_PROVIDER.key, proposal.provider.as_str()));
+        facts.push(text(key::COST_MODEL.key, proposal.model.as_str()));
         facts.extend(proposal.key.as_ref().map(|name| text(runtime::KEY, name.as_str())));
         facts.extend(proposal.price.as_ref().map(|price| text(runtime::PRICE_ROW, price.row.as_str())));
         if let Some(tokens) = self.reported_tokens() {
@@ -271,7 +278,6 @@ impl AwuRecord {
             facts.push((key::TOKENS_TOTAL.key, count(tokens.total().unwrap_or(u64::MAX))));
         }
         facts.extend(self.unusual_end().map(|end| text(runtime::END, end)));
-        facts
     }
 
     /// The word for an end that was not completion.
@@ -294,14 +300,12 @@ impl AwuRecord {
     }
 
     /// What lets anybody recompute the decision. It stands with the decision's event and nowhere else.
-    fn evidence(&self) -> Vec<Fact<'_>> {
-        vec![
-            self.sequence_fact(),
-            text(runtime::CHAIN, hex::text(self.chain.bytes())),
-            text(runtime::POLICY_VERSION, hex::text(self.policy().bytes())),
-            text(runtime::INPUT_DIGEST, hex::text(self.input_digest().bytes())),
-            text(runtime::STATE_DIGEST, hex::text(self.state_digest().bytes())),
-        ]
+    fn add_evidence(&self, facts: &mut Vec<Fact<'_>>) {
+        facts.push(self.sequence_fact());
+        facts.push(text(runtime::CHAIN, hex::text(self.chain.bytes())));
+        facts.push(text(runtime::POLICY_VERSION, hex::text(self.policy().bytes())));
+        facts.push(text(runtime::INPUT_DIGEST, hex::text(self.input_digest().bytes())));
+        facts.push(text(runtime::STATE_DIGEST, hex::text(self.state_digest().bytes())));
     }
 
     fn path_texts(&self) -> Vec<String> {
@@ -317,38 +321,24 @@ fn text<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Fact<'a> {
     (key, Value::Text(value.into()))
 }
 
-fn owned(fact: Fact<'_>) -> Fact<'static> {
-    let (key, value) = fact;
-    let value = match value {
-        Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
-        Value::Double(double) => Value::Double(double),
-        Value::Int(int) => Value::Int(int),
-        Value::Bool(bool) => Value::Bool(bool),
-        Value::Texts(texts) => Value::Texts(texts),
-    };
-    (key, value)
-}
-
-fn decision_facts(decision: &Decision) -> impl Iterator<Item = Fact<'_>> {
-    let result = text(key::POLICY_RESULT.key, decision.state().as_str());
+fn add_decision<'a>(facts: &mut Vec<Fact<'a>>, decision: &'a Decision) {
+    facts.push(text(key::POLICY_RESULT.key, decision.state().as_str()));
     let code = decision.reason_code().map(|code| text(key::POLICY_REASON_CODE.key, code.as_str()));
-    [Some(result), code].into_iter().flatten()
+    facts.extend(code);
 }
 
 /// An amount as the double that the specification asks for, and as text where the double blurs it.
-fn amount(key: &'static str, exact_key: &'static str, amount: Amount) -> Vec<Fact<'static>> {
+fn add_amount(facts: &mut Vec<Fact<'_>>, key: &'static str, exact_key: &'static str, amount: Amount) {
     let (double, exact) = amount.to_f64();
-    let mut facts = vec![(key, Value::Double(double))];
+    facts.push((key, Value::Double(double)));
     if !exact {
         facts.push(text(exact_key, amount.to_string()));
     }
-    facts
 }
 
-fn reserved_facts(reservation: &Reservation) -> Vec<Fact<'_>> {
-    let mut facts = amount(key::ACCOUNTING_RESERVED.key, runtime::RESERVED_EXACT, reservation.amount);
+fn add_reserved<'a>(facts: &mut Vec<Fact<'a>>, reservation: &'a Reservation) {
+    add_amount(facts, key::ACCOUNTING_RESERVED.key, runtime::RESERVED_EXACT, reservation.amount);
     facts.push(text(key::ACCOUNTING_UNIT.key, reservation.key.unit.as_str()));
-    facts
 }
 
 fn budget_name(reservation: &Reservation) -> Option<Fact<'_>> {

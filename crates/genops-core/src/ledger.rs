@@ -12,6 +12,8 @@ pub use entry::{
     Admit, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Outcome, Reallocation, Rejection, Settled,
 };
 
+use std::sync::Arc;
+
 use crate::admit::{self, Verdict};
 use crate::amount::{Amount, Unit};
 use crate::awu::{AwuId, Execution, State, Used};
@@ -62,8 +64,8 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
                 return Err(Rejection::AlreadyOpen { awu: request.awu });
             }
             Ok(match admit::admit(books, at, &request.proposal, request.starts) {
-                Verdict::Admitted(admitted) => Outcome::Admitted(admitted),
-                Verdict::Refused(refused) => Outcome::Refused(refused),
+                Verdict::Admitted(admitted) => Outcome::Admitted(Arc::new(admitted)),
+                Verdict::Refused(refused) => Outcome::Refused(Arc::new(refused)),
             })
         }
         Command::Start { awu } => {

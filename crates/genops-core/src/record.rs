@@ -3,6 +3,8 @@
 //! Telemetry, query tables and the commands for people are made from records. A record decides nothing
 //! and is never read back into the books.
 
+use std::sync::Arc;
+
 use crate::admit::{Admitted, Refused, Reservation};
 use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, State};
@@ -30,7 +32,7 @@ pub struct AwuRecord {
     /// When it was decided.
     pub at: Timestamp,
     /// What it asked.
-    pub request: Box<Admit>,
+    pub request: Arc<Admit>,
     /// What was decided.
     pub verdict: Verdict,
     /// When it was started, if it was.
@@ -43,9 +45,9 @@ pub struct AwuRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Admitted.
-    Admitted(Admitted),
+    Admitted(Arc<Admitted>),
     /// Refused.
-    Refused(Refused),
+    Refused(Arc<Refused>),
 }
 
 /// The entry that ended an AWU, or that gave it up for now.
@@ -112,7 +114,7 @@ impl AwuRecord {
 
     /// The AWU that an entry is about.
     #[must_use]
-    pub const fn subject(command: &Command) -> Option<AwuId> {
+    pub fn subject(command: &Command) -> Option<AwuId> {
         match command {
             Command::AdoptPolicy(_) => None,
             Command::Admit(request) => Some(request.awu),
@@ -125,13 +127,13 @@ impl AwuRecord {
 
     /// The AWU's identity.
     #[must_use]
-    pub const fn id(&self) -> AwuId {
+    pub fn id(&self) -> AwuId {
         self.request.awu
     }
 
     /// The decision.
     #[must_use]
-    pub const fn decision(&self) -> &Decision {
+    pub fn decision(&self) -> &Decision {
         match &self.verdict {
             Verdict::Admitted(admitted) => admitted.decision(),
             Verdict::Refused(refused) => &refused.decision,
@@ -140,7 +142,7 @@ impl AwuRecord {
 
     /// The policy that decided.
     #[must_use]
-    pub const fn policy(&self) -> Digest {
+    pub fn policy(&self) -> Digest {
         match &self.verdict {
             Verdict::Admitted(admitted) => admitted.policy(),
             Verdict::Refused(refused) => refused.policy,

@@ -8,12 +8,15 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use genops::Governor;
 use http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::provider::Provider;
@@ -30,6 +33,15 @@ pub struct Gateway {
     pub providers: Vec<Arc<Provider>>,
     in_flight: Arc<Semaphore>,
 }
+
+/// So many connections are served at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 10_000;
+
+/// How long it takes until a connection is accepted again after that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+
+/// How long a caller may take to send a request's head, and how long a connection may be idle.
+const HEAD_WITHIN: Duration = Duration::from_secs(75);
 
 /// How long a caller may take to send a body.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
@@ -51,41 +63,32 @@ impl Gateway {
     }
 
     /// Serves until `stop` is ready, then lets what is in flight come to its end.
-    ///
-    /// # Errors
-    ///
-    /// The listener fails.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
-        // Small answers leave at once; a failure to set this costs latency, nothing else.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        let router = Arc::clone(&self).router();
-        let (tell, told) = tokio::sync::oneshot::channel();
-        let stop = async move {
-            stop.await;
-            drop(tell);
-        };
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop).into_future();
-        let deadline = async {
-            // The sender is dropped when the gateway is told to stop.
-            let _: Result<(), _> = told.await;
-            tokio::time::sleep(DRAIN_WITHIN).await;
-        };
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let service = TowerToHyperService::new(Arc::clone(&self).router());
+        let connections = GracefulShutdown::new();
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut stop = std::pin::pin!(stop);
+        while let Some((stream, place)) = tokio::select! {
+            accepted = accept(&listener, &places) => Some(accepted),
+            () = &mut stop => None,
+        } {
+            let connection = http1().serve_connection(TokioIo::new(stream), service.clone());
+            let connection = connections.watch(connection);
+            tokio::spawn(async move {
+                // A connection that breaks is its caller's affair: calls in flight settle by themselves.
+                let _ = connection.await;
+                drop(place);
+            });
+        }
+        drop(listener);
         let all = u32::try_from(self.config.in_flight_max).unwrap_or(u32::MAX);
         let drained = async {
-            serving.await?;
+            connections.shutdown().await;
             // Calls whose caller has hung up still run; they settle before the ledger closes.
             drop(self.in_flight.acquire_many(all).await);
-            Ok(())
         };
-        tokio::select! {
-            served = drained => served,
-            // What still runs is settled as abandoned by its guard, or in doubt at the next start.
-            () = deadline => Ok(()),
-        }
+        // What still runs then is settled as abandoned by its guard, or in doubt at the next start.
+        drop(tokio::time::timeout(DRAIN_WITHIN, drained).await);
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -100,6 +103,32 @@ impl Gateway {
             .fallback(no_such_route)
             .with_state(self)
     }
+}
+
+/// The next connection, once there is a place for it: until then callers wait in the system's queue.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed.
+    let place = Arc::clone(places).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Small answers leave at once; a failure to set this costs latency, nothing else.
+                drop(stream.set_nodelay(true));
+                return (stream, place);
+            }
+            // The caller went away meanwhile, or there are too many open files: that passes.
+            Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
+        }
+    }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    builder
 }
 
 async fn chat_completion(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

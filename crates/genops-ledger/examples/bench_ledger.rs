@@ -450,7 +450,7 @@ impl Calls {
     }
 
     fn admission(&self, number: u64) -> Command {
-        Command::Admit(Box::new(Admit {
+        Command::Admit(Arc::new(Admit {
             awu: awu(number),
             trace: TraceContext::Root,
             starts: true,

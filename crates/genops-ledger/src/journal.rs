@@ -4,11 +4,43 @@
 
 use genops_core::record::Journaled;
 
-use crate::store::{FrameReader, StoreError};
+use crate::store::{FrameReader, Readers, StoreError};
+use crate::tail::Tail;
+
+/// Opens readers of one ledger's journal.
+#[derive(Clone)]
+pub struct Journals {
+    readers: Readers,
+    tail: Tail,
+}
+
+impl Journals {
+    /// Journals of the store that `readers` opens, whose last entries are also in `tail`.
+    #[must_use]
+    pub const fn new(readers: Readers, tail: Tail) -> Self {
+        Self { readers, tail }
+    }
+
+    /// A reader of its own.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn open(&self) -> Result<Journal, StoreError> {
+        Ok(Journal { frames: (self.readers)()?, tail: self.tail.clone() })
+    }
+}
+
+impl std::fmt::Debug for Journals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Journals")
+    }
+}
 
 /// A reader of entries.
 pub struct Journal {
     frames: Box<dyn FrameReader>,
+    tail: Tail,
 }
 
 impl std::fmt::Debug for Journal {
@@ -18,10 +50,10 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Reads what `frames` has.
+    /// Reads what `frames` has, and nothing else.
     #[must_use]
     pub fn new(frames: Box<dyn FrameReader>) -> Self {
-        Self { frames }
+        Self { frames, tail: Tail::default() }
     }
 
     /// The entries after `sequence` that one frame holds; empty at the end of the journal.
@@ -30,6 +62,9 @@ impl Journal {
     ///
     /// The store cannot be read, or a frame cannot be decoded.
     pub fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, StoreError> {
+        if let Some(entries) = self.tail.after(sequence) {
+            return Ok(entries);
+        }
         let Some(frame) = self.frames.holding(sequence.saturating_add(1))? else { return Ok(Vec::new()) };
         let damaged = |what: String| StoreError::Damaged { path: "journal".into(), what };
         if frame.first > sequence.saturating_add(1) {

@@ -17,8 +17,9 @@ use genops_core::{Digest, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use crate::frame::Frame;
-use crate::journal::Journal;
-use crate::store::{Readers, Store, StoreError};
+use crate::journal::{Journal, Journals};
+use crate::store::{Store, StoreError};
+use crate::tail::Tail;
 
 /// How long an entry that nobody waits for may stay in memory.
 const LINGER: Duration = Duration::from_millis(5);
@@ -36,7 +37,7 @@ const GATHERED_BYTES_MAX: usize = 64 << 20;
 pub struct Ledger {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
-    readers: Readers,
+    journals: Journals,
 }
 
 #[derive(Debug)]
@@ -61,7 +62,7 @@ struct State {
 /// Entries that have been applied and not yet handed to the writer.
 #[derive(Debug, Default)]
 struct Batch {
-    count: u32,
+    entries: Vec<Entry>,
     payload: Vec<u8>,
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -101,7 +102,8 @@ pub enum LedgerError {
 impl Ledger {
     /// Starts the writer over a store whose frames come to `books` and end in the hash `head`.
     pub(crate) fn start(mut store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
-        let readers = store.readers();
+        let tail = Tail::default();
+        let journals = Journals::new(store.readers(), tail.clone());
         let durable = books.sequence();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
@@ -120,9 +122,9 @@ impl Ledger {
         let of_writer = Arc::clone(&shared);
         let spawned = std::thread::Builder::new()
             .name("genops-ledger".to_owned())
-            .spawn(move || write(&of_writer, &mut store, head));
+            .spawn(move || write(&of_writer, &mut store, &tail, head));
         let writer = spawned.map_err(|error| StoreError::Failed { what: error.to_string() })?;
-        Ok(Self { shared, writer: Some(writer), readers })
+        Ok(Self { shared, writer: Some(writer), journals })
     }
 
     /// Applies a command. Its entry has its place in the order when this returns, and is on its way to the
@@ -180,13 +182,13 @@ impl Ledger {
     ///
     /// The store cannot be read.
     pub fn journal(&self) -> Result<Journal, StoreError> {
-        Ok(Journal::new((self.readers)()?))
+        self.journals.open()
     }
 
-    /// Opens readers of the ledger's store, for whoever outlives a borrow of the ledger.
+    /// Opens readers of the journal, for whoever outlives a borrow of the ledger.
     #[must_use]
-    pub fn readers(&self) -> Readers {
-        Readers::clone(&self.readers)
+    pub fn journals(&self) -> Journals {
+        self.journals.clone()
     }
 
     /// Why the ledger takes nothing any more, if so.
@@ -233,16 +235,19 @@ impl std::fmt::Debug for Ledger {
 // === the writer's side ===
 
 /// Writes batch after batch until the ledger is closed or the store fails.
-fn write(shared: &Shared, store: &mut impl Store, mut head: Digest) {
+fn write(shared: &Shared, store: &mut impl Store, tail: &Tail, mut head: Digest) {
     let _watch = Watch(shared);
     let mut spare = Vec::new();
-    while let Some((first, count, payload)) = shared.next_batch(spare, &|| is_short_of_space(store)) {
+    while let Some((entries, payload)) = shared.next_batch(spare, &|| is_short_of_space(store)) {
+        let Some(first) = entries.first().map(|entry| entry.sequence) else { return };
+        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
         let frame = Frame::seal(head, first, count, payload);
         if let Err(error) = store.append(&frame) {
             shared.failed(error);
             return;
         }
         head = frame.hash;
+        tail.push(frame.hash, entries, frame.payload.len());
         shared.committed(frame.last(), is_short_of_space(store));
         spare = frame.payload;
         spare.clear();
@@ -278,7 +283,7 @@ impl Shared {
         &self,
         spare: Vec<u8>,
         is_short_of_space: &dyn Fn() -> bool,
-    ) -> Option<(u64, u32, Vec<u8>)> {
+    ) -> Option<(Vec<Entry>, Vec<u8>)> {
         let mut state = self.lock().ok()?;
         let mut lingered = false;
         loop {
@@ -286,14 +291,14 @@ impl Shared {
                 return None;
             }
             let is_due = lingered || state.closing || !state.gathering.waiters.is_empty();
-            if state.gathering.count > 0 && is_due {
+            if !state.gathering.entries.is_empty() && is_due {
                 break;
             }
             if state.closing {
                 return None;
             }
             // Awake, the writer looks again by itself; asleep, it has to be woken by whoever brings work.
-            let sleep = state.gathering.count == 0 && lingered;
+            let sleep = state.gathering.entries.is_empty() && lingered;
             state.writer_sleeps = sleep;
             if sleep && state.short_of_space {
                 state = self.work.wait_timeout(state, MEASURE).ok()?.0;
@@ -310,8 +315,7 @@ impl Shared {
         }
         let batch = std::mem::replace(&mut state.gathering, Batch { payload: spare, ..Batch::default() });
         state.writing = Writing { last: state.books.sequence(), waiters: batch.waiters };
-        let first = state.books.sequence() + 1 - u64::from(batch.count);
-        Some((first, batch.count, batch.payload))
+        Some((batch.entries, batch.payload))
     }
 
     fn committed(&self, last: u64, short_of_space: bool) {
@@ -394,7 +398,7 @@ impl State {
         let payload = std::mem::take(&mut self.gathering.payload);
         self.gathering.payload = postcard::to_extend(entry, payload)
             .map_err(|error| format!("an entry cannot be encoded: {error}"))?;
-        self.gathering.count += 1;
+        self.gathering.entries.push(entry.clone());
         Ok(())
     }
 }

@@ -6,8 +6,8 @@
 //! In reading order: [`frame`] (a batch of entries as bytes, chained), [`store`] (what a place to keep
 //! frames has to promise) with its two implementations [`sqlite`] and [`memory`], [`ledger`] (the books
 //! behind a mutex, group commit), [`recover`] (from frames back to books), [`journal`] (reading behind the
-//! writer), [`views`] (tables for queries, and cursors), [`background`] (for threads that
-//! follow).
+//! writer) with [`tail`] (the end of it in memory), [`views`] (tables for queries, and cursors),
+//! [`background`] (for threads that follow).
 
 pub mod frame;
 
@@ -23,11 +23,13 @@ pub mod recover;
 
 pub mod journal;
 
+pub mod tail;
+
 pub mod views;
 
 pub mod background;
 
-pub use journal::Journal;
+pub use journal::{Journal, Journals};
 pub use ledger::{Ledger, LedgerError, Posted};
 pub use recover::{OpenError, open};
 pub use store::{Store, StoreError};

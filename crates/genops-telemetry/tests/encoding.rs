@@ -8,6 +8,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use genops_core::awu::{AwuId, End, Execution, Failure, Proposal, TraceContext, Used};
 use genops_core::budget::{Budget, Selector};
@@ -59,7 +60,7 @@ fn policy() -> Policy {
 }
 
 fn admit(number: u8, team: &str, starts: bool, trace: TraceContext) -> Command {
-    Command::Admit(Box::new(Admit {
+    Command::Admit(Arc::new(Admit {
         awu: id(number),
         trace,
         starts,

@@ -48,7 +48,7 @@ impl Awu<Reserved> {
         ledger: Arc<Ledger>,
         clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
         awu: AwuId,
-        admitted: Admitted,
+        admitted: Arc<Admitted>,
         since: Timestamp,
     ) -> Self {
         let last_wish = if admitted.started() { LastWish::NeverSent } else { LastWish::Release };
@@ -92,7 +92,7 @@ impl Awu<Reserved> {
 
     /// What admission granted.
     #[must_use]
-    pub const fn admission(&self) -> &Admitted {
+    pub fn admission(&self) -> &Admitted {
         self.life.admission()
     }
 }
@@ -113,7 +113,7 @@ impl Awu<Executing> {
 
     /// What admission granted.
     #[must_use]
-    pub const fn admission(&self) -> &Admitted {
+    pub fn admission(&self) -> &Admitted {
         self.life.admission()
     }
 }

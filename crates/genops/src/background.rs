@@ -8,9 +8,8 @@ use std::time::Duration;
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::record::Journaled;
 use genops_ledger::background::step_back;
-use genops_ledger::store::Readers;
 use genops_ledger::views::Views;
-use genops_ledger::{Journal, StoreError};
+use genops_ledger::{Journal, Journals, StoreError};
 use genops_telemetry::outbox::{Entries, Source};
 
 /// How often the query tables are brought up to date when nobody asks.
@@ -20,14 +19,14 @@ type Report = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The journal, the cursors and the dead letters, as the outbox wants them.
 pub struct Feed {
-    readers: Readers,
+    journals: Journals,
     views: Arc<Mutex<Views>>,
     report: Report,
 }
 
 impl Feed {
-    pub fn new(readers: Readers, views: Arc<Mutex<Views>>, report: Report) -> Self {
-        Self { readers, views, report }
+    pub fn new(journals: Journals, views: Arc<Mutex<Views>>, report: Report) -> Self {
+        Self { journals, views, report }
     }
 
     fn with_views<T>(&self, look: impl FnOnce(&Views) -> Result<T, StoreError>) -> Result<T, String> {
@@ -37,8 +36,8 @@ impl Feed {
 
 impl Source for Feed {
     fn entries(&self) -> Result<Box<dyn Entries>, String> {
-        let frames = (self.readers)().map_err(|error| error.to_string())?;
-        Ok(Box::new(Reading(Journal::new(frames))))
+        let journal = self.journals.open().map_err(|error| error.to_string())?;
+        Ok(Box::new(Reading(journal)))
     }
 
     fn cursor(&self, follower: &str) -> Result<Cursor, String> {
@@ -75,8 +74,8 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    pub fn start(readers: &Readers, views: Arc<Mutex<Views>>, report: Report) -> Result<Self, StoreError> {
-        let mut journal = Journal::new(readers()?);
+    pub fn start(journals: &Journals, views: Arc<Mutex<Views>>, report: Report) -> Result<Self, StoreError> {
+        let mut journal = journals.open()?;
         let (stop, stopped) = mpsc::channel::<()>();
         let work = move || {
             step_back();

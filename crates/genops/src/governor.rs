@@ -111,8 +111,8 @@ impl Governor {
         }
         let views = Arc::new(Mutex::new(views));
         let feed: Arc<dyn Source> =
-            Arc::new(Feed::new(ledger.readers(), Arc::clone(&views), Arc::clone(&report)));
-        let indexer = Indexer::start(&ledger.readers(), Arc::clone(&views), report)?;
+            Arc::new(Feed::new(ledger.journals(), Arc::clone(&views), Arc::clone(&report)));
+        let indexer = Indexer::start(&ledger.journals(), Arc::clone(&views), report)?;
         let mut resource = vec![
             ("service.name", "genops".to_owned()),
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
@@ -147,14 +147,14 @@ impl Governor {
     /// As [`admit`](Self::admit); and an identity that is open already is rejected.
     pub async fn admit_as(&self, request: Admit) -> Result<Admission, LedgerError> {
         let awu = request.awu;
-        let posted = self.inner.ledger.submit(self.now(), Command::Admit(Box::new(request)))?;
+        let posted = self.inner.ledger.submit(self.now(), Command::Admit(Arc::new(request)))?;
         // The guard exists before the wait: whoever stops waiting leaves nothing reserved.
         let admitted = match &posted.entry.outcome {
             Outcome::Admitted(admitted) => Some(Awu::guarded(
                 Arc::clone(&self.inner.ledger),
                 Arc::clone(&self.inner.settings.clock),
                 awu,
-                admitted.clone(),
+                Arc::clone(admitted),
                 posted.entry.at,
             )),
             _ => None,
@@ -224,13 +224,13 @@ impl Governor {
 impl Refusal {
     /// BLOCKED or RATE_LIMITED, with its reason code.
     #[must_use]
-    pub const fn decision(&self) -> &Decision {
+    pub fn decision(&self) -> &Decision {
         self.record.decision()
     }
 
     /// The AWU's identity.
     #[must_use]
-    pub const fn id(&self) -> AwuId {
+    pub fn id(&self) -> AwuId {
         self.record.id()
     }
 

@@ -3,6 +3,8 @@
 //! The encoding is `postcard`, field after field in the order written here. Changing a type in this file,
 //! or one that it names, changes the bytes: that needs a new [`FORMAT_VERSION`] and a reader for the old.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::books::CellId;
@@ -20,7 +22,7 @@ pub const FORMAT_VERSION: u16 = 1;
 /// to another outcome.
 pub const ENGINE_VERSION: u16 = 1;
 
-/// One line of the journal.
+/// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its place in the order, from 1, without gaps.
@@ -39,7 +41,7 @@ pub enum Command {
     /// Go by this policy from now on.
     AdoptPolicy(Policy),
     /// Decide whether an AWU may run, and reserve for it if it may.
-    Admit(Box<Admit>),
+    Admit(Arc<Admit>),
     /// Record that an admitted AWU begins to execute.
     Start {
         /// Which.
@@ -88,9 +90,9 @@ pub enum Outcome {
         reallocated: Vec<Reallocation>,
     },
     /// The AWU may run.
-    Admitted(Admitted),
+    Admitted(Arc<Admitted>),
     /// The AWU may not run. Final.
-    Refused(Refused),
+    Refused(Arc<Refused>),
     /// The AWU executes.
     Started,
     /// The reservation was given back. Final.

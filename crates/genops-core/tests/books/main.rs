@@ -8,6 +8,8 @@
 
 mod model;
 
+use std::sync::Arc;
+
 use genops_core::audit::Auditor;
 use genops_core::awu::{AwuId, End, Execution, Proposal, TraceContext, Used};
 use genops_core::budget::{Budget, Selector};
@@ -110,7 +112,7 @@ fn command(step: &Step, generations: &[u8]) -> Option<Command> {
                 input: "0.15".parse().unwrap(),
                 output: "0.60".parse().unwrap(),
             };
-            Command::Admit(Box::new(Admit {
+            Command::Admit(Arc::new(Admit {
                 awu: id(awu),
                 trace: TraceContext::Root,
                 starts: *starts,

@@ -108,7 +108,7 @@ limits: {{body_bytes: 4096}}
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            gateway.serve(listener, async { drop(stopped.await) }).await.unwrap();
+            gateway.serve(listener, async { drop(stopped.await) }).await;
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { directory, governor, reached, url, client, stop, serving }

@@ -1,5 +1,7 @@
 //! Commands for the tests: one kind of call, numbered.
 
+use std::sync::Arc;
+
 use genops_core::awu::{AwuId, End, Execution, Proposal, TraceContext, Used};
 use genops_core::budget::{Budget, Selector};
 use genops_core::ledger::{Admit, Command};
@@ -60,7 +62,7 @@ pub fn admit_and_start(number: u32) -> Command {
 }
 
 fn admission(number: u32, starts: bool) -> Command {
-    Command::Admit(Box::new(Admit {
+    Command::Admit(Arc::new(Admit {
         awu: awu(number),
         trace: TraceContext::Root,
         starts,
