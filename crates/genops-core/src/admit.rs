@@ -17,11 +17,11 @@ use crate::time::Timestamp;
 
 /// Decides whether a proposal may run at the time `at`.
 ///
-/// The questions, in order: may this model be used; is its price known; is there room in every budget
-/// that covers it. The first refusal is the answer. `starts` says that admission records the start too.
+/// The questions, in order: may this model be used; can what it costs be bounded; is its price known; is
+/// there room in every budget that covers it. The first refusal is the answer. `starts` says that admission records the start too.
 #[must_use]
 pub fn admit(books: &Books, at: Timestamp, proposal: &Proposal, starts: bool) -> Verdict {
-    let refusal = model(books, proposal).or_else(|| price(proposal));
+    let refusal = model(books, proposal).or_else(|| bound(proposal)).or_else(|| price(proposal));
     if let Some(refusal) = refusal {
         return Verdict::Refused(refusal.after_reading(books, Vec::new()));
     }
@@ -43,6 +43,11 @@ fn model(books: &Books, proposal: &Proposal) -> Option<Refusal> {
     let mut concerned = rules.filter(|rule| rule.selector.matches(&proposal.attribution));
     let denied = concerned.find(|rule| !rule.allows(&proposal.model))?;
     Some(Refusal::blocked(ReasonCode::PolicyDenyModel, Some(&denied.name)))
+}
+
+/// Can what it costs be bounded? Without a bound there is nothing to reserve.
+fn bound(proposal: &Proposal) -> Option<Refusal> {
+    proposal.unbounded.is_some().then(|| Refusal::blocked(ReasonCode::unbounded_request(), None))
 }
 
 /// Is the price known? What cannot be priced cannot be reserved.

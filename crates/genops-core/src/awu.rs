@@ -68,6 +68,8 @@ pub struct Proposal {
     pub model: Name,
     /// The most that the call can use.
     pub bound: Tokens,
+    /// The part of the request that may use more than that; `None` where the bound holds.
+    pub unbounded: Option<Name>,
     /// The price row that the call will be charged by; `None` where no price is known.
     pub price: Option<Price>,
 }
@@ -83,6 +85,8 @@ pub enum End {
     NeverSent,
     /// Whoever ran the work let go of it without saying how it ended.
     Abandoned,
+    /// Whoever asked went away before the answer was complete, and the provider was told to stop.
+    Cancelled,
 }
 
 /// In which way a provider failed. Its text is `error.type`.
@@ -129,6 +133,9 @@ pub enum Used {
     Nothing,
     /// Not known. The reservation is charged and the record marked incomplete (section 3.5).
     Unknown,
+    /// Not reported, but counted by this runtime; charged where the provider is configured so. The record
+    /// is marked incomplete all the same.
+    Counted(Tokens),
 }
 
 /// One execution, whatever became of it. There is no error beside it: success, failure, a caller gone

@@ -170,7 +170,7 @@ impl AwuRecord {
     pub fn reported_tokens(&self) -> Option<Tokens> {
         match &self.execution()?.used {
             Used::Reported(tokens) => Some(*tokens),
-            Used::Nothing | Used::Unknown => None,
+            Used::Nothing | Used::Unknown | Used::Counted(_) => None,
         }
     }
 
@@ -237,6 +237,13 @@ impl AwuRecord {
             Some(code) if *code == ReasonCode::unpriced_model() => {
                 format!("no price is known for model `{}`", proposal.model)
             }
+            Some(code) if *code == ReasonCode::unbounded_request() => {
+                let part = proposal.unbounded.as_ref().map_or("", |part| part.as_str());
+                format!(
+                    "`{part}` may cost more than can be bounded beforehand; leave it out, or let whoever runs \
+                     the gateway accept it for this model"
+                )
+            }
             code => code.map_or(String::new(), ToString::to_string),
         }
     }
@@ -291,6 +298,7 @@ impl AwuRecord {
                 End::ProviderError(_) => Some("provider_error"),
                 End::NeverSent => Some("never_sent"),
                 End::Abandoned => Some("abandoned"),
+                End::Cancelled => Some("cancelled"),
             },
         }
     }

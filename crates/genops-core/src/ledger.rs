@@ -116,7 +116,7 @@ fn settle(books: &Books, open: &OpenAwu, execution: &Execution) -> Settled {
     // What was never sent has used nothing, whatever else is said of it.
     let used = if execution.end.was_sent() { execution.used } else { Used::Nothing };
     match measured(books, open, used) {
-        Some(actual) => Settled { actual, incomplete: false },
+        Some(actual) => Settled { actual, incomplete: matches!(used, Used::Counted(_)) },
         None => {
             let reserved = open.path.iter().map(|(_, amount)| *amount).collect();
             Settled { actual: reserved, incomplete: true }
@@ -127,7 +127,7 @@ fn settle(books: &Books, open: &OpenAwu, execution: &Execution) -> Settled {
 /// The actual amounts by what was reported; `None` if one of them cannot be counted.
 fn measured(books: &Books, open: &OpenAwu, used: Used) -> Option<Vec<Amount>> {
     let tokens = match used {
-        Used::Reported(tokens) => tokens,
+        Used::Reported(tokens) | Used::Counted(tokens) => tokens,
         Used::Nothing => return Some(vec![Amount::ZERO; open.path.len()]),
         Used::Unknown => return None,
     };

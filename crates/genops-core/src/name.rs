@@ -39,6 +39,17 @@ impl Name {
         }
     }
 
+    /// The name that is nearest to a text from outside: without control characters, trimmed, cut to a length
+    /// that people read; `unnamed` where nothing is left.
+    #[must_use]
+    pub fn nearest(text: &str) -> Self {
+        let plain: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
+        match plain.trim() {
+            "" => Self("unnamed".into()),
+            trimmed => Self(trimmed.into()),
+        }
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -73,4 +84,20 @@ pub enum InvalidName {
     /// White space before or after the text.
     #[error("must not begin or end with white space")]
     WhiteSpaceAtEnds,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_one() {
+        let (long, cut) = ("x".repeat(1_000), "x".repeat(64));
+        for (text, nearest) in
+            [("a", "a"), (" a\nb ", "ab"), ("", "unnamed"), ("\t", "unnamed"), (&long, &cut)]
+        {
+            assert_eq!(Name::nearest(text).as_str(), nearest, "{text:?}");
+            assert_eq!(Name::new(Name::nearest(text).as_str()), Ok(Name::nearest(text)));
+        }
+    }
 }

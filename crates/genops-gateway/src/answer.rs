@@ -8,12 +8,14 @@ use genops_core::admit::Admitted;
 use genops_core::attribution::InvalidAttribution;
 use genops_core::awu::AwuId;
 use genops_spec::{Decision, DecisionState, ReasonCode};
+use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 
 use crate::call::BadCall;
 use crate::identity::Unidentified;
 use crate::provider::Answered;
+use crate::stream::GovernedStream;
 
 /// What a governed answer says of its AWU, in headers.
 #[derive(Debug)]
@@ -66,6 +68,16 @@ pub fn of_provider(answered: Answered, told: &Told) -> Response {
             error(status, "upstream_error", Some(code.as_str()), None, &message)
         }
     };
+    told.add_to(response.headers_mut());
+    response
+}
+
+/// Passes the provider's answer on as it comes.
+#[must_use]
+pub fn streamed(head: Parts, body: GovernedStream, told: &Told) -> Response {
+    let mut response = Response::new(axum::body::Body::new(body));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = passed_on(head.headers);
     told.add_to(response.headers_mut());
     response
 }

@@ -5,16 +5,21 @@
 //! moved to the one that it does, by splicing a few bytes; nothing else is touched, so no field is lost
 //! because nobody here knew it. Prompts are neither kept nor logged.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+mod bound;
+mod fields;
+mod splice;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use genops_core::Name;
 use genops_core::price::{Price, Tokens};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::config::Config;
+use crate::config::{Config, Route};
+use fields::Fields;
+use splice::Edits;
+
+pub use bound::BoundOptions;
 
 /// A call, read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +32,24 @@ pub struct Call {
     pub operation: Name,
     /// The most that it can use.
     pub bound: Tokens,
+    /// The part of it that may use more than that.
+    pub unbounded: Option<Name>,
     /// What it is charged by; `None` where no price is known.
     pub price: Option<Price>,
     /// The body to forward.
     pub forwarded: Bytes,
+    /// Whether the answer is to come as a stream, and how.
+    pub stream: Option<Streaming>,
+}
+
+/// A call whose answer is streamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streaming {
+    /// Whether the caller asked for the usage report; otherwise it was asked for on the caller's behalf, and
+    /// is not passed on.
+    pub usage_asked: bool,
+    /// How many choices it holds.
+    pub choices: u64,
 }
 
 /// A body that cannot be governed.
@@ -45,28 +64,6 @@ pub struct BadCall {
     pub no_such_model: bool,
 }
 
-/// The fields that matter, each as the caller wrote it.
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow, default, deserialize_with = "raw")]
-    model: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw")]
-    messages: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw")]
-    max_tokens: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw")]
-    max_completion_tokens: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw")]
-    n: Option<&'a RawValue>,
-    #[serde(borrow, default, deserialize_with = "raw")]
-    stream: Option<&'a RawValue>,
-}
-
-/// A field as it is written, `null` included: what stands there may have to be replaced.
-fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// The most choices that one call may ask for.
 const CHOICES_MAX: u64 = 128;
 
@@ -78,7 +75,7 @@ impl Call {
     /// Names the field that is missing or wrong.
     pub fn read(body: &Bytes, config: &Config) -> Result<Self, BadCall> {
         let fields = parse(body)?;
-        if let Some(field) = look_alike(body) {
+        if let Some(field) = fields.look_alike {
             let message =
                 format!("a field is written like `{field}` but for its letters' case; write it exactly");
             return Err(bad(field, &message));
@@ -86,12 +83,6 @@ impl Call {
         let model = model(&fields)?;
         if !fields.messages.is_some_and(|messages| messages.get().starts_with('[')) {
             return Err(bad("messages", "`messages` is missing; it has to be a list of messages"));
-        }
-        if present(fields.stream).is_some_and(|stream| stream.get() != "false") {
-            return Err(bad(
-                "stream",
-                "`stream` is not supported yet by this gateway; leave it out or say false",
-            ));
         }
         let route = config.models.route(&model).ok_or_else(|| BadCall {
             no_such_model: true,
@@ -103,16 +94,19 @@ impl Call {
         let choices = number("n", present(fields.n), CHOICES_MAX)?.unwrap_or(1);
         let asked = output_limit(&fields, route.max_output_tokens)?;
         let limit = asked.unwrap_or(route.max_output_tokens);
-        let forwarded = write_limit(body, &fields, route.limit_field, limit);
-        let bound = Tokens {
-            // Every token is at least one byte of what the model reads, and the JSON around a message takes
-            // more bytes than a template takes tokens.
-            input: body.len() as u64,
-            output: limit.saturating_mul(choices),
-        };
+        let mut edits = Edits::of(body);
+        write_limit(&mut edits, &fields, route.limit_field, limit);
+        let stream =
+            stream(&mut edits, &fields, route)?.map(|usage_asked| Streaming { usage_asked, choices });
+        let input = bound::input(body.len(), &fields, &route.bound);
+        let unbounded = input.as_ref().err().cloned();
+        // A call that is not bounded is refused; what it says of its bytes is kept for people.
+        let input = input.unwrap_or(body.len() as u64);
+        let bound = Tokens { input, output: limit.saturating_mul(choices) };
         let operation = operation(&model);
         let price = route.price.clone();
-        Ok(Self { model, provider: route.provider, operation, bound, price, forwarded })
+        let forwarded = edits.apply();
+        Ok(Self { model, provider: route.provider, operation, bound, unbounded, price, forwarded, stream })
     }
 }
 
@@ -176,16 +170,6 @@ fn number(field: &'static str, raw: Option<&RawValue>, max: u64) -> Result<Optio
     }
 }
 
-/// A field that is one of ours but for the case of its letters. Some servers do not tell the two apart, and
-/// would read a limit or a model that nobody has looked at.
-fn look_alike(body: &[u8]) -> Option<&'static str> {
-    const GOVERNED: [&str; 6] = ["model", "messages", "max_tokens", "max_completion_tokens", "n", "stream"];
-    // The same folding as those servers': the Kelvin sign is a k, the long s an s.
-    let folded = |key: &str| key.replace('\u{212a}', "k").replace('\u{17f}', "s").to_lowercase();
-    let keys: HashMap<Cow<'_, str>, serde::de::IgnoredAny> = serde_json::from_slice(body).ok()?;
-    GOVERNED.into_iter().find(|field| keys.keys().any(|key| key != field && folded(key) == **field))
-}
-
 /// `null` is as good as absent.
 fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
     raw.filter(|raw| raw.get() != "null")
@@ -193,55 +177,62 @@ fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
 
 /// Sees to it that the forwarded body says `limit` in the field that the provider understands, and in no
 /// other: some providers refuse both.
-fn write_limit(body: &Bytes, fields: &Fields<'_>, field: LimitField, limit: u64) -> Bytes {
+fn write_limit(edits: &mut Edits<'_>, fields: &Fields<'_>, field: LimitField, limit: u64) {
     let (read, other) = match field {
         LimitField::MaxTokens => (fields.max_tokens, fields.max_completion_tokens),
         LimitField::MaxCompletionTokens => (fields.max_completion_tokens, fields.max_tokens),
     };
     if present(read).is_some() {
-        return body.clone();
+        return;
     }
     // What the other field says is taken back; `null` is what leaving it out says.
-    let without = match present(other) {
-        Some(value) => replace(body, value, "null"),
-        None => body.clone(),
-    };
+    if let Some(value) = present(other) {
+        edits.replace(value, "null");
+    }
     match read {
-        // The replacements are of different places: the one that stands first moves the other.
-        Some(null) if present(other).is_some() => {
-            let place = place_of(body, null);
-            let moved = if other.is_some_and(|other| place_of(body, other) < place) {
-                place + "null".len() - other.map_or(0, |other| other.get().len())
-            } else {
-                place
-            };
-            splice(&without, moved, moved + null.get().len(), &limit.to_string())
-        }
-        Some(null) => replace(body, null, &limit.to_string()),
-        None => {
-            let open = without.iter().position(|byte| *byte == b'{').map_or(0, |at| at + 1);
-            splice(&without, open, open, &format!("\"{}\":{limit},", field.as_str()))
-        }
+        Some(null) => edits.replace(null, &limit.to_string()),
+        None => edits.add_outer_field(field.as_str(), &limit.to_string()),
     }
 }
 
-/// Where a value stands in the body that it was read from.
-fn place_of(body: &Bytes, value: &RawValue) -> usize {
-    (value.get().as_ptr() as usize).saturating_sub(body.as_ptr() as usize)
+/// Whether the answer is streamed, and if so whether the caller asked for the usage report. Sees to it that
+/// the provider reports it, where it can.
+fn stream(edits: &mut Edits<'_>, fields: &Fields<'_>, route: &Route) -> Result<Option<bool>, BadCall> {
+    match present(fields.stream).map(RawValue::get) {
+        None | Some("false") => return Ok(None),
+        Some("true") => {}
+        Some(_) => return Err(bad("stream", "`stream` has to be true or false")),
+    }
+    let Some(options) = present(fields.stream_options) else {
+        if route.reports_usage_in_streams {
+            match fields.stream_options {
+                Some(null) => edits.replace(null, r#"{"include_usage":true}"#),
+                None => edits.add_outer_field("stream_options", r#"{"include_usage":true}"#),
+            }
+        }
+        return Ok(Some(false));
+    };
+    let wrong = |_| bad("stream_options", "`stream_options` has to be an object");
+    let written: StreamOptions<'_> = serde_json::from_str(options.get()).map_err(wrong)?;
+    match written.include_usage.map(RawValue::get) {
+        Some("true") => return Ok(Some(true)),
+        _ if !route.reports_usage_in_streams => {}
+        Some(_) => written.include_usage.into_iter().for_each(|value| edits.replace(value, "true")),
+        None => edits.add_field(options, "include_usage", "true"),
+    }
+    Ok(Some(false))
 }
 
-fn replace(body: &Bytes, value: &RawValue, by: &str) -> Bytes {
-    let place = place_of(body, value);
-    splice(body, place, place + value.get().len(), by)
+/// `stream_options`, as far as it matters.
+#[derive(Deserialize)]
+struct StreamOptions<'a> {
+    #[serde(borrow, default, deserialize_with = "raw")]
+    include_usage: Option<&'a RawValue>,
 }
 
-/// The body with the bytes from `start` to `end` replaced.
-fn splice(body: &Bytes, start: usize, end: usize, by: &str) -> Bytes {
-    let mut spliced = BytesMut::with_capacity(body.len() + by.len());
-    spliced.put_slice(body.get(..start).unwrap_or_default());
-    spliced.put_slice(by.as_bytes());
-    spliced.put_slice(body.get(end..).unwrap_or_default());
-    spliced.freeze()
+/// A field as it is written, `null` included: what stands there may have to be replaced.
+fn raw<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 fn bad(field: &'static str, message: &str) -> BadCall {
@@ -268,8 +259,8 @@ mod tests {
             ),
             (r#"{"model":"small","messages":[]}"#, r#"{"max_tokens":1000,"model":"small","messages":[]}"#),
             (
-                r#" { "model":"large", "x":1e5, "messages":[1] ,"max_completion_tokens": 7 } "#,
-                r#" { "model":"large", "x":1e5, "messages":[1] ,"max_completion_tokens": 7 } "#,
+                r#" { "model":"large", "x":1e5, "messages":[{}] ,"max_completion_tokens": 7 } "#,
+                r#" { "model":"large", "x":1e5, "messages":[{}] ,"max_completion_tokens": 7 } "#,
             ),
             (
                 r#"{"max_completion_tokens": null ,"model":"large","messages":[]}"#,
@@ -294,6 +285,75 @@ mod tests {
         ];
         for (body, forwarded) in cases {
             assert_eq!(read(body).unwrap().forwarded, forwarded, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_usage_of_a_stream_is_asked_for_by_touching_nothing_else() {
+        const LIMIT: &str = r#""model":"large","messages":[],"max_completion_tokens":7,"stream":true"#;
+        let cases = [
+            ("", r#""stream_options":{"include_usage":true},"#, "", false),
+            (r#","stream_options":null"#, "", r#","stream_options":{"include_usage":true}"#, false),
+            (r#","stream_options": { }"#, "", r#","stream_options": {"include_usage":true }"#, false),
+            (r#","stream_options":{"a":1}"#, "", r#","stream_options":{"include_usage":true,"a":1}"#, false),
+            (
+                r#","stream_options":{"include_usage": false ,"a":1}"#,
+                "",
+                r#","stream_options":{"include_usage": true ,"a":1}"#,
+                false,
+            ),
+            (
+                r#","stream_options":{"include_usage":true}"#,
+                "",
+                r#","stream_options":{"include_usage":true}"#,
+                true,
+            ),
+        ];
+        for (sent, before, after, usage_asked) in cases {
+            let call = read(&format!("{{{LIMIT}{sent}}}")).unwrap();
+            assert_eq!(call.forwarded, format!("{{{before}{LIMIT}{after}}}"), "{sent}");
+            assert_eq!(call.stream, Some(Streaming { usage_asked, choices: 1 }), "{sent}");
+        }
+        for plain in ["", r#","stream":false"#, r#","stream":null,"stream_options":{"include_usage":true}"#] {
+            let body = format!(r#"{{"model":"large","messages":[],"max_completion_tokens":7{plain}}}"#);
+            let call = read(&body).unwrap();
+            assert_eq!((call.stream, call.forwarded), (None, Bytes::from(body)));
+        }
+    }
+
+    #[test]
+    fn what_may_cost_more_than_its_bytes_is_named() {
+        let cases = [
+            (r#""temperature":1,"tools":[{"type":"function","function":{}}]"#, None),
+            (r#""audio":null,"modalities":["text"],"service_tier":"auto""#, None),
+            (r#""audio":{"voice":"a"}"#, Some("audio")),
+            (r#""n_predict":9"#, Some("n_predict")),
+            (r#""prediction":{}"#, Some("prediction")),
+            (r#""\u0061udio":{}"#, Some("audio")),
+            (r#""web_search_options":{}"#, Some("web_search_options")),
+            (r#""modalities":["text","audio"]"#, Some("modalities")),
+            (r#""modalities":"audio""#, Some("modalities")),
+            (r#""service_tier":"priority""#, Some("service_tier")),
+            (r#""tools":[{"type":"web_search"}]"#, Some("tools")),
+            (r#""tools":[{}]"#, Some("tools")),
+            (r#""tools":{"type":"function"}"#, Some("tools")),
+        ];
+        for (field, unbounded) in cases {
+            let call = read(&format!(r#"{{"model":"large","messages":[],{field}}}"#)).unwrap();
+            assert_eq!(call.unbounded.as_ref().map(Name::as_str), unbounded, "{field}");
+        }
+        let messages = [
+            (r#"{"role":"user","content":"a"},{"content":null}"#, None),
+            (r#"{"content":[{"type":"text","text":"a"},{"type":"refusal"}]}"#, None),
+            (r#"{"content":[{"type":"image_url"}]}"#, Some("messages.content.image_url")),
+            (r#"{"content":[{"t\u0079pe":"file"}]}"#, Some("messages.content.file")),
+            (r#"{"content":[7]}"#, Some("messages.content")),
+            (r#"{"content":"a","audio":{"id":"b"}}"#, Some("messages.audio")),
+            ("7", Some("messages")),
+        ];
+        for (message, unbounded) in messages {
+            let call = read(&format!(r#"{{"model":"large","messages":[{message}]}}"#)).unwrap();
+            assert_eq!(call.unbounded.as_ref().map(Name::as_str), unbounded, "{message}");
         }
     }
 
@@ -345,8 +405,10 @@ mod tests {
             (r#"{"model":"large","messages":[],"MAX_TOKENS":9}"#, Some("max_tokens")),
             (r#"{"model":"large","messages":[],"max_to\u212aens":9}"#, Some("max_tokens")),
             (r#"{"model":"large","messages":[],"N":9}"#, Some("n")),
-            (r#"{"model":"large","messages":[],"stream":true}"#, Some("stream")),
             (r#"{"model":"large","messages":[],"stream":"yes"}"#, Some("stream")),
+            (r#"{"model":"large","messages":[],"stream":1}"#, Some("stream")),
+            (r#"{"model":"large","messages":[],"stream":true,"stream_options":7}"#, Some("stream_options")),
+            (r#"{"model":"large","messages":[],"stream":true,"Stream_Options":{}}"#, Some("stream_options")),
         ];
         for (body, field) in cases {
             assert_eq!(read(body).unwrap_err().field, field, "{body}");

@@ -17,7 +17,7 @@ use genops_core::price::Price;
 use genops_core::{Name, Timestamp};
 use http::HeaderValue;
 
-use crate::call::LimitField;
+use crate::call::{BoundOptions, LimitField};
 use crate::identity::Keys;
 
 pub use problem::ConfigProblem;
@@ -43,6 +43,8 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// As many calls run at a time.
     pub in_flight_max: usize,
+    /// How long calls that are in flight may take to end when the gateway stops.
+    pub drain_within: Duration,
     /// `genops.operation.type` of a chat completion.
     pub inference: Name,
 }
@@ -60,6 +62,10 @@ pub struct ProviderConfig {
     pub timeout: Duration,
     /// The field that it reads as the output limit.
     pub limit_field: LimitField,
+    /// Whether it reports the usage of a stream when it is asked to.
+    pub reports_usage_in_streams: bool,
+    /// Whether a call without a usage report is charged what was counted; otherwise its reservation.
+    pub charges_what_was_counted: bool,
 }
 
 /// Which model is asked where.
@@ -80,6 +86,10 @@ pub struct Route {
     pub price: Option<Price>,
     /// The field that the provider reads as the output limit.
     pub limit_field: LimitField,
+    /// Whether the provider reports the usage of a stream when it is asked to.
+    pub reports_usage_in_streams: bool,
+    /// How much the model's input can come to.
+    pub bound: BoundOptions,
 }
 
 impl Config {

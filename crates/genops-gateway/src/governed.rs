@@ -14,10 +14,11 @@ use genops_core::ledger::Admit;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{self, Told};
-use crate::call::Call;
+use crate::call::{Call, Streaming};
 use crate::identity::Caller;
-use crate::provider::Provider;
+use crate::provider::{Opened, Provider};
 use crate::server::Gateway;
+use crate::stream::{GovernedStream, Running};
 
 /// Governs one `POST /v1/chat/completions`. `place` is its place among the calls in flight.
 pub async fn chat_completion(
@@ -39,6 +40,9 @@ pub async fn chat_completion(
         Ok(Admission::Refused(refusal)) => answer::refused(&refusal),
         Ok(Admission::Admitted(awu)) => match awu.start().await {
             Err(trouble) => answer::unavailable(&trouble.to_string()),
+            Ok(awu) if let Some(streaming) = call.stream => {
+                stream(awu, &provider, call, streaming, place).await
+            }
             Ok(awu) => {
                 // The call runs on a task of its own: a caller who hangs up does not stop what the
                 // provider will charge for anyhow, and its settlement gets the real usage.
@@ -65,6 +69,34 @@ async fn execute(
     answer::of_provider(answered, &told)
 }
 
+/// Runs an admitted call whose answer is streamed. A caller who hangs up drops this, or the answer, and with
+/// it the call that runs: the provider is hung up on, and the call settled.
+async fn stream(
+    awu: Awu<Executing>,
+    provider: &Provider,
+    call: Call,
+    streaming: Streaming,
+    place: OwnedSemaphorePermit,
+) -> Response {
+    let told = Told::of(awu.id(), awu.admission());
+    let counted_input = provider.charges_what_was_counted.then_some(call.bound.input);
+    let mut running = Running::new(awu, counted_input, place);
+    let Some(permit) = running.permit() else {
+        return answer::unavailable("the call was settled before it ran");
+    };
+    match provider.open(permit, call.forwarded).await {
+        Opened::Whole(execution, answered) => {
+            running.settle(execution);
+            answer::of_provider(answered, &told)
+        }
+        Opened::Stream(response) => {
+            let (head, body) = response.into_parts();
+            let body = GovernedStream::new(running, body, streaming, provider.timeout);
+            answer::streamed(head, body, &told)
+        }
+    }
+}
+
 /// Puts together what is asked of the ledger. The admission records the start as well: nothing stands
 /// between the two.
 fn request(gateway: &Gateway, caller: &Caller, call: &Call, provider: &Provider) -> Admit {
@@ -82,6 +114,7 @@ fn request(gateway: &Gateway, caller: &Caller, call: &Call, provider: &Provider)
             provider: provider.name.clone(),
             model: call.model.clone(),
             bound: call.bound,
+            unbounded: call.unbounded.clone(),
             price: call.price.clone(),
         },
     }

@@ -5,8 +5,9 @@
 //! (`genops-ledger`), and what the process is started with (`genops-cli`).
 //!
 //! In reading order: [`governed`] (the corridor that every call walks), [`identity`] (who asks), [`call`]
-//! (what is asked, and the most it can use), [`provider`] (asking), [`answer`] (how the caller is told),
-//! [`server`] and [`api`] (routes), [`config`] (what is written in `genops.yaml`), [`stand_in`] (a model for
+//! (what is asked, and the most it can use), [`provider`] (asking), [`stream`] (a
+//! streamed answer on its way) with [`meter`] (reading beside it), [`usage`], [`answer`] (how the caller is
+//! told), [`server`] and [`api`] (routes), [`config`] (what is written in `genops.yaml`), [`stand_in`] (a model for
 //! demonstrations and tests).
 
 pub mod governed;
@@ -16,6 +17,12 @@ pub mod identity;
 pub mod call;
 
 pub mod provider;
+
+pub mod stream;
+
+pub mod meter;
+
+pub mod usage;
 
 pub mod answer;
 

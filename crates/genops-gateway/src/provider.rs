@@ -9,9 +9,9 @@ use bytes::Bytes;
 use genops::{Awu, Executing};
 use genops_core::Name;
 use genops_core::awu::{End, Execution, Failure, Used};
-use genops_core::price::Tokens;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -20,6 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
+use crate::usage;
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -30,7 +31,10 @@ pub struct Provider {
     pub name: Name,
     url: Uri,
     authorization: Option<HeaderValue>,
-    timeout: Duration,
+    /// How long a whole answer, the head of a streamed one, or a gap in it may take.
+    pub timeout: Duration,
+    /// Whether a stream without a usage report is charged what was counted.
+    pub charges_what_was_counted: bool,
     client: HttpClient,
 }
 
@@ -86,6 +90,7 @@ impl Provider {
             url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')).parse()?,
             authorization: config.authorization.clone(),
             timeout: config.timeout,
+            charges_what_was_counted: config.charges_what_was_counted,
             client,
         })
     }
@@ -93,19 +98,59 @@ impl Provider {
     /// Makes the call, and says what became of it and what the caller is to be answered.
     pub async fn execute(&self, _permit: &Awu<Executing>, body: Bytes) -> (Execution, Answered) {
         let sent = Instant::now();
-        let mut outcome = match tokio::time::timeout(self.timeout, self.exchange(body)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::lost(
-                StatusCode::GATEWAY_TIMEOUT,
-                Failure::Timeout,
-                format!("the provider did not answer within {} s", self.timeout.as_secs()),
-            ),
+        let exchange = async {
+            match self.send(body).await {
+                Ok(response) => Outcome::read(response).await,
+                Err(outcome) => outcome,
+            }
         };
-        outcome.execution.latency_ns = u64::try_from(sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        (outcome.execution, outcome.answered)
+        match self.within_time(sent, exchange).await {
+            Ok(mut outcome) => {
+                outcome.execution.latency_ns = nanos_since(sent);
+                outcome.into_parts()
+            }
+            Err(late) => late,
+        }
     }
 
-    async fn exchange(&self, body: Bytes) -> Outcome {
+    /// Makes a call whose answer is to be streamed, up to the head of the answer. What is no stream is read to
+    /// its end.
+    pub async fn open(&self, _permit: &Awu<Executing>, body: Bytes) -> Opened {
+        let sent = Instant::now();
+        let exchange = async {
+            match self.send(body).await {
+                Ok(response) if is_stream(&response) => Ok(response),
+                Ok(response) => Err(Outcome::read(response).await),
+                Err(outcome) => Err(outcome),
+            }
+        };
+        match self.within_time(sent, exchange).await {
+            Ok(Ok(response)) => Opened::Stream(response),
+            Ok(Err(mut outcome)) => {
+                outcome.execution.latency_ns = nanos_since(sent);
+                let (execution, answered) = outcome.into_parts();
+                Opened::Whole(execution, answered)
+            }
+            Err((execution, answered)) => Opened::Whole(execution, answered),
+        }
+    }
+
+    /// The exchange, or what it means that it takes too long.
+    async fn within_time<T>(
+        &self,
+        sent: Instant,
+        exchange: impl Future<Output = T>,
+    ) -> Result<T, (Execution, Answered)> {
+        tokio::time::timeout(self.timeout, exchange).await.map_err(|_| {
+            let message = format!("the provider did not answer within {} s", self.timeout.as_secs());
+            let mut late = Outcome::lost(StatusCode::GATEWAY_TIMEOUT, Failure::Timeout, message);
+            late.execution.latency_ns = nanos_since(sent);
+            late.into_parts()
+        })
+    }
+
+    /// Sends the request, and waits for the head of the answer.
+    async fn send(&self, body: Bytes) -> Result<Response<Incoming>, Outcome> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
@@ -115,25 +160,32 @@ impl Provider {
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
-        let response = match self.client.request(request).await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() => {
+        self.client.request(request).await.map_err(|error| {
+            if error.is_connect() {
                 return Outcome::unreachable("the provider cannot be reached".to_owned());
             }
-            Err(_) => {
-                let message = "the connection to the provider broke before it answered".to_owned();
-                return Outcome::lost(StatusCode::BAD_GATEWAY, Failure::Connection, message);
-            }
-        };
-        let (head, body) = response.into_parts();
-        match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
-            Ok(body) => Outcome::answered(head.status, head.headers, body.to_bytes()),
-            Err(_) => {
-                let message = "the provider's answer broke off, or is too large".to_owned();
-                Outcome::lost(StatusCode::BAD_GATEWAY, Failure::Answer, message)
-            }
-        }
+            let message = "the connection to the provider broke before it answered".to_owned();
+            Outcome::lost(StatusCode::BAD_GATEWAY, Failure::Connection, message)
+        })
     }
+}
+
+/// What came of a call whose answer was to be streamed.
+#[derive(Debug)]
+pub enum Opened {
+    /// The answer comes.
+    Stream(Response<Incoming>),
+    /// It is no stream, and it is here.
+    Whole(Execution, Answered),
+}
+
+fn is_stream(response: &Response<Incoming>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+fn nanos_since(sent: Instant) -> u64 {
+    u64::try_from(sent.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What became of the call, and what the caller is answered.
@@ -151,31 +203,28 @@ struct Fields<'a> {
     model: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Usage {
-    prompt_tokens: u64,
-    completion_tokens: u64,
-    #[serde(default)]
-    total_tokens: u64,
-}
-
-impl Usage {
-    /// Some providers count what a model thinks in the total alone; it is output all the same.
-    const fn tokens(&self) -> Tokens {
-        let beyond_input = self.total_tokens.saturating_sub(self.prompt_tokens);
-        let output =
-            if beyond_input > self.completion_tokens { beyond_input } else { self.completion_tokens };
-        Tokens { input: self.prompt_tokens, output }
-    }
-}
-
 impl Outcome {
+    /// Reads the answer to its end.
+    async fn read(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+            Ok(body) => Self::answered(head.status, head.headers, body.to_bytes()),
+            Err(_) => {
+                let message = "the provider's answer broke off, or is too large".to_owned();
+                Self::lost(StatusCode::BAD_GATEWAY, Failure::Answer, message)
+            }
+        }
+    }
+
+    fn into_parts(self) -> (Execution, Answered) {
+        (self.execution, self.answered)
+    }
+
     /// The provider answered, with whatever status.
     fn answered(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         let fields = serde_json::from_slice::<Fields<'_>>(&body).ok();
         let usage = fields.as_ref().and_then(|fields| fields.usage);
-        let usage = usage.and_then(|usage| serde_json::from_str::<Usage>(usage.get()).ok());
-        let reported = usage.map(|usage| Used::Reported(usage.tokens()));
+        let reported = usage.and_then(usage::read).map(Used::Reported);
         let model = fields.as_ref().and_then(|fields| fields.model);
         let model = model.and_then(|model| serde_json::from_str::<String>(model.get()).ok());
         let response_model = model.and_then(|model| Name::new(&model).ok());
@@ -233,6 +282,8 @@ fn without_usage(status: StatusCode) -> Used {
 
 #[cfg(test)]
 mod tests {
+    use genops_core::price::Tokens;
+
     use super::*;
 
     fn used(status: u16, body: &'static str) -> Used {

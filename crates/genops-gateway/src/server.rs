@@ -17,6 +17,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::config::Config;
 use crate::provider::Provider;
@@ -43,11 +45,11 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 /// How long a caller may take to send a request's head, and how long a connection may be idle.
 const HEAD_WITHIN: Duration = Duration::from_secs(75);
 
+/// A caller who takes nothing of an answer for so long has gone.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long a caller may take to send a body.
 const BODY_WITHIN: Duration = Duration::from_secs(60);
-
-/// How long calls that are in flight may take to end when the gateway stops.
-const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 
 impl Gateway {
     /// Puts a gateway together. Nothing listens yet.
@@ -68,13 +70,15 @@ impl Gateway {
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut stop = std::pin::pin!(stop);
+        let mut serving = JoinSet::new();
         while let Some((stream, place)) = tokio::select! {
             accepted = accept(&listener, &places) => Some(accepted),
             () = &mut stop => None,
         } {
-            let connection = http1().serve_connection(TokioIo::new(stream), service.clone());
+            let connection = http1().serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
             let connection = connections.watch(connection);
-            tokio::spawn(async move {
+            while serving.try_join_next().is_some() {}
+            serving.spawn(async move {
                 // A connection that breaks is its caller's affair: calls in flight settle by themselves.
                 let _ = connection.await;
                 drop(place);
@@ -87,8 +91,11 @@ impl Gateway {
             // Calls whose caller has hung up still run; they settle before the ledger closes.
             drop(self.in_flight.acquire_many(all).await);
         };
-        // What still runs then is settled as abandoned by its guard, or in doubt at the next start.
-        drop(tokio::time::timeout(DRAIN_WITHIN, drained).await);
+        if tokio::time::timeout(self.config.drain_within, drained).await.is_err() {
+            // Streams that still run are cut off, which settles them before the ledger closes. A call whose
+            // caller has hung up is settled as abandoned by its guard, or in doubt at the next start.
+            serving.shutdown().await;
+        }
     }
 
     fn router(self: Arc<Self>) -> Router {
@@ -109,7 +116,7 @@ impl Gateway {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> (TcpStream, Option<OwnedSemaphorePermit>) {
+) -> (TimeoutStream<TcpStream>, Option<OwnedSemaphorePermit>) {
     // The semaphore is never closed.
     let place = Arc::clone(places).acquire_owned().await.ok();
     loop {
@@ -117,6 +124,8 @@ async fn accept(
             Ok((stream, _)) => {
                 // Small answers leave at once; a failure to set this costs latency, nothing else.
                 drop(stream.set_nodelay(true));
+                let mut stream = TimeoutStream::new(stream);
+                stream.set_write_timeout(Some(READ_WITHIN));
                 return (stream, place);
             }
             // The caller went away meanwhile, or there are too many open files: that passes.

@@ -437,6 +437,7 @@ impl Calls {
             provider: Name::new("stand-in")?,
             model: Name::new("stand-in")?,
             bound: Tokens { input: 250, output: 64 },
+            unbounded: None,
             price: Some(Price {
                 row: Name::new("config stand-in")?,
                 input: "0.15".parse()?,

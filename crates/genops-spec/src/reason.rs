@@ -74,6 +74,12 @@ impl ReasonCode {
     pub fn unpriced_model() -> Self {
         Self::Extension(Extension("x_unpriced_model".to_owned()))
     }
+
+    /// Extension code of this runtime: the request may cost more than can be bounded beforehand.
+    #[must_use]
+    pub fn unbounded_request() -> Self {
+        Self::Extension(Extension("x_unbounded_request".to_owned()))
+    }
 }
 
 impl fmt::Display for ReasonCode {

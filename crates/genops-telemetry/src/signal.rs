@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use genops_core::awu::{End, TraceContext};
+use genops_core::awu::{End, Execution, TraceContext, Used};
 use genops_core::event::{Event, Fact, Value};
 use genops_core::record::{AwuRecord, How};
 use genops_core::{AwuId, Digest, Timestamp};
@@ -149,6 +149,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     match &execution.end {
         End::ProviderError(failure) => facts.push(text("error.type", &failure.to_string())),
         End::Abandoned => facts.push(text("error.type", "abandoned")),
+        End::Cancelled => facts.push(text("error.type", "cancelled")),
         End::Completed | End::NeverSent => {}
     }
     Some(Span {
@@ -163,8 +164,11 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         facts,
         events: Vec::new(),
         link: None,
-        error: matches!(execution.end, End::ProviderError(_) | End::Abandoned)
-            .then_some("the provider call failed"),
+        error: match execution.end {
+            End::ProviderError(_) | End::Abandoned => Some("the provider call failed"),
+            End::Cancelled => Some("the caller went away"),
+            End::Completed | End::NeverSent => None,
+        },
     })
 }
 
@@ -181,6 +185,9 @@ fn call_span_id(id: AwuId) -> [u8; 8] {
 fn error_of(record: &AwuRecord) -> Option<&'static str> {
     match &record.ending.as_ref()?.how {
         How::InDoubt => Some("the process died while the call ran; its reservation is charged"),
+        How::Settled { execution: Execution { used: Used::Counted(_), .. }, .. } => {
+            Some("the provider reported no usage; what was counted on the way is charged")
+        }
         How::Settled { settled, .. } if settled.incomplete => {
             Some("the provider reported no usage; the reservation is charged")
         }

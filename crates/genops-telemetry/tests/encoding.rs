@@ -72,6 +72,7 @@ fn admit(number: u8, team: &str, starts: bool, trace: TraceContext) -> Command {
             provider: name("provider"),
             model: name("large"),
             bound: Tokens { input: 1_000, output: 1_000 },
+            unbounded: None,
             price: Some(Price {
                 row: name("r"),
                 input: "0.15".parse().unwrap(),
@@ -110,6 +111,13 @@ fn records() -> BTreeMap<&'static str, AwuRecord> {
             vec![
                 admit(10, "a", true, TraceContext::Root),
                 settle(10, End::ProviderError(Failure::Unreachable), Used::Nothing),
+            ],
+        ),
+        (
+            "cancelled",
+            vec![
+                admit(11, "a", true, TraceContext::Root),
+                settle(11, End::Cancelled, Used::Counted(Tokens { input: 12, output: 20 })),
             ],
         ),
         ("in doubt", vec![admit(6, "a", true, TraceContext::Root), Command::Orphan { awu: id(6) }]),
@@ -174,7 +182,10 @@ fn protobuf_and_json_say_the_same_and_carry_what_the_specification_requires() {
         let spans = decoded_spans(&record);
         let awu = values(&spans[0].attributes);
         let refused = record.state() == "REFUSED";
-        let executed = matches!(way, "settled" | "unbudgeted" | "no usage" | "provider error" | "in doubt");
+        let executed = matches!(
+            way,
+            "settled" | "unbudgeted" | "no usage" | "cancelled" | "provider error" | "in doubt"
+        );
         for required in attribute::ALL {
             let due = match required.when {
                 When::Always => true,
@@ -213,6 +224,7 @@ fn each_way_to_go_has_its_events_in_order() {
         ("settled", vec![decided, reserved, reconciled]),
         ("unbudgeted", vec![decided, reserved, reconciled]),
         ("no usage", vec![decided, reserved, reconciled]),
+        ("cancelled", vec![decided, reserved, reconciled]),
         ("provider error", vec![decided, reserved, decided, reconciled]),
         ("never sent", vec![decided, reserved]),
         ("unreachable", vec![decided, reserved, decided]),
@@ -266,7 +278,7 @@ fn log_records_are_the_same_events() {
 fn the_model_call_is_a_child_that_begins_after_the_decision() {
     for (way, record) in records() {
         let spans = decoded_spans(&record);
-        let called = matches!(way, "settled" | "unbudgeted" | "no usage" | "provider error");
+        let called = matches!(way, "settled" | "unbudgeted" | "no usage" | "cancelled" | "provider error");
         assert_eq!(spans.len(), if called { 2 } else { 1 }, "{way}");
         let Some(call) = spans.get(1) else { continue };
         assert_eq!((call.kind, &call.parent_span_id), (3, &spans[0].span_id), "{way}");
@@ -275,16 +287,20 @@ fn the_model_call_is_a_child_that_begins_after_the_decision() {
         let facts = values(&call.attributes);
         assert_eq!(text(facts["gen_ai.operation.name"]), "chat", "{way}");
         assert_eq!(facts.contains_key("gen_ai.usage.input_tokens"), matches!(way, "settled" | "unbudgeted"));
-        assert_eq!(facts.contains_key("error.type"), way == "provider error");
+        assert_eq!(facts.contains_key("error.type"), matches!(way, "provider error" | "cancelled"));
     }
 }
 
 #[test]
 fn what_is_not_measured_is_marked_and_what_a_double_blurs_stands_beside_it() {
     let records = records();
-    for (way, incomplete) in
-        [("settled", false), ("no usage", true), ("in doubt", true), ("never sent", false)]
-    {
+    for (way, incomplete) in [
+        ("settled", false),
+        ("no usage", true),
+        ("cancelled", true),
+        ("in doubt", true),
+        ("never sent", false),
+    ] {
         let span = &decoded_spans(&records[way])[0];
         let facts = values(&span.attributes);
         assert_eq!(facts.contains_key("genops_runtime.accounting.incomplete"), incomplete, "{way}");

@@ -40,6 +40,7 @@
 //!     model: Name::new("small")?,
 //!     // At most 1,000 tokens in and 1,000 out, at 0.15 and 0.60 dollars a million: 0.00075 dollars.
 //!     bound: Tokens { input: 1_000, output: 1_000 },
+//!     unbounded: None,
 //!     price: Some(Price { row: Name::new("list")?, input: "0.15".parse()?, output: "0.60".parse()? }),
 //! };
 //! let Admission::Admitted(awu) = governor.admit(proposal.clone()).await? else { panic!("refused") };

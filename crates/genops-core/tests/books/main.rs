@@ -25,13 +25,36 @@ use proptest::prelude::*;
 /// One random step; identities and budgets are picked from few, so that they meet.
 #[derive(Debug, Clone)]
 enum Step {
-    Adopt { limits: Vec<u64>, allow_all: bool },
-    Admit { awu: u8, team: usize, project: usize, input: u64, output: u64, priced: bool, starts: bool },
-    Start { awu: u8 },
-    Release { awu: u8 },
-    Settle { awu: u8, used: Used },
-    Orphan { awu: u8 },
-    Wait { nanos: u64 },
+    Adopt {
+        limits: Vec<u64>,
+        allow_all: bool,
+    },
+    Admit {
+        awu: u8,
+        team: usize,
+        project: usize,
+        input: u64,
+        output: u64,
+        bounded: bool,
+        priced: bool,
+        starts: bool,
+    },
+    Start {
+        awu: u8,
+    },
+    Release {
+        awu: u8,
+    },
+    Settle {
+        awu: u8,
+        used: Used,
+    },
+    Orphan {
+        awu: u8,
+    },
+    Wait {
+        nanos: u64,
+    },
 }
 
 const DAY: u64 = 86_400_000_000_000;
@@ -46,13 +69,14 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (tokens(), tokens()).prop_map(|(input, output)| Used::Reported(Tokens { input, output })),
         1 => Just(Used::Nothing),
         1 => Just(Used::Unknown),
+        1 => (tokens(), tokens()).prop_map(|(input, output)| Used::Counted(Tokens { input, output })),
     ];
     prop_oneof![
         1 => (prop::collection::vec(0_u64..6_000, 4), any::<bool>())
             .prop_map(|(limits, allow_all)| Step::Adopt { limits, allow_all }),
-        8 => (awu.clone(), 0_usize..3, 0_usize..2, tokens(), tokens(), prop::bool::weighted(0.9), any::<bool>())
-            .prop_map(|(awu, team, project, input, output, priced, starts)| {
-                Step::Admit { awu, team, project, input, output, priced, starts }
+        8 => (awu.clone(), 0_usize..3, 0_usize..2, tokens(), tokens(), prop::bool::weighted(0.9), prop::bool::weighted(0.9), any::<bool>())
+            .prop_map(|(awu, team, project, input, output, bounded, priced, starts)| {
+                Step::Admit { awu, team, project, input, output, bounded, priced, starts }
             }),
         3 => awu.clone().prop_map(|awu| Step::Start { awu }),
         1 => awu.clone().prop_map(|awu| Step::Release { awu }),
@@ -103,7 +127,7 @@ fn command(step: &Step, generations: &[u8]) -> Option<Command> {
     };
     Some(match step {
         Step::Adopt { limits, allow_all } => Command::AdoptPolicy(policy(limits, *allow_all)),
-        Step::Admit { awu, team, project, input, output, priced, starts } => {
+        Step::Admit { awu, team, project, input, output, bounded, priced, starts } => {
             let teams = ["a", "b", "c"];
             let projects = ["p", "q"];
             let attribution = Attribution::new(Some(teams[*team]), Some(projects[*project]), Some("test"));
@@ -124,6 +148,7 @@ fn command(step: &Step, generations: &[u8]) -> Option<Command> {
                     provider: name("provider"),
                     model: name("large"),
                     bound: Tokens { input: *input, output: *output },
+                    unbounded: (!bounded).then(|| name("audio")),
                     price: priced.then(price),
                 },
             }))

@@ -68,7 +68,7 @@ impl Model {
                 work.actual = match execution.used {
                     Used::Nothing => work.path.iter().map(|_| 0).collect(),
                     Used::Unknown => work.path.iter().map(|step| step.3).collect(),
-                    Used::Reported(tokens) => {
+                    Used::Reported(tokens) | Used::Counted(tokens) => {
                         let amounts = work.path.iter().map(|step| atoms(step.1, tokens.input, tokens.output));
                         amounts
                             .collect::<Option<_>>()
@@ -99,9 +99,10 @@ impl Model {
         proposal: &Proposal,
         entry: &Entry,
     ) -> (Vec<(String, Unit, String, i128)>, Option<ReasonCode>) {
+        let unbounded = proposal.unbounded.is_some().then(ReasonCode::unbounded_request);
         let Some(policy) = &self.policy else {
             let bound = atoms(Unit::Usd, proposal.bound.input, proposal.bound.output);
-            let code = proposal.price.is_none().then(ReasonCode::unpriced_model);
+            let code = unbounded.or_else(|| proposal.price.is_none().then(ReasonCode::unpriced_model));
             return (vec![("unbudgeted".into(), Unit::Usd, "none".into(), bound.unwrap())], code);
         };
         let mut path = Vec::new();
@@ -110,6 +111,9 @@ impl Model {
             if denied {
                 return (path, Some(ReasonCode::PolicyDenyModel));
             }
+        }
+        if unbounded.is_some() {
+            return (path, unbounded);
         }
         if proposal.price.is_none() {
             return (path, Some(ReasonCode::unpriced_model()));

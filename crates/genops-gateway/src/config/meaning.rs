@@ -19,7 +19,7 @@ use serde_saphyr::{Location, Spanned};
 use super::problem::ConfigProblem;
 use super::written::{self, OneOrMore, Text, Written};
 use super::{Config, Models, ProviderConfig, Route};
-use crate::call::LimitField;
+use crate::call::{BoundOptions, LimitField};
 use crate::identity::{Key, Keys};
 
 /// What a configuration may refer to.
@@ -33,6 +33,9 @@ pub struct Outside<'a> {
 /// Bodies of up to 16 MiB: a few pictures.
 const BODY_BYTES_MAX: u64 = 16 << 20;
 const IN_FLIGHT_MAX: u64 = 4_096;
+
+/// How long calls that are in flight may take to end when the gateway stops, where nothing is said.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 const TIMEOUT_SECONDS: u64 = 600;
 
 /// No limit may be set higher than this: a gigabyte, or a thousand million calls.
@@ -73,6 +76,7 @@ pub fn of(
         providers: providers.into_iter().map(|(_, provider)| provider).collect(),
         body_bytes_max: reading.size(written.limits.body_bytes.as_ref(), BODY_BYTES_MAX),
         in_flight_max: reading.size(written.limits.in_flight.as_ref(), IN_FLIGHT_MAX),
+        drain_within: written.limits.drain_seconds.map_or(DRAIN_WITHIN, Duration::from_secs),
         inference: Name::new("inference").map_err(|_| Vec::new())?,
     };
     if reading.problems.is_empty() { Ok(config) } else { Err(reading.problems) }
@@ -213,7 +217,15 @@ impl Reading<'_> {
             if let (Some(name), Some(_)) = (name, url) {
                 let base_url = provider.base_url.value.clone();
                 let timeout = Duration::from_secs(seconds.max(1));
-                let config = ProviderConfig { name, base_url, authorization, timeout, limit_field };
+                let config = ProviderConfig {
+                    name,
+                    base_url,
+                    authorization,
+                    timeout,
+                    limit_field,
+                    reports_usage_in_streams: provider.reports_usage_in_streams.unwrap_or(true),
+                    charges_what_was_counted: self.without_usage(provider.without_usage.as_ref()),
+                };
                 providers.push((provider.name.value.clone(), config));
             }
         }
@@ -245,12 +257,24 @@ impl Reading<'_> {
         }
     }
 
+    fn without_usage(&mut self, written: Option<&Text>) -> bool {
+        match written.map(|text| (text, text.value.as_str())) {
+            None | Some((_, "reserved")) => false,
+            Some((_, "counted")) => true,
+            Some((text, _)) => {
+                self.problem(text, "has to be `reserved` or `counted`");
+                false
+            }
+        }
+    }
+
     fn models(&mut self, written: &Written, providers: &[(String, ProviderConfig)]) -> Models {
         let mut listed = HashMap::new();
         for model in &written.models {
             let row = format!("config {}", model.name.value);
             let route =
                 self.route(providers, &model.provider, &model.max_output_tokens, model.price.as_ref(), &row);
+            let route = route.map(|route| Route { bound: bound_options(&model.bound), ..route });
             let name = self.name("`name`", &model.name);
             if let (Some(name), Some(route)) = (name, route)
                 && listed.insert(name, route).is_some()
@@ -260,7 +284,9 @@ impl Reading<'_> {
         }
         let others = written.other_models.as_ref().and_then(|others| {
             let price = others.price.as_ref();
-            self.route(providers, &others.provider, &others.max_output_tokens, price, "config other models")
+            let row = "config other models";
+            let route = self.route(providers, &others.provider, &others.max_output_tokens, price, row);
+            route.map(|route| Route { bound: bound_options(&others.bound), ..route })
         });
         Models { listed, others }
     }
@@ -293,8 +319,15 @@ impl Reading<'_> {
             }
         };
         let provider = found?;
-        let limit_field = providers.get(provider)?.1.limit_field;
-        Some(Route { provider, max_output_tokens: max_output_tokens.value, price, limit_field })
+        let (_, asked) = providers.get(provider)?;
+        Some(Route {
+            provider,
+            max_output_tokens: max_output_tokens.value,
+            price,
+            limit_field: asked.limit_field,
+            reports_usage_in_streams: asked.reports_usage_in_streams,
+            bound: BoundOptions::default(),
+        })
     }
 
     // === policy ===
@@ -410,6 +443,14 @@ impl Reading<'_> {
             trusts_trace_context: written.trusts_trace_context,
             reads_ledger: written.reads_ledger,
         })
+    }
+}
+
+fn bound_options(written: &written::Bound) -> BoundOptions {
+    BoundOptions {
+        template_tokens: written.template_tokens,
+        fields: written.fields.clone(),
+        parts: written.parts.clone(),
     }
 }
 

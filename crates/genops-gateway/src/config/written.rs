@@ -63,6 +63,10 @@ pub struct Provider {
     pub output_limit_field: Option<Text>,
     #[serde(default)]
     pub timeout_seconds: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub reports_usage_in_streams: Option<bool>,
+    #[serde(default)]
+    pub without_usage: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,6 +77,8 @@ pub struct Model {
     pub max_output_tokens: Spanned<u64>,
     #[serde(default)]
     pub price: Option<Price>,
+    #[serde(default)]
+    pub bound: Bound,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +88,8 @@ pub struct OtherModels {
     pub max_output_tokens: Spanned<u64>,
     #[serde(default)]
     pub price: Option<Price>,
+    #[serde(default)]
+    pub bound: Bound,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,6 +97,18 @@ pub struct OtherModels {
 pub struct Price {
     pub input: Text,
     pub output: Text,
+}
+
+/// What is known of how much a model's input can come to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    #[serde(default)]
+    pub template_tokens: u64,
+    #[serde(default)]
+    pub fields: Vec<String>,
+    #[serde(default)]
+    pub parts: std::collections::BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +166,8 @@ pub struct Limits {
     pub body_bytes: Option<Spanned<u64>>,
     #[serde(default)]
     pub in_flight: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub drain_seconds: Option<u64>,
 }
 
 /// One name, or a list of them.

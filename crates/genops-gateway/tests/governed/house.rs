@@ -9,8 +9,9 @@ use genops::{Governor, Settings};
 use genops_gateway::identity::hash;
 use genops_gateway::stand_in::StandIn;
 use genops_gateway::{Config, Gateway};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -76,6 +77,7 @@ impl House {
     pub async fn at(port: u16, reached: Arc<AtomicU64>, more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let hex = |key: &str| hash(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let limits = if more.contains("limits:") { "" } else { "limits: {body_bytes: 4096}" };
         let (key, open_key, place) = (hex(KEY), hex(OPEN_KEY), directory.path().display());
         let text = format!(
             "
@@ -83,16 +85,17 @@ ledger: '{place}/genops.db'
 telemetry: {{directory: '{place}/telemetry'}}
 providers:
   - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1}}
+  - {{name: counting, base_url: 'http://127.0.0.1:{port}/v1', without_usage: counted, reports_usage_in_streams: false}}
 models:
   - {{name: small, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
   - {{name: unpriced, provider: upstream, max_output_tokens: 1000}}
   - {{name: denied, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
 allowed_models:
-  - {{name: no-denied, allow: [small, unpriced]}}
+  - {{name: no-denied, allow: [small, unpriced, other]}}
 keys:
   - {{name: caller, sha256: {key}, team: search, project: ranking, environment: test, reads_ledger: true}}
   - {{name: open, sha256: {open_key}, team: search, environment: test}}
-limits: {{body_bytes: 4096}}
+{limits}
 {more}"
         );
         let env = |name: &str| (name == "UPSTREAM").then(|| UPSTREAM_SECRET.to_owned());
@@ -130,6 +133,13 @@ limits: {{body_bytes: 4096}}
         let request =
             Request::get(format!("{}{path}", self.url)).header("authorization", format!("Bearer {key}"));
         self.send(request.body(Full::default()).unwrap()).await
+    }
+
+    /// Asks, and gives the answer as it comes.
+    pub async fn open(&self, body: &str) -> Response<Incoming> {
+        let request = Request::post(format!("{}/v1/chat/completions", self.url));
+        let request = request.header("authorization", format!("Bearer {KEY}"));
+        self.client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap()
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
@@ -170,12 +180,19 @@ limits: {{body_bytes: 4096}}
         }
     }
 
-    /// Stops the gateway and closes the ledger.
-    pub async fn close(self) -> TempDir {
+    /// Stops the gateway. The ledger stays open as long as somebody has its governor.
+    pub async fn stop(self) -> TempDir {
         self.stop.send(()).unwrap();
         drop(self.client);
         self.serving.await.unwrap();
-        self.governor.close().await.unwrap();
         self.directory
+    }
+
+    /// Stops the gateway and closes the ledger.
+    pub async fn close(self) -> TempDir {
+        let governor = self.governor.clone();
+        let directory = self.stop().await;
+        governor.close().await.unwrap();
+        directory
     }
 }

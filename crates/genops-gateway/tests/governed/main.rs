@@ -1,8 +1,14 @@
 //! The gateway from outside: a real upstream over HTTP, a ledger on the disk, callers that behave badly.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod house;
 mod necessity;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -97,6 +103,18 @@ async fn four_budgets_at_once_let_exactly_fifty_of_five_hundred_reach_the_upstre
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streamed_calls_overspend_no_more_than_others() {
+    const STREAMED: &str = r#"{"model":"small","max_tokens":20,"messages":[{"content":"hi"}],"stream":true}"#;
+    assert_eq!(STREAMED.len(), BODY.len(), "so that the budgets afford as many of these");
+    let house = House::with(uses_its_bound(), &fifty_calls(4)).await;
+    let (house, answers) = five_hundred_calls(house, STREAMED).await;
+    assert_eq!(answers.get(&(200, String::new())), Some(&50), "{answers:?}");
+    assert_eq!(answers.get(&(429, "BUDGET_EXCEEDED".to_owned())), Some(&450), "{answers:?}");
+    assert_eq!(house.reached(), 50);
+    necessity::check(&house.close().await.path().join("genops.db"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_random_actuals_every_admission_ran_and_every_refusal_was_necessary() {
     let stand_in = StandIn { varies: true, delay: Duration::from_millis(5), ..uses_its_bound() };
     let house = House::with(stand_in, &fifty_calls(4)).await;
@@ -141,7 +159,7 @@ async fn bad_input_is_answered_with_the_field_and_creates_no_awu() {
         ),
         (r#"{"model":"small","messages":[],"n":1e9}"#, &[("authorization", &bearer)], (400, "", "n")),
         (
-            r#"{"model":"small","messages":[],"stream":true}"#,
+            r#"{"model":"small","messages":[],"stream":"yes"}"#,
             &[("authorization", &bearer)],
             (400, "", "stream"),
         ),
@@ -189,6 +207,10 @@ async fn refusals_carry_their_reason_code_and_are_remembered() {
         let awu = house.ended(&answer).await;
         assert_eq!((awu.state.as_str(), awu.reason_code.as_deref()), ("REFUSED", Some(code)));
     }
+    let unbounded = r#"{"model":"small","max_tokens":9,"messages":[],"prediction":{"type":"content"}}"#;
+    let answer = house.chat(unbounded).await;
+    assert_eq!(answer.error(), (403, "x_unbounded_request".to_owned(), String::new()));
+    assert!(answer.json().pointer("/error/message").unwrap().as_str().unwrap().contains("`prediction`"));
     assert_eq!(house.reached(), 0);
 }
 

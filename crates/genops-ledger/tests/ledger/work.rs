@@ -74,6 +74,7 @@ fn admission(number: u32, starts: bool) -> Command {
             provider: name("provider"),
             model: name("model"),
             bound: BOUND,
+            unbounded: None,
             price: Some(price()),
         },
     }))

@@ -34,6 +34,7 @@ pub fn proposal() -> Proposal {
         provider: name("provider"),
         model: name("model"),
         bound: Tokens { input: 1_000, output: 1_000 },
+        unbounded: None,
         price: Some(Price { row: name("r"), input: "0.15".parse().unwrap(), output: "0.6".parse().unwrap() }),
     }
 }

@@ -1,0 +1,174 @@
+//! A streamed answer on its way to the caller: passed on as it comes, metered beside, settled once.
+//!
+//! The caller pulls: nothing is read from the provider that the caller has not taken, so a slow reader slows
+//! the provider and fills no memory. A caller who goes away drops the answer, which hangs up on the provider
+//! and settles the call.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use genops::{Awu, Executing};
+use genops_core::awu::{End, Execution, Failure, Used};
+use genops_core::price::Tokens;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Sleep;
+
+use crate::call::Streaming;
+use crate::meter::{Meter, Seen};
+
+/// A call that runs. Dropping it says that the caller has gone.
+#[derive(Debug)]
+pub struct Running {
+    awu: Option<Awu<Executing>>,
+    sent: Instant,
+    seen: Seen,
+    /// The input that is charged where the text is counted.
+    counted_input: Option<u64>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Running {
+    /// A call that is about to be sent. `counted_input` is the most that its input comes to, where the
+    /// provider is settled by what was counted.
+    pub fn new(awu: Awu<Executing>, counted_input: Option<u64>, place: OwnedSemaphorePermit) -> Self {
+        let seen = Seen::default();
+        Self { awu: Some(awu), sent: Instant::now(), seen, counted_input, _place: place }
+    }
+
+    /// The permit to ask a provider; `None` once the call has been settled.
+    pub const fn permit(&self) -> Option<&Awu<Executing>> {
+        self.awu.as_ref()
+    }
+
+    /// Settles the call with what became of it. Only the first settlement counts.
+    pub fn settle(&mut self, execution: Execution) {
+        if let Some(awu) = self.awu.take() {
+            // It is on its way to the disk; a ledger that takes nothing leaves the AWU in doubt.
+            drop(awu.settle(execution));
+        }
+    }
+
+    fn settle_stream(&mut self, end: End) {
+        let used = match self.seen.usage {
+            Some(tokens) if end == End::Completed || self.seen.usage_is_final => Used::Reported(tokens),
+            _ => match self.counted_input {
+                Some(input) => Used::Counted(Tokens { input, output: self.seen.written_bytes }),
+                None => Used::Unknown,
+            },
+        };
+        let latency_ns = u64::try_from(self.sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let response_model = self.seen.model.clone();
+        self.settle(Execution { end, used, latency_ns, response_model });
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Who has read the last event may hang up before the connection ends.
+        self.settle_stream(if self.seen.done { End::Completed } else { End::Cancelled });
+    }
+}
+
+/// The body of a streamed answer.
+#[derive(Debug)]
+pub struct GovernedStream {
+    // Dropped first: the provider is hung up on before the call is settled.
+    upstream: Option<Incoming>,
+    meter: Meter,
+    running: Running,
+    gap: Pin<Box<Sleep>>,
+    gap_max: Duration,
+    /// What was held back when the stream ended.
+    rest: Bytes,
+}
+
+impl GovernedStream {
+    /// Passes `upstream` on. A provider that sends nothing for longer than `gap_max` is given up.
+    pub fn new(running: Running, upstream: Incoming, streaming: Streaming, gap_max: Duration) -> Self {
+        let Streaming { usage_asked, choices } = streaming;
+        let meter = Meter::new(usage_asked, choices, running.counted_input.is_some());
+        let gap = Box::pin(tokio::time::sleep(gap_max));
+        Self { upstream: Some(upstream), meter, running, gap, gap_max, rest: Bytes::new() }
+    }
+
+    /// Settles at the end of the stream, and hangs up.
+    fn end(&mut self, end: End, seen: Seen) {
+        self.upstream = None;
+        self.rest = self.meter.rest();
+        self.running.seen = seen;
+        self.running.settle_stream(end);
+    }
+
+    /// How a stream that the provider has ended has ended.
+    fn ending(&self) -> End {
+        let seen = self.meter.seen();
+        let is_whole = seen.done || seen.usage_is_final || seen.has_finished;
+        match seen.error || !is_whole {
+            true => End::ProviderError(Failure::Answer),
+            false => End::Completed,
+        }
+    }
+
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            let Some(upstream) = &mut self.upstream else {
+                let rest = std::mem::take(&mut self.rest);
+                return Poll::Ready((!rest.is_empty()).then_some(Ok(rest)));
+            };
+            match Pin::new(upstream).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Nobody waits while the caller reads; the gap is counted from when something came.
+                    self.gap.as_mut().reset(tokio::time::Instant::now() + self.gap_max);
+                    let Ok(chunk) = frame.into_data() else { continue };
+                    let ready = self.meter.take(&chunk);
+                    if !ready.is_empty() {
+                        return Poll::Ready(Some(Ok(ready)));
+                    }
+                }
+                Poll::Ready(None) => {
+                    let (end, seen) = (self.ending(), self.meter.seen_whole());
+                    self.end(end, seen);
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    let seen = self.meter.seen().clone();
+                    self.end(End::ProviderError(Failure::Answer), seen);
+                    return Poll::Ready(Some(Err(Broken)));
+                }
+                Poll::Pending => {
+                    ready!(self.gap.as_mut().poll(cx));
+                    let seen = self.meter.seen().clone();
+                    self.end(End::ProviderError(Failure::Timeout), seen);
+                    return Poll::Ready(Some(Err(Broken)));
+                }
+            }
+        }
+    }
+}
+
+impl Body for GovernedStream {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.poll_upstream(cx).map(|polled| polled.map(|ready| ready.map(Frame::data)))
+    }
+}
+
+impl Drop for GovernedStream {
+    fn drop(&mut self) {
+        // The caller has gone before the end: what has been seen until now goes into the settlement.
+        self.running.seen = self.meter.seen().clone();
+    }
+}
+
+/// The provider's answer broke off; the caller's breaks off as well, so that nobody takes it for whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the provider's answer broke off")]
+pub struct Broken;
