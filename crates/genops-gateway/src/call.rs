@@ -8,6 +8,7 @@
 mod bound;
 mod fields;
 mod splice;
+mod tokens;
 
 use bytes::Bytes;
 use genops_core::Name;
@@ -20,6 +21,7 @@ use fields::Fields;
 use splice::Edits;
 
 pub use bound::BoundOptions;
+pub use tokens::Encoding;
 
 /// A call, read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use genops_core::price::Price;
 use genops_core::{Name, Timestamp};
 use http::HeaderValue;
 
-use crate::call::{BoundOptions, LimitField};
+use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::Keys;
 
 pub use problem::ConfigProblem;
@@ -135,6 +135,11 @@ impl Models {
     #[must_use]
     pub fn route(&self, model: &Name) -> Option<&Route> {
         self.listed.get(model).or(self.others.as_ref())
+    }
+
+    /// The encodings that calls will be counted in.
+    pub fn encodings(&self) -> impl Iterator<Item = Encoding> {
+        self.listed.values().chain(&self.others).filter_map(|route| route.bound.encoding)
     }
 }
 

@@ -12,13 +12,17 @@ use genops::{Admission, Awu, Executing};
 use genops_core::awu::{AwuId, Proposal};
 use genops_core::ledger::Admit;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinError;
 
 use crate::answer::{self, Told};
-use crate::call::{Call, Streaming};
+use crate::call::{BadCall, Call, Streaming};
 use crate::identity::Caller;
 use crate::provider::{Opened, Provider};
 use crate::server::Gateway;
 use crate::stream::{GovernedStream, Running};
+
+/// A body of this size is read within about a millisecond.
+const READ_AT_ONCE_BYTES_MAX: usize = 32 << 10;
 
 /// Governs one `POST /v1/chat/completions`. `place` is its place among the calls in flight.
 pub async fn chat_completion(
@@ -27,9 +31,10 @@ pub async fn chat_completion(
     body: Bytes,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let call = match Call::read(&body, &gateway.config) {
-        Ok(call) => call,
-        Err(problem) => return answer::bad_call(&problem),
+    let call = match read(&gateway, body).await {
+        Ok(Ok(call)) => call,
+        Ok(Err(problem)) => return answer::bad_call(&problem),
+        Err(_) => return answer::unavailable("the body could not be read"),
     };
     let Some(provider) = gateway.providers.get(call.provider).cloned() else {
         return answer::unavailable("the provider of this model is not set up");
@@ -51,6 +56,15 @@ pub async fn chat_completion(
             }
         },
     }
+}
+
+/// Reads the body; a large one on a thread of its own, so that no other call waits while it is counted.
+async fn read(gateway: &Arc<Gateway>, body: Bytes) -> Result<Result<Call, BadCall>, JoinError> {
+    if body.len() <= READ_AT_ONCE_BYTES_MAX {
+        return Ok(Call::read(&body, &gateway.config));
+    }
+    let gateway = Arc::clone(gateway);
+    tokio::task::spawn_blocking(move || Call::read(&body, &gateway.config)).await
 }
 
 /// Runs an admitted call and settles it. There is no way out of here but through the settlement.

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
+use crate::call::Encoding;
 use crate::config::Config;
 use crate::provider::Provider;
 use crate::{answer, api, governed, identity};
@@ -61,6 +62,7 @@ impl Gateway {
         let providers = config.providers.iter().map(|provider| Provider::new(provider).map(Arc::new));
         let providers = providers.collect::<Result<_, _>>()?;
         let in_flight = Arc::new(Semaphore::new(config.in_flight_max));
+        config.models.encodings().for_each(Encoding::load);
         Ok(Arc::new(Self { governor, config, providers, in_flight }))
     }
 

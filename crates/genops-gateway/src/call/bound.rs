@@ -12,10 +12,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::tokens::{self, Encoding};
 
 /// What is configured about how much a model's input can come to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BoundOptions {
+    /// The encoding of its tokens, where that is public.
+    pub encoding: Option<Encoding>,
     /// Tokens that the model's template, or the server, adds to every prompt.
     pub template_tokens: u64,
     /// Fields beyond those known here that raise no cost.
@@ -44,8 +47,19 @@ pub fn input(body_bytes: usize, fields: &Fields<'_>, options: &BoundOptions) -> 
     let parts = parts_tokens(fields.messages, options)?;
     let has_tools = fields.tools.is_some_and(|tools| tools.get() != "null");
     let tools = if has_tools { TOOLS_TEMPLATE_TOKENS } else { 0 };
+    let text = text_tokens(body_bytes, fields.messages, options);
+    Ok(text.saturating_add(options.template_tokens).saturating_add(tools).saturating_add(parts))
+}
+
+/// What the body comes to as text: the messages counted where their encoding is public, and all else by its
+/// bytes.
+fn text_tokens(body_bytes: usize, messages: Option<&RawValue>, options: &BoundOptions) -> u64 {
     let bytes = body_bytes as u64;
-    Ok(bytes.saturating_add(options.template_tokens).saturating_add(tools).saturating_add(parts))
+    let counted = messages.zip(options.encoding).and_then(|(messages, encoding)| {
+        let beside = bytes.saturating_sub(messages.get().len() as u64);
+        Some(beside.saturating_add(tokens::of_messages(messages, encoding)?))
+    });
+    counted.map_or(bytes, |counted| counted.min(bytes))
 }
 
 /// A known field with a value that costs more than tokens at the model's price.

@@ -19,7 +19,7 @@ use serde_saphyr::{Location, Spanned};
 use super::problem::ConfigProblem;
 use super::written::{self, OneOrMore, Text, Written};
 use super::{Config, Models, ProviderConfig, Route};
-use crate::call::{BoundOptions, LimitField};
+use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::{Key, Keys};
 
 /// What a configuration may refer to.
@@ -274,7 +274,7 @@ impl Reading<'_> {
             let row = format!("config {}", model.name.value);
             let route =
                 self.route(providers, &model.provider, &model.max_output_tokens, model.price.as_ref(), &row);
-            let route = route.map(|route| Route { bound: bound_options(&model.bound), ..route });
+            let route = route.map(|route| Route { bound: self.bound(&model.bound), ..route });
             let name = self.name("`name`", &model.name);
             if let (Some(name), Some(route)) = (name, route)
                 && listed.insert(name, route).is_some()
@@ -286,7 +286,7 @@ impl Reading<'_> {
             let price = others.price.as_ref();
             let row = "config other models";
             let route = self.route(providers, &others.provider, &others.max_output_tokens, price, row);
-            route.map(|route| Route { bound: bound_options(&others.bound), ..route })
+            route.map(|route| Route { bound: self.bound(&others.bound), ..route })
         });
         Models { listed, others }
     }
@@ -328,6 +328,21 @@ impl Reading<'_> {
             reports_usage_in_streams: asked.reports_usage_in_streams,
             bound: BoundOptions::default(),
         })
+    }
+
+    fn bound(&mut self, written: &written::Bound) -> BoundOptions {
+        let known = |text: &Text| Encoding::ALL.into_iter().find(|(name, _)| *name == text.value);
+        let encoding = written.encoding.as_ref().map(|text| (text, known(text)));
+        if let Some((text, None)) = encoding {
+            let names: Vec<_> = Encoding::ALL.iter().map(|(name, _)| *name).collect();
+            self.problem(text, format!("has to be one of: {}", names.join(", ")));
+        }
+        BoundOptions {
+            encoding: encoding.and_then(|(_, known)| known).map(|(_, encoding)| encoding),
+            template_tokens: written.template_tokens,
+            fields: written.fields.clone(),
+            parts: written.parts.clone(),
+        }
     }
 
     // === policy ===
@@ -443,14 +458,6 @@ impl Reading<'_> {
             trusts_trace_context: written.trusts_trace_context,
             reads_ledger: written.reads_ledger,
         })
-    }
-}
-
-fn bound_options(written: &written::Bound) -> BoundOptions {
-    BoundOptions {
-        template_tokens: written.template_tokens,
-        fields: written.fields.clone(),
-        parts: written.parts.clone(),
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Price {
 #[serde(deny_unknown_fields)]
 pub struct Bound {
     #[serde(default)]
+    pub encoding: Option<Text>,
+    #[serde(default)]
     pub template_tokens: u64,
     #[serde(default)]
     pub fields: Vec<String>,
