@@ -2,7 +2,7 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`verify`],
-//! [`keys`], with [`table`] and [`client`] for the last three.
+//! [`keys`], [`prices`], with [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -20,6 +20,8 @@ mod read;
 mod verify;
 
 mod keys;
+
+mod prices;
 
 mod client;
 mod table;
@@ -91,6 +93,7 @@ async fn run(command: Command) -> Result<(), Trouble> {
         Command::Show(showing) => read::show(&showing).await,
         Command::Verify(verification) => verify::run(&verification),
         Command::Config { command: ConfigCommand::Check { config } } => serve::check(&config),
+        Command::Prices { command } => prices::run(&command),
         Command::Keys { command: KeysCommand::New } => {
             keys::new();
             Ok(())
