@@ -20,6 +20,8 @@ pub enum Command {
     Serve(Serve),
     /// Show the budgets, and what is reserved and used
     Budgets(Source),
+    /// Show how good the bounds were: what calls could have used, and what they did
+    Estimates(Source),
     /// List AWUs, the latest first
     Awus(Listing),
     /// Show one AWU

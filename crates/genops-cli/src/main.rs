@@ -88,6 +88,7 @@ async fn run(command: Command) -> Result<(), Trouble> {
     match command {
         Command::Serve(arguments) if arguments.demo => demo::run().await,
         Command::Serve(arguments) => serve::run(&arguments.config).await,
+        Command::Estimates(source) => read::estimates(&source).await,
         Command::Budgets(source) => read::budgets(&source).await,
         Command::Awus(listing) => read::awus(&listing).await,
         Command::Show(showing) => read::show(&showing).await,

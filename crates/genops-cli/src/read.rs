@@ -1,8 +1,8 @@
-//! `genops budgets`, `genops awus` and `genops show`: the same answers from a running server or from a
+//! `genops budgets`, `genops estimates`, `genops awus` and `genops show`: the same answers from a running server or from a
 //! ledger file, as tables or as JSON.
 
 use genops::ledger::views::Filter;
-use genops::report::{Archive, AwuPage, AwuReport, BudgetList, TokenReport};
+use genops::report::{Archive, AwuPage, AwuReport, BudgetList, EstimateList, TokenReport};
 use genops_core::AwuId;
 use http::StatusCode;
 use serde::Serialize;
@@ -41,6 +41,52 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
     table::print(&headings, rows.collect());
     println!("as of entry {}", list.as_of);
     Ok(())
+}
+
+/// Shows how good the bounds were.
+pub async fn estimates(source: &Source) -> Result<(), Trouble> {
+    let list: EstimateList = match &source.server {
+        Some(server) => ask(server, "/genops/v1/estimates").await?,
+        None => archive(source)?.estimates().map_err(Trouble::failed)?,
+    };
+    if source.format == Format::Json {
+        return print_json(&list);
+    }
+    let rows = list.estimates.iter().map(|estimate| {
+        vec![
+            estimate.provider.clone(),
+            estimate.model.clone(),
+            estimate.calls.to_string(),
+            estimate.bound_input.to_string(),
+            estimate.input.to_string(),
+            share(estimate.input, estimate.bound_input),
+            estimate.bound_output.to_string(),
+            estimate.output.to_string(),
+            share(estimate.output, estimate.bound_output),
+            estimate.exceeded.to_string(),
+        ]
+    });
+    let headings = [
+        "PROVIDER",
+        "MODEL",
+        ">CALLS",
+        ">BOUND IN",
+        ">USED IN",
+        ">%",
+        ">BOUND OUT",
+        ">USED OUT",
+        ">%",
+        ">EXCEEDED",
+    ];
+    table::print(&headings, rows.collect());
+    table::line(&format!("tokens of calls with a usage report; as of entry {}", list.as_of));
+    Ok(())
+}
+
+/// How much of the bound was used, in per cent.
+fn share(used: u64, bound: u64) -> String {
+    let tenths = (u128::from(used) * 1_000).checked_div(u128::from(bound));
+    tenths.map_or(String::new(), |tenths| format!("{}.{}", tenths / 10, tenths % 10))
 }
 
 /// Lists AWUs.

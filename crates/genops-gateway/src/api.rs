@@ -35,6 +35,15 @@ pub async fn budgets(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) ->
     reply(gateway.governor.budgets().await)
 }
 
+/// `GET /genops/v1/estimates`.
+pub async fn estimates(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
+    if let Some(refused) = may_not_read(&gateway, &headers) {
+        return refused;
+    }
+    let governor = gateway.governor.clone();
+    reply(blocking(move || governor.estimates()).await)
+}
+
 /// What `GET /genops/v1/awus` can be asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -105,6 +105,7 @@ impl Gateway {
             .route("/v1/chat/completions", post(chat_completion))
             .route("/v1/models", get(api::models))
             .route("/genops/v1/budgets", get(api::budgets))
+            .route("/genops/v1/estimates", get(api::estimates))
             .route("/genops/v1/awus", get(api::awus))
             .route("/genops/v1/awus/{id}", get(api::awu))
             .route("/healthz", get(|| async { "ok\n" }))

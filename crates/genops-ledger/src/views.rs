@@ -8,11 +8,13 @@
 //! Rows are appended in the order of the journal. There is no index over identities: they are random, and an
 //! index over them would write a page for each AWU. Looking one up walks the rows, the latest first.
 
+mod estimates;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use genops_core::cursor::{Cursor, DeadLetter};
-use genops_core::ledger::Outcome;
+use genops_core::ledger::{Entry, Outcome};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::{AwuId, Digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
@@ -21,8 +23,10 @@ use crate::journal::Journal;
 use crate::sqlite::told;
 use crate::store::StoreError;
 
+pub use estimates::Estimate;
+
 /// The version of the tables; another one means: build them anew.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 /// How many changes are written to the tables at once.
 const STRETCH: usize = 4_096;
@@ -149,10 +153,11 @@ impl Views {
         if version != VERSION {
             self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
-                 DROP TABLE IF EXISTS journal;",
+                 DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates;",
             )?;
         }
         self.connection.execute_batch(TABLES)?;
+        self.connection.execute_batch(estimates::TABLE)?;
         self.connection.pragma_update(None, "user_version", VERSION)
     }
 
@@ -176,7 +181,8 @@ impl Views {
             let belong = known.is_none_or(|known: [u8; 32]| known == *genesis.bytes()) && !ahead;
             if !belong {
                 connection.execute_batch(
-                    "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;",
+                    "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;
+                     DELETE FROM estimates;",
                 )?;
             }
             connection.execute("INSERT OR IGNORE INTO journal (genesis) VALUES (?1)", [genesis.bytes()])?;
@@ -231,12 +237,48 @@ impl Views {
         if through == self.through {
             return Ok(false);
         }
-        self.keep(gathered, through).map_err(|error| told(&self.path, &error))?;
+        let estimates = self.estimates_in(&gathered, journal)?;
+        self.keep(gathered, estimates, through).map_err(|error| told(&self.path, &error))?;
         Ok(true)
     }
 
-    fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
+    /// What the settlements of a stretch say of their bounds. An admission that stands before the stretch is
+    /// read again.
+    fn estimates_in(
+        &self,
+        gathered: &Gathered,
+        journal: &mut Journal,
+    ) -> Result<estimates::Gathered, StoreError> {
+        let mut estimates = estimates::Gathered::default();
+        gathered.begun.iter().for_each(|row| estimates.take(&row.record));
+        for settled in &gathered.settled_later {
+            let admitted = AwuRecord::subject(&settled.command).and_then(|awu| self.open.get(&awu));
+            let Some(admitted) = admitted else { continue };
+            if let Some(mut record) = journal.entry(*admitted)?.and_then(AwuRecord::begin) {
+                record.follow(settled.clone());
+                estimates.take(&record);
+            }
+        }
+        Ok(estimates)
+    }
+
+    /// How good the bounds were, by provider and model.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn estimates(&self) -> Result<Vec<Estimate>, StoreError> {
+        estimates::all(&self.connection).map_err(|error| told(&self.path, &error))
+    }
+
+    fn keep(
+        &mut self,
+        gathered: Gathered,
+        estimates: estimates::Gathered,
+        through: u64,
+    ) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
+        estimates.write(&transaction)?;
         let changes = gathered.write(&transaction, &self.open)?;
         set_cursor(&transaction, "views", Cursor { through, from: through })?;
         transaction.commit()?;
@@ -389,6 +431,8 @@ struct Gathered {
     /// The latest row of an identity.
     row_of: HashMap<AwuId, usize>,
     later: Vec<(AwuId, u64, &'static str)>,
+    /// Settlements of AWUs that began before the stretch.
+    settled_later: Vec<Entry>,
 }
 
 /// An AWU that began in the stretch, and where its later entries stand.
@@ -422,7 +466,12 @@ impl Gathered {
                 row.record.follow(journaled.entry);
                 *(if starts { &mut row.started } else { &mut row.ended }) = Some(sequence);
             }
-            None => self.later.push((awu, sequence, state)),
+            None => {
+                self.later.push((awu, sequence, state));
+                if matches!(journaled.entry.outcome, Outcome::Settled(_)) {
+                    self.settled_later.push(journaled.entry);
+                }
+            }
         }
     }
 

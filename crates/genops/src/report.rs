@@ -10,7 +10,7 @@ use genops_core::record::AwuRecord;
 use genops_core::{AwuId, Timestamp};
 use genops_ledger::recover::{self, OpenError};
 use genops_ledger::sqlite::SqliteStore;
-use genops_ledger::views::{Filter, Views};
+use genops_ledger::views::{Estimate, Filter, Views};
 use genops_ledger::{Journal, LedgerError, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,15 @@ pub struct AwuPage {
 pub struct BudgetList {
     /// The budgets' cells, those of the policy in force first.
     pub budgets: Vec<BudgetReport>,
+    /// The last entry that the answer takes into account.
+    pub as_of: u64,
+}
+
+/// How good the bounds were, by provider and model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EstimateList {
+    /// One for each provider and model with a usage report.
+    pub estimates: Vec<Estimate>,
     /// The last entry that the answer takes into account.
     pub as_of: u64,
 }
@@ -217,6 +226,19 @@ impl Governor {
         self.with_views(|views| awu_page(views, &mut journal, filter, limit))
     }
 
+    /// How good the bounds were. Blocks for as long as a disk does.
+    ///
+    /// # Errors
+    ///
+    /// The journal or its tables cannot be read.
+    pub fn estimates(&self) -> Result<EstimateList, ReportError> {
+        let mut journal = self.ledger().journal()?;
+        self.with_views(|views| {
+            views.catch_up(&mut journal)?;
+            Ok(EstimateList { estimates: views.estimates()?, as_of: views.as_of() })
+        })
+    }
+
     /// One AWU. Blocks for as long as a disk does.
     ///
     /// # Errors
@@ -260,6 +282,15 @@ impl Archive {
     #[must_use]
     pub const fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// How good the bounds were.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn estimates(&self) -> Result<EstimateList, ReportError> {
+        Ok(EstimateList { estimates: self.views.estimates()?, as_of: self.views.as_of() })
     }
 
     /// How many frames the journal has.

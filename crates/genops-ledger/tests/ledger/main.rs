@@ -177,6 +177,11 @@ async fn the_tables_agree_with_the_journal_however_they_were_built(place: &impl 
     let one = stepwise.awu(awu(3), &mut journal).unwrap().unwrap();
     assert_eq!((one.id(), one.state()), (awu(3), "SETTLED"));
     assert_eq!(stepwise.awu(awu(99), &mut journal).unwrap(), None);
+    let estimates = stepwise.estimates().unwrap();
+    assert_eq!(estimates, at_once.estimates().unwrap());
+    let sums: Vec<_> =
+        estimates.iter().map(|e| (e.calls, e.bound_input, e.input, e.output, e.exceeded)).collect();
+    assert_eq!(sums, [(4, 4_000, 48, 80, 0)]);
 }
 
 // === faults ===
