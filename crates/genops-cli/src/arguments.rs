@@ -38,6 +38,12 @@ pub enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Look at the table of prices, work a cost out, make a new table
+    Prices {
+        /// What to do.
+        #[command(subcommand)]
+        command: PricesCommand,
+    },
     /// Make keys for callers
     Keys {
         /// What to do.
@@ -103,6 +109,79 @@ pub struct Resending {
 pub enum KeysCommand {
     /// Make a new key, and show the lines for the configuration
     New,
+}
+
+/// Commands of `prices`.
+#[derive(Debug, Subcommand)]
+pub enum PricesCommand {
+    /// List the rows of the table
+    List {
+        /// Only of this provider
+        #[arg(long)]
+        provider: Option<String>,
+        /// Which table.
+        #[command(flatten)]
+        table: PriceTable,
+    },
+    /// List the rows that have a text in their provider or in one of their names
+    Search {
+        /// The text; the case of its letters does not matter
+        text: String,
+        /// Which table.
+        #[command(flatten)]
+        table: PriceTable,
+    },
+    /// Show the row of a model, its source and date, and how a cost comes about
+    Explain(Explaining),
+    /// Make a table from a file: genai-prices' data.json or LiteLLM's
+    /// model_prices_and_context_window.json
+    Update(Updating),
+}
+
+/// Which table of prices, and how it is shown.
+#[derive(Debug, Args)]
+pub struct PriceTable {
+    /// A table that `prices update` wrote; without it, the one that is built in
+    #[arg(long = "prices-file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// Arguments of `prices explain`.
+#[derive(Debug, Args)]
+pub struct Explaining {
+    /// The provider, as the table calls it
+    pub provider: String,
+    /// The model, as callers ask for it
+    pub model: String,
+    /// So many input tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
+    pub input: u64,
+    /// Of them, so many from the provider's cache
+    #[arg(long, value_name = "TOKENS", default_value_t = 0)]
+    pub cached: u64,
+    /// So many output tokens
+    #[arg(long, value_name = "TOKENS", default_value_t = 1_000)]
+    pub output: u64,
+    /// Which table.
+    #[command(flatten)]
+    pub table: PriceTable,
+}
+
+/// Arguments of `prices update`.
+#[derive(Debug, Args)]
+pub struct Updating {
+    /// The file to read
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// The table to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The day whose prices are taken; today, if left out
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub date: Option<String>,
 }
 
 /// Where answers come from.

@@ -1,8 +1,8 @@
 //! The program `genops`: arguments, environment, signals and exit codes. Everything else is in the crates
 //! below.
 //!
-//! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show),
-//! [`telemetry`], [`verify`], [`keys`], with [`table`] and [`client`] for those that show something.
+//! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
+//! [`verify`], [`keys`], [`prices`], with [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -22,6 +22,8 @@ mod telemetry;
 mod verify;
 
 mod keys;
+
+mod prices;
 
 mod client;
 mod table;
@@ -97,6 +99,7 @@ async fn run(command: Command) -> Result<(), Trouble> {
             telemetry::resend(&resending).await
         }
         Command::Config { command: ConfigCommand::Check { config } } => serve::check(&config),
+        Command::Prices { command } => prices::run(&command),
         Command::Keys { command: KeysCommand::New } => {
             keys::new();
             Ok(())

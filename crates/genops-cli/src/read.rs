@@ -2,7 +2,7 @@
 //! ledger file, as tables or as JSON.
 
 use genops::ledger::views::Filter;
-use genops::report::{Archive, AwuPage, AwuReport, BudgetList};
+use genops::report::{Archive, AwuPage, AwuReport, BudgetList, TokenReport};
 use genops_core::AwuId;
 use http::StatusCode;
 use serde::Serialize;
@@ -107,7 +107,8 @@ fn print_awu(awu: &AwuReport) {
     some("end", awu.end.clone());
     some("latency", awu.latency_ms.map(|latency| format!("{latency} ms")));
     line("bound", &format!("{} tokens in, {} out", awu.bound.input, awu.bound.output));
-    some("tokens", awu.tokens.map(|tokens| format!("{} in, {} out", tokens.input, tokens.output)));
+    some("tokens", awu.tokens.map(tokens_line));
+    some("price", awu.price_row.clone());
     if awu.incomplete {
         line("incomplete", "nobody reported what was used; the reservation is charged");
     }
@@ -126,6 +127,20 @@ fn print_awu(awu: &AwuReport) {
     });
     let headings = ["BUDGET", "WINDOW", "UNIT", ">REMAINED BEFORE", ">RESERVED", ">ACTUAL"];
     table::print(&headings, rows.collect());
+}
+
+/// How many tokens, and what some of them were where the provider said so.
+fn tokens_line(tokens: TokenReport) -> String {
+    let mut line = format!("{} in, {} out", tokens.input, tokens.output);
+    let parts = [
+        (tokens.cached_input, "read from cache"),
+        (tokens.cache_write, "written to cache"),
+        (tokens.reasoning, "thought"),
+    ];
+    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
+        line.push_str(&format!("; {count} {what}"));
+    }
+    line
 }
 
 fn archive(source: &Source) -> Result<Archive, Trouble> {
@@ -183,6 +198,6 @@ fn listing_path(listing: &Listing) -> String {
 
 /// Prints JSON for programs, laid out so that people can read it too.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), Trouble> {
-    println!("{}", serde_json::to_string_pretty(value).map_err(Trouble::failed)?);
+    table::line(&serde_json::to_string_pretty(value).map_err(Trouble::failed)?);
     Ok(())
 }

@@ -125,6 +125,7 @@ pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
     let mut lines = vec![format!("  ledger     {ledger}")];
     let providers = config.providers.iter().map(|p| format!("  provider   {}: {}", p.name, p.base_url));
     lines.extend(providers);
+    lines.extend(config.price_lines().iter().map(|line| format!("  model      {line}")));
     lines.extend(config.budget_lines(now).iter().map(|line| format!("  budget     {line}")));
     if config.destinations.is_empty() {
         lines.push(

@@ -1,4 +1,6 @@
-//! Tables for people.
+//! Tables and lines for people.
+
+use std::io::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
 
@@ -13,7 +15,12 @@ pub fn print(headings: &[&str], rows: Vec<Vec<String>>) {
         }
     }
     table.add_rows(rows);
-    for line in table.to_string().lines() {
-        println!("{}", line.trim_end());
+    for row in table.to_string().lines() {
+        line(row.trim_end());
     }
+}
+
+/// Prints a line. Somebody who has seen enough (`| head`) closes the pipe; that is no error.
+pub fn line(text: &str) {
+    drop(writeln!(std::io::stdout().lock(), "{text}"));
 }

@@ -102,7 +102,7 @@ fn cells_of(books: &Books, at: Timestamp, proposal: &Proposal) -> Vec<(CellKey, 
 /// The most that the AWU can use, in `unit`; `None` on overflow.
 fn bound_in(unit: Unit, proposal: &Proposal) -> Option<Amount> {
     match unit {
-        Unit::Usd => proposal.price.as_ref()?.cost(proposal.bound),
+        Unit::Usd => proposal.price.as_ref()?.bound(proposal.bound),
         Unit::Tokens => proposal.bound.total().map(Amount::from_whole),
     }
 }

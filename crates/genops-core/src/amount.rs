@@ -55,6 +55,52 @@ impl Amount {
         Self(atoms)
     }
 
+    /// Reads a number as JSON writes it, `1.5e-07` too, times ten to the power of `shift`: exactly, digit by
+    /// digit, or not at all.
+    ///
+    /// # Errors
+    ///
+    /// Anything but a number, one with more than twelve decimals, or one too large.
+    pub fn from_number(text: &str, shift: i32) -> Result<Self, InvalidAmount> {
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => {
+                (mantissa, exponent.parse().map_err(|_| InvalidAmount::NotDecimal)?)
+            }
+            None => (text, 0_i32),
+        };
+        let (negative, digits) = match mantissa.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None => ("", mantissa),
+        };
+        let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
+        if whole.is_empty() || (decimals.is_empty() && digits.contains('.')) {
+            return Err(InvalidAmount::NotDecimal);
+        }
+        // How many of all digits stand before the point.
+        let point =
+            i32::try_from(whole.len()).ok().and_then(|place| place.checked_add(exponent)?.checked_add(shift));
+        let all = format!("{whole}{decimals}");
+        if all.bytes().all(|digit| digit == b'0') {
+            return Ok(Self::ZERO);
+        }
+        // Beyond these marks no number with a digit in it can be counted, and none needs to be written out.
+        let plain = match point.ok_or(InvalidAmount::TooLarge)? {
+            100.. => return Err(InvalidAmount::TooLarge),
+            ..-100 => return Err(InvalidAmount::TooPrecise),
+            point @ 1.. => {
+                let point = usize::try_from(point).map_err(|_| InvalidAmount::TooLarge)?;
+                let padded = format!("{all:0<point$}");
+                let (whole, decimals) = padded.split_at_checked(point).ok_or(InvalidAmount::NotDecimal)?;
+                format!("{negative}{whole}.{decimals}0")
+            }
+            point => {
+                let zeros = usize::try_from(point.unsigned_abs()).map_err(|_| InvalidAmount::TooPrecise)?;
+                format!("{negative}0.{:0<zeros$}{all}", "")
+            }
+        };
+        plain.parse()
+    }
+
     /// So many whole units; never overflows.
     #[must_use]
     pub const fn from_whole(units: u64) -> Self {
@@ -240,6 +286,40 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse(), expected.map(Amount::from_atoms), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_json_reads_exactly_or_not_at_all() {
+        // text, shift, expected as plain decimal text
+        let cases = [
+            ("0.15", 0, Ok("0.15")),
+            ("3", 0, Ok("3")),
+            ("1.5e-07", 6, Ok("0.15")),
+            ("1.5E-7", 6, Ok("0.15")),
+            ("0.00000015", 6, Ok("0.15")),
+            ("1e-06", 6, Ok("1")),
+            ("3e-05", 6, Ok("30")),
+            ("1.25e+2", 0, Ok("125")),
+            ("-2.5e-1", 0, Ok("-0.25")),
+            ("1e-18", 6, Ok("0.000000000001")),
+            ("1e-19", 6, Err(InvalidAmount::TooPrecise)),
+            ("1.5000000000000002e-07", 6, Err(InvalidAmount::TooPrecise)),
+            ("0e999999999", 6, Ok("0")),
+            ("1e999999999", 0, Err(InvalidAmount::TooLarge)),
+            ("1e2147483647", 6, Err(InvalidAmount::TooLarge)),
+            ("1e-999999999", 0, Err(InvalidAmount::TooPrecise)),
+            ("1e99999999999", 0, Err(InvalidAmount::NotDecimal)),
+            ("", 0, Err(InvalidAmount::NotDecimal)),
+            ("e5", 0, Err(InvalidAmount::NotDecimal)),
+            ("1.", 0, Err(InvalidAmount::NotDecimal)),
+            ("0x1", 0, Err(InvalidAmount::NotDecimal)),
+            ("null", 0, Err(InvalidAmount::NotDecimal)),
+            ("\"1\"", 0, Err(InvalidAmount::NotDecimal)),
+        ];
+        for (text, shift, expected) in cases {
+            let expected = expected.map(|plain| plain.parse::<Amount>().unwrap());
+            assert_eq!(Amount::from_number(text, shift), expected, "{text:?}");
         }
     }
 

@@ -104,9 +104,9 @@ impl Call {
         let unbounded = input.as_ref().err().cloned();
         // A call that is not bounded is refused; what it says of its bytes is kept for people.
         let input = input.unwrap_or(body.len() as u64);
-        let bound = Tokens { input, output: limit.saturating_mul(choices) };
+        let bound = Tokens::new(input, limit.saturating_mul(choices));
         let operation = operation(&model);
-        let price = route.price.clone();
+        let price = config.models.price(&model);
         let forwarded = edits.apply();
         Ok(Self { model, provider: route.provider, operation, bound, unbounded, price, forwarded, stream })
     }
@@ -367,7 +367,7 @@ mod tests {
             (r#"{"model":"large","messages":[],"n":null,"max_tokens":10}"#, 10),
         ];
         for (body, output) in cases {
-            assert_eq!(read(body).unwrap().bound, Tokens { input: body.len() as u64, output }, "{body}");
+            assert_eq!(read(body).unwrap().bound, Tokens::new(body.len() as u64, output), "{body}");
         }
     }
 

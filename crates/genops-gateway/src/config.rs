@@ -9,6 +9,7 @@ mod written;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use genops::{Destination, LedgerPlace};
@@ -19,6 +20,7 @@ use http::HeaderValue;
 
 use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::Keys;
+use crate::prices::Table;
 
 pub use problem::ConfigProblem;
 
@@ -68,6 +70,8 @@ pub struct ProviderConfig {
     pub reports_usage_in_streams: bool,
     /// Whether a call without a usage report is charged what was counted; otherwise its reservation.
     pub charges_what_was_counted: bool,
+    /// What it is called in the table of prices; `None` where the table is not used for it.
+    pub price_book: Option<String>,
 }
 
 /// Which model is asked where.
@@ -75,6 +79,8 @@ pub struct ProviderConfig {
 pub struct Models {
     listed: HashMap<Name, Route>,
     others: Option<Route>,
+    /// Where prices of models that are not listed are looked up, and under which provider.
+    other_prices: Option<(Arc<Table>, String)>,
 }
 
 /// Where a model is asked, and at what price.
@@ -84,7 +90,7 @@ pub struct Route {
     pub provider: usize,
     /// The most tokens that the model writes for one choice.
     pub max_output_tokens: u64,
-    /// What it costs; `None` where nobody knows.
+    /// What it costs; `None` where that is not known before the model is.
     pub price: Option<Price>,
     /// The field that the provider reads as the output limit.
     pub limit_field: LimitField,
@@ -96,7 +102,7 @@ pub struct Route {
 
 impl Config {
     /// Reads a configuration. `file` is its name for messages; `env` looks a variable of the environment up;
-    /// `read_file` reads a file that a secret is kept in.
+    /// `read_file` reads a file that a secret is kept in, or a table of prices.
     ///
     /// # Errors
     ///
@@ -121,6 +127,20 @@ impl Config {
         })
     }
 
+    /// A few lines for people: what each model that is set up by name is charged by.
+    #[must_use]
+    pub fn price_lines(&self) -> Vec<String> {
+        let line = |(model, _): (&str, &str)| {
+            let price = Name::new(model).ok().and_then(|model| self.models.price(&model));
+            let row = price.map_or_else(
+                || "no price is known: its calls are refused".to_owned(),
+                |price| format!("{} in, {} out ({})", price.rates.input, price.rates.output, price.row),
+            );
+            format!("{model}: {row}")
+        };
+        self.listed_models().map(line).collect()
+    }
+
     /// A few lines for people: budgets with their current windows.
     #[must_use]
     pub fn budget_lines(&self, now: Timestamp) -> Vec<String> {
@@ -142,6 +162,19 @@ impl Models {
     /// The encodings that calls will be counted in.
     pub fn encodings(&self) -> impl Iterator<Item = Encoding> {
         self.listed.values().chain(&self.others).filter_map(|route| route.bound.encoding)
+    }
+
+    /// What `model` is charged by; `None` where no price is known.
+    #[must_use]
+    pub fn price(&self, model: &Name) -> Option<Price> {
+        if let Some(listed) = self.listed.get(model) {
+            return listed.price.clone();
+        }
+        let others = self.others.as_ref()?;
+        others.price.clone().or_else(|| {
+            let (table, provider) = self.other_prices.as_ref()?;
+            table.find(provider, model.as_str())?.price()
+        })
     }
 }
 

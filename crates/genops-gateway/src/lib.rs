@@ -7,7 +7,8 @@
 //! In reading order: [`governed`] (the corridor that every call walks), [`identity`] (who asks), [`call`]
 //! (what is asked, and the most it can use), [`provider`] (asking), [`stream`] (a
 //! streamed answer on its way) with [`meter`] (reading beside it), [`usage`], [`answer`] (how the caller is
-//! told), [`server`] and [`api`] (routes), [`config`] (what is written in `genops.yaml`), [`stand_in`] (a model for
+//! told), [`server`] and [`api`] (routes), [`config`] (what is written in `genops.yaml`), [`prices`] (the table
+//! of prices), [`stand_in`] (a model for
 //! demonstrations and tests).
 
 pub mod governed;
@@ -31,6 +32,8 @@ pub mod server;
 pub mod api;
 
 pub mod config;
+
+pub mod prices;
 
 pub mod stand_in;
 

@@ -392,7 +392,7 @@ mod tests {
     const REPORT: &str = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":20,\"total_tokens\":32}}\n\n";
     const TEXT: &str = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"\u{e4}\u{1f600}\"}}],\"usage\":null}\n\n";
     const DONE: &str = "data: [DONE]\n\n";
-    const USED: Tokens = Tokens { input: 12, output: 20 };
+    const USED: Tokens = Tokens::new(12, 20);
 
     /// What is passed on of a stream that comes in these chunks, and what was seen.
     fn passed<'a>(usage_asked: bool, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Seen) {

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn every_answer_says_what_was_used_or_that_nobody_knows() {
-        let reported = Used::Reported(Tokens { input: 12, output: 20 });
+        let reported = Used::Reported(Tokens::new(12, 20));
         let usage = r#"{"usage":{"prompt_tokens":12,"completion_tokens":20,"total_tokens":32}}"#;
         let cases = [
             (200, usage, reported),

@@ -56,7 +56,7 @@ impl Running {
         let used = match self.seen.usage {
             Some(tokens) if end == End::Completed || self.seen.usage_is_final => Used::Reported(tokens),
             _ => match self.counted_input {
-                Some(input) => Used::Counted(Tokens { input, output: self.seen.written_bytes }),
+                Some(input) => Used::Counted(Tokens::new(input, self.seen.written_bytes)),
                 None => Used::Unknown,
             },
         };

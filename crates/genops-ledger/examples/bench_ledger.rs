@@ -436,15 +436,11 @@ impl Calls {
             key: Some(Name::new("bench")?),
             provider: Name::new("stand-in")?,
             model: Name::new("stand-in")?,
-            bound: Tokens { input: 250, output: 64 },
+            bound: Tokens::new(250, 64),
             unbounded: None,
-            price: Some(Price {
-                row: Name::new("config stand-in")?,
-                input: "0.15".parse()?,
-                output: "0.60".parse()?,
-            }),
+            price: Some(Price::flat(Name::new("config stand-in")?, "0.15".parse()?, "0.60".parse()?)),
         };
-        let used = Used::Reported(Tokens { input: 12, output: 20 });
+        let used = Used::Reported(Tokens::new(12, 20));
         let response_model = Some(Name::new("stand-in")?);
         let execution = Execution { end: End::Completed, used, latency_ns: 200_000, response_model };
         Ok(Self { proposal, execution })

@@ -603,7 +603,7 @@ mod tests {
                 key: None,
                 provider: name("p"),
                 model: name("m"),
-                bound: Tokens { input: 1, output: 1 },
+                bound: Tokens::new(1, 1),
                 unbounded: None,
                 // Nobody knows what it costs: it is refused.
                 price: None,

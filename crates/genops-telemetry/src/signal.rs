@@ -145,6 +145,13 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         let count = |tokens| Value::Int(i64::try_from(tokens).unwrap_or(i64::MAX));
         facts.push(("gen_ai.usage.input_tokens", count(tokens.input)));
         facts.push(("gen_ai.usage.output_tokens", count(tokens.output)));
+        // Most calls have none of these, and none is what leaving them out says.
+        let parts = [
+            ("gen_ai.usage.cache_read.input_tokens", tokens.cached_input),
+            ("gen_ai.usage.cache_creation.input_tokens", tokens.cache_write),
+            ("gen_ai.usage.reasoning.output_tokens", tokens.reasoning),
+        ];
+        facts.extend(parts.into_iter().filter(|(_, some)| *some > 0).map(|(key, some)| (key, count(some))));
     }
     match &execution.end {
         End::ProviderError(failure) => facts.push(text("error.type", &failure.to_string())),

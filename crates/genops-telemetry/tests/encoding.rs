@@ -71,13 +71,9 @@ fn admit(number: u8, team: &str, starts: bool, trace: TraceContext) -> Command {
             key: Some(name("key")),
             provider: name("provider"),
             model: name("large"),
-            bound: Tokens { input: 1_000, output: 1_000 },
+            bound: Tokens::new(1_000, 1_000),
             unbounded: None,
-            price: Some(Price {
-                row: name("r"),
-                input: "0.15".parse().unwrap(),
-                output: "0.6".parse().unwrap(),
-            }),
+            price: Some(Price::flat(name("r"), "0.15".parse().unwrap(), "0.6".parse().unwrap())),
         },
     }))
 }
@@ -93,13 +89,15 @@ fn settle(number: u8, end: End, used: Used) -> Command {
 
 /// One AWU for each way to go, by name.
 fn records() -> BTreeMap<&'static str, AwuRecord> {
-    let reported = Used::Reported(Tokens { input: 12, output: 20 });
+    let reported = Used::Reported(Tokens::new(12, 20));
+    let in_parts = Tokens { cached_input: 8, cache_write: 3, reasoning: 5, ..Tokens::new(12, 20) };
+    let in_parts = Used::Reported(in_parts);
     let failed = End::ProviderError(Failure::Status(500));
     let child = TraceContext::Child { parent_span_id: [9; 8] };
     let linked = TraceContext::Linked { trace_id: [8; 16], span_id: [8; 8] };
     let cases: Vec<(&str, Vec<Command>)> = vec![
         ("settled", vec![admit(1, "a", true, child), settle(1, End::Completed, reported)]),
-        ("unbudgeted", vec![admit(2, "d", true, linked), settle(2, End::Completed, reported)]),
+        ("unbudgeted", vec![admit(2, "d", true, linked), settle(2, End::Completed, in_parts)]),
         ("no usage", vec![admit(3, "a", true, TraceContext::Root), settle(3, End::Completed, Used::Unknown)]),
         ("provider error", vec![admit(4, "a", true, TraceContext::Root), settle(4, failed, Used::Nothing)]),
         (
@@ -117,7 +115,7 @@ fn records() -> BTreeMap<&'static str, AwuRecord> {
             "cancelled",
             vec![
                 admit(11, "a", true, TraceContext::Root),
-                settle(11, End::Cancelled, Used::Counted(Tokens { input: 12, output: 20 })),
+                settle(11, End::Cancelled, Used::Counted(Tokens::new(12, 20))),
             ],
         ),
         ("in doubt", vec![admit(6, "a", true, TraceContext::Root), Command::Orphan { awu: id(6) }]),
@@ -287,6 +285,14 @@ fn the_model_call_is_a_child_that_begins_after_the_decision() {
         let facts = values(&call.attributes);
         assert_eq!(text(facts["gen_ai.operation.name"]), "chat", "{way}");
         assert_eq!(facts.contains_key("gen_ai.usage.input_tokens"), matches!(way, "settled" | "unbudgeted"));
+        for (key, expected) in [
+            ("gen_ai.usage.cache_read.input_tokens", 8),
+            ("gen_ai.usage.cache_creation.input_tokens", 3),
+            ("gen_ai.usage.reasoning.output_tokens", 5),
+        ] {
+            let expected = (way == "unbudgeted").then_some(Value::IntValue(expected));
+            assert_eq!(facts.get(key).copied(), expected.as_ref(), "{way} {key}");
+        }
         assert_eq!(facts.contains_key("error.type"), matches!(way, "provider error" | "cancelled"));
     }
 }

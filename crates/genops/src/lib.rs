@@ -39,16 +39,16 @@
 //!     provider: Name::new("in-process")?,
 //!     model: Name::new("small")?,
 //!     // At most 1,000 tokens in and 1,000 out, at 0.15 and 0.60 dollars a million: 0.00075 dollars.
-//!     bound: Tokens { input: 1_000, output: 1_000 },
+//!     bound: Tokens::new(1_000, 1_000),
 //!     unbounded: None,
-//!     price: Some(Price { row: Name::new("list")?, input: "0.15".parse()?, output: "0.60".parse()? }),
+//!     price: Some(Price::flat(Name::new("list")?, "0.15".parse()?, "0.60".parse()?)),
 //! };
 //! let Admission::Admitted(awu) = governor.admit(proposal.clone()).await? else { panic!("refused") };
 //! let awu = awu.start().await?;
 //!
 //! // ... the work itself ...
 //!
-//! let used = Used::Reported(Tokens { input: 12, output: 20 });
+//! let used = Used::Reported(Tokens::new(12, 20));
 //! let execution = Execution { end: End::Completed, used, latency_ns: 1_000_000, response_model: None };
 //! let settled = awu.settle(execution)?.durable().await?;
 //! assert_eq!(settled.actual[0].to_string(), "0.0000138");

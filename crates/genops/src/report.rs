@@ -110,6 +110,9 @@ pub struct AwuReport {
     /// Whether the charge is the reservation, for want of a measurement.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
+    /// The price row that it is charged by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_row: Option<String>,
     /// The most tokens that the call could use.
     pub bound: TokenReport,
     /// The tokens that the provider reported.
@@ -139,6 +142,20 @@ pub struct TokenReport {
     pub input: u64,
     /// Written by the model.
     pub output: u64,
+    /// Of the input, read from the provider's cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached_input: u64,
+    /// Of the input, written to the provider's cache.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_write: u64,
+    /// Of the output, what the model thought.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reasoning: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What an AWU did in one cell.
@@ -352,6 +369,7 @@ fn awu_report(record: &AwuRecord) -> AwuReport {
         reserved: accounting.map(|(_, reservation)| text(reservation.amount)),
         actual: charged.map(|(actual, _)| text(actual)),
         incomplete: charged.is_some_and(|(_, incomplete)| incomplete),
+        price_row: proposal.price.as_ref().map(|price| price.row.to_string()),
         bound: token_report(proposal.bound),
         tokens: record.reported_tokens().map(token_report),
         end: record.unusual_end().map(str::to_owned),
@@ -376,7 +394,13 @@ fn cell_reports(record: &AwuRecord) -> Vec<CellReport> {
 }
 
 fn token_report(tokens: Tokens) -> TokenReport {
-    TokenReport { input: tokens.input, output: tokens.output }
+    TokenReport {
+        input: tokens.input,
+        output: tokens.output,
+        cached_input: tokens.cached_input,
+        cache_write: tokens.cache_write,
+        reasoning: tokens.reasoning,
+    }
 }
 
 fn text(value: impl ToString + Copy) -> String {

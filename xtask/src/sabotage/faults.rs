@@ -149,8 +149,16 @@ pub const FAULTS: &[Fault] = &[
         name: "price-rounded-down",
         what: "a cost is rounded in the caller's favour",
         file: "crates/genops-core/src/price.rs",
-        find: "Some(Amount::from_atoms(sum.checked_add(PER - 1)?.div_euclid(PER)))",
-        put: "Some(Amount::from_atoms(sum.div_euclid(PER)))",
+        find: "Some(Amount::from_atoms(millionths.checked_add(PER - 1)?.div_euclid(PER)))",
+        put: "Some(Amount::from_atoms(millionths.div_euclid(PER)))",
+        test: &["-p", "genops-core", "--lib"],
+    },
+    Fault {
+        name: "bound-below-the-tier",
+        what: "a call that ends in a dearer tier is reserved at the price below it",
+        file: "crates/genops-core/src/price.rs",
+        find: "filter(|tier| most.input > tier.above)",
+        put: "filter(|tier| most.input > tier.above.saturating_mul(2))",
         test: &["-p", "genops-core", "--lib"],
     },
     Fault {

@@ -66,10 +66,10 @@ fn tokens() -> impl Strategy<Value = u64> {
 fn step() -> impl Strategy<Value = Step> {
     let awu = 0_u8..12;
     let used = prop_oneof![
-        6 => (tokens(), tokens()).prop_map(|(input, output)| Used::Reported(Tokens { input, output })),
+        6 => (tokens(), tokens()).prop_map(|(input, output)| Used::Reported(Tokens::new(input, output))),
         1 => Just(Used::Nothing),
         1 => Just(Used::Unknown),
-        1 => (tokens(), tokens()).prop_map(|(input, output)| Used::Counted(Tokens { input, output })),
+        1 => (tokens(), tokens()).prop_map(|(input, output)| Used::Counted(Tokens::new(input, output))),
     ];
     prop_oneof![
         1 => (prop::collection::vec(0_u64..6_000, 4), any::<bool>())
@@ -131,11 +131,7 @@ fn command(step: &Step, generations: &[u8]) -> Option<Command> {
             let teams = ["a", "b", "c"];
             let projects = ["p", "q"];
             let attribution = Attribution::new(Some(teams[*team]), Some(projects[*project]), Some("test"));
-            let price = || Price {
-                row: name("row"),
-                input: "0.15".parse().unwrap(),
-                output: "0.60".parse().unwrap(),
-            };
+            let price = || Price::flat(name("row"), "0.15".parse().unwrap(), "0.60".parse().unwrap());
             Command::Admit(Arc::new(Admit {
                 awu: id(awu),
                 trace: TraceContext::Root,
@@ -147,7 +143,7 @@ fn command(step: &Step, generations: &[u8]) -> Option<Command> {
                     key: None,
                     provider: name("provider"),
                     model: name("large"),
-                    bound: Tokens { input: *input, output: *output },
+                    bound: Tokens::new(*input, *output),
                     unbounded: (!bounded).then(|| name("audio")),
                     price: priced.then(price),
                 },

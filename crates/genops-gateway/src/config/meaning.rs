@@ -4,6 +4,7 @@
 mod telemetry;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use genops::LedgerPlace;
@@ -22,6 +23,7 @@ use super::written::{self, OneOrMore, Text, Written};
 use super::{Config, Models, ProviderConfig, Route};
 use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::{Key, Keys};
+use crate::prices::{self, Table};
 
 /// What a configuration may refer to.
 pub struct Outside<'a> {
@@ -57,8 +59,9 @@ pub fn of(
     outside: &Outside<'_>,
 ) -> Result<Config, Vec<ConfigProblem>> {
     let mut reading = Reading { file, text, outside, problems: Vec::new() };
-    let providers = reading.providers(&written.providers);
-    let models = reading.models(&written, &providers);
+    let table = reading.table(&written);
+    let providers = reading.providers(&written.providers, table.as_deref());
+    let models = reading.models(&written, &providers, table.as_ref());
     let keys = reading.keys(&written.keys);
     let policy = Policy {
         accounting_unit: Unit::Usd,
@@ -189,7 +192,11 @@ impl Reading<'_> {
 
     // === providers and models ===
 
-    fn providers(&mut self, written: &[written::Provider]) -> Vec<(String, ProviderConfig)> {
+    fn providers(
+        &mut self,
+        written: &[written::Provider],
+        table: Option<&Table>,
+    ) -> Vec<(String, ProviderConfig)> {
         let mut providers: Vec<(String, ProviderConfig)> = Vec::new();
         for provider in written {
             if providers.iter().any(|(name, _)| *name == provider.name.value) {
@@ -199,6 +206,7 @@ impl Reading<'_> {
             let url = self.url("`base_url`", &provider.base_url);
             let authorization = provider.api_key.as_ref().and_then(|key| self.authorization(key));
             let limit_field = self.limit_field(provider.output_limit_field.as_ref());
+            let price_book = provider.prices.as_ref().and_then(|book| self.price_book(book, table?));
             let seconds = provider.timeout_seconds.as_ref().map_or(TIMEOUT_SECONDS, |seconds| seconds.value);
             if let (Some(name), Some(_)) = (name, url) {
                 let base_url = provider.base_url.value.clone();
@@ -211,6 +219,7 @@ impl Reading<'_> {
                     limit_field,
                     reports_usage_in_streams: provider.reports_usage_in_streams.unwrap_or(true),
                     charges_what_was_counted: self.without_usage(provider.without_usage.as_ref()),
+                    price_book,
                 };
                 providers.push((provider.name.value.clone(), config));
             }
@@ -254,7 +263,41 @@ impl Reading<'_> {
         }
     }
 
-    fn models(&mut self, written: &Written, providers: &[(String, ProviderConfig)]) -> Models {
+    /// The table of prices: the one in `prices_file`, else the one that ships with the gateway, and none
+    /// where no provider's prices are taken from it.
+    fn table(&mut self, written: &Written) -> Option<Arc<Table>> {
+        let Some(path) = &written.prices_file else {
+            let asks = written.providers.iter().find_map(|provider| provider.prices.as_ref())?;
+            return Table::built_in().map_err(|problem| self.problem(asks, problem.to_string())).ok();
+        };
+        let text = (self.outside.read_file)(&path.value).map_err(|error| error.to_string());
+        match text.and_then(|text| prices::file::read(&text).map_err(|problem| problem.to_string())) {
+            Ok(table) => Some(Arc::new(table)),
+            Err(problem) => {
+                let hint = "`prices_file` has to be a file that `genops prices update` wrote";
+                self.problem(path, format!("{hint}; `{}`: {problem}", path.value));
+                None
+            }
+        }
+    }
+
+    fn price_book(&mut self, written: &Text, table: &Table) -> Option<String> {
+        if table.providers.contains_key(&written.value) {
+            return Some(written.value.clone());
+        }
+        let known: Vec<_> = table.providers.keys().map(String::as_str).collect();
+        let message =
+            format!("the table of prices has no provider `{}`; it has: {}", written.value, known.join(", "));
+        self.problem(written, message);
+        None
+    }
+
+    fn models(
+        &mut self,
+        written: &Written,
+        providers: &[(String, ProviderConfig)],
+        table: Option<&Arc<Table>>,
+    ) -> Models {
         let mut listed = HashMap::new();
         for model in &written.models {
             let row = format!("config {}", model.name.value);
@@ -262,10 +305,15 @@ impl Reading<'_> {
                 self.route(providers, &model.provider, &model.max_output_tokens, model.price.as_ref(), &row);
             let route = route.map(|route| Route { bound: self.bound(&model.bound), ..route });
             let name = self.name("`name`", &model.name);
-            if let (Some(name), Some(route)) = (name, route)
-                && listed.insert(name, route).is_some()
-            {
-                self.problem(&model.name, "a model of this name stands above");
+            if let (Some(name), Some(mut route)) = (name, route) {
+                if route.price.is_none() {
+                    let book = book_of(providers, &route);
+                    let found = book.and_then(|book| table?.find(book, name.as_str()));
+                    route.price = found.and_then(|found| found.price());
+                }
+                if listed.insert(name, route).is_some() {
+                    self.problem(&model.name, "a model of this name stands above");
+                }
             }
         }
         let others = written.other_models.as_ref().and_then(|others| {
@@ -274,7 +322,9 @@ impl Reading<'_> {
             let route = self.route(providers, &others.provider, &others.max_output_tokens, price, row);
             route.map(|route| Route { bound: self.bound(&others.bound), ..route })
         });
-        Models { listed, others }
+        let book = others.as_ref().and_then(|others| book_of(providers, others));
+        let other_prices = table.cloned().zip(book.map(str::to_owned));
+        Models { listed, others, other_prices }
     }
 
     fn route(
@@ -300,8 +350,16 @@ impl Reading<'_> {
             Some(price) => {
                 let input = self.amount("`input`", &price.input);
                 let output = self.amount("`output`", &price.output);
+                let mut optional = |what, text: &Option<Text>| {
+                    text.as_ref().map_or(Some(None), |text| self.amount(what, text).map(Some))
+                };
+                let cached_input = optional("`cached_input`", &price.cached_input);
+                let cache_write = optional("`cache_write`", &price.cache_write);
                 let row = Name::new(row).ok();
-                Some(Price { row: row?, input: input?, output: output? })
+                let mut price = Price::flat(row?, input?, output?);
+                price.rates.cached_input = cached_input?;
+                price.rates.cache_write = cache_write?;
+                Some(price)
             }
         };
         let provider = found?;
@@ -447,6 +505,11 @@ impl Reading<'_> {
     }
 }
 
+/// What the table of prices calls the provider that a model is asked at.
+fn book_of<'a>(providers: &'a [(String, ProviderConfig)], route: &Route) -> Option<&'a str> {
+    providers.get(route.provider)?.1.price_book.as_deref()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Config;
@@ -519,6 +582,72 @@ mod tests {
         ] {
             let found = problems(text).concat();
             assert!(!found.is_empty() && !found.contains("sk-live"), "{found}");
+        }
+    }
+
+    /// A table with one row, in the file `prices.json`.
+    fn with_prices(text: &str) -> Result<Config, String> {
+        let read_file = |path: &str| match path {
+            "prices.json" => Ok(r#"{"format":"genops prices 1: US dollars for a million tokens",
+                "source":"own","date":"2026-11-22","providers":{"p":{"source":null,"rows":[
+                {"model":"m","names":["m*"],"input":"1","cached_input":"0.1","output":"2"}]}}}"#
+                .to_owned()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        Config::read("genops.yaml", text, &|_| None, &read_file)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_price_is_the_models_own_else_the_tables_for_its_provider_else_none() {
+        let config = with_prices(
+            "
+prices_file: prices.json
+providers:
+  - {name: with, base_url: 'http://h/v1', prices: p}
+  - {name: without, base_url: 'http://h/v1'}
+models:
+  - {name: m-own, provider: with, max_output_tokens: 1, price: {input: 5, output: 6, cached_input: 0.5}}
+  - {name: m-table, provider: with, max_output_tokens: 1}
+  - {name: m-other, provider: without, max_output_tokens: 1}
+  - {name: unknown, provider: with, max_output_tokens: 1}
+other_models: {provider: with, max_output_tokens: 1}
+",
+        )
+        .unwrap();
+        let rates = |model: &str| {
+            let price = config.models.price(&genops_core::Name::new(model).unwrap())?;
+            let cached = price.rates.cached_input.map(|amount| amount.to_string());
+            Some((price.row.to_string(), price.rates.input.to_string(), cached))
+        };
+        let table_row = Some(("own 2026-11-22 p/m".to_owned(), "1".to_owned(), Some("0.1".to_owned())));
+        let cases = [
+            ("m-own", Some(("config m-own".to_owned(), "5".to_owned(), Some("0.5".to_owned())))),
+            ("m-table", table_row.clone()),
+            ("m-other", None),
+            ("unknown", None),
+            ("m-not-listed", table_row),
+            ("not-listed", None),
+        ];
+        for (model, expected) in cases {
+            assert_eq!(rates(model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_used_is_a_problem_where_it_is_named() {
+        let provider =
+            |prices: &str| format!("providers:\n  - {{name: a, base_url: 'http://h/v1', prices: {prices}}}");
+        let cases = [
+            ("prices_file: nowhere.json".to_owned(), "1:14: `prices_file` has to be a file that"),
+            (provider("nobody"), "2:48: the table of prices has no provider `nobody`; it has: "),
+            (provider("openai"), ""),
+        ];
+        for (text, expected) in cases {
+            match with_prices(&text) {
+                Ok(_) => assert_eq!(expected, "", "{text}"),
+                Err(found) => assert!(!expected.is_empty() && found.contains(expected), "{found}"),
+            }
         }
     }
 }

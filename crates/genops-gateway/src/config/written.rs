@@ -20,6 +20,8 @@ pub struct Written {
     #[serde(default)]
     pub telemetry: Telemetry,
     #[serde(default)]
+    pub prices_file: Option<Text>,
+    #[serde(default)]
     pub providers: Vec<Provider>,
     #[serde(default)]
     pub models: Vec<Model>,
@@ -72,6 +74,8 @@ pub struct Provider {
     pub reports_usage_in_streams: Option<bool>,
     #[serde(default)]
     pub without_usage: Option<Text>,
+    #[serde(default)]
+    pub prices: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +106,10 @@ pub struct OtherModels {
 pub struct Price {
     pub input: Text,
     pub output: Text,
+    #[serde(default)]
+    pub cached_input: Option<Text>,
+    #[serde(default)]
+    pub cache_write: Option<Text>,
 }
 
 /// What is known of how much a model's input can come to.

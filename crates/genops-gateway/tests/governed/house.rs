@@ -84,14 +84,15 @@ impl House {
 ledger: '{place}/genops.db'
 telemetry: {{directory: '{place}/telemetry'}}
 providers:
-  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1}}
+  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1, prices: openai}}
   - {{name: counting, base_url: 'http://127.0.0.1:{port}/v1', without_usage: counted, reports_usage_in_streams: false}}
 models:
   - {{name: small, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
+  - {{name: gpt-4o-mini, provider: upstream, max_output_tokens: 1000}}
   - {{name: unpriced, provider: upstream, max_output_tokens: 1000}}
   - {{name: denied, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
 allowed_models:
-  - {{name: no-denied, allow: [small, unpriced, other]}}
+  - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other]}}
 keys:
   - {{name: caller, sha256: {key}, team: search, project: ranking, environment: test, reads_ledger: true}}
   - {{name: open, sha256: {open_key}, team: search, environment: test}}

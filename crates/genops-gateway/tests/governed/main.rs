@@ -8,6 +8,7 @@
 
 mod house;
 mod necessity;
+mod priced;
 mod streams;
 
 use std::collections::BTreeMap;
@@ -290,7 +291,7 @@ async fn the_read_api_answers_those_who_may_read() {
     let budgets = house.get("/genops/v1/budgets", KEY).await.json();
     assert_eq!(budgets.pointer("/budgets/0/used").unwrap(), "0.000052");
     let models = house.get("/v1/models", OPEN_KEY).await.json();
-    assert_eq!(models.pointer("/data/1/id").unwrap(), "small");
+    assert_eq!(models.pointer("/data/2/id").unwrap(), "small");
 
     assert_eq!(house.get("/genops/v1/budgets", OPEN_KEY).await.status, StatusCode::FORBIDDEN);
     assert_eq!(house.get("/genops/v1/awus", "wrong").await.status, StatusCode::UNAUTHORIZED);

@@ -10,8 +10,8 @@ use genops_core::price::{Price, Tokens};
 use genops_core::time::Period;
 use genops_core::{Amount, Attribution, Name, Timestamp, Unit};
 
-const BOUND: Tokens = Tokens { input: 1_000, output: 1_000 };
-const USED: Tokens = Tokens { input: 12, output: 20 };
+const BOUND: Tokens = Tokens::new(1_000, 1_000);
+const USED: Tokens = Tokens::new(12, 20);
 
 pub fn wall() -> Timestamp {
     Timestamp::from_nanos(1_795_000_000_000_000_000)
@@ -24,7 +24,7 @@ pub fn awu(number: u32) -> AwuId {
 }
 
 fn price() -> Price {
-    Price { row: name("row"), input: "0.15".parse().unwrap(), output: "0.60".parse().unwrap() }
+    Price::flat(name("row"), "0.15".parse().unwrap(), "0.60".parse().unwrap())
 }
 
 pub fn reserved() -> Amount {

@@ -33,15 +33,15 @@ pub fn proposal() -> Proposal {
         key: None,
         provider: name("provider"),
         model: name("model"),
-        bound: Tokens { input: 1_000, output: 1_000 },
+        bound: Tokens::new(1_000, 1_000),
         unbounded: None,
-        price: Some(Price { row: name("r"), input: "0.15".parse().unwrap(), output: "0.6".parse().unwrap() }),
+        price: Some(Price::flat(name("r"), "0.15".parse().unwrap(), "0.6".parse().unwrap())),
     }
 }
 
 /// Comes to 0.0000138 US dollars.
 pub fn execution() -> Execution {
-    let used = Used::Reported(Tokens { input: 12, output: 20 });
+    let used = Used::Reported(Tokens::new(12, 20));
     Execution { end: End::Completed, used, latency_ns: 1_000, response_model: None }
 }
 
