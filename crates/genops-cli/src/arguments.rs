@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Governance for AI workloads: decide, reserve, settle, prove.
 #[derive(Debug, Parser)]
@@ -28,6 +28,12 @@ pub enum Command {
     Show(Showing),
     /// Verify a ledger: the hash chain, and every invariant after every entry
     Verify(Verification),
+    /// See how far telemetry has come, and send again what a collector rejected
+    Telemetry {
+        /// What to do.
+        #[command(subcommand)]
+        command: TelemetryCommand,
+    },
     /// Look at a configuration
     Config {
         /// What to do with it.
@@ -68,6 +74,36 @@ pub enum ConfigCommand {
         #[arg(value_name = "FILE", default_value = "genops.yaml")]
         config: PathBuf,
     },
+}
+
+/// Commands of `telemetry`.
+#[derive(Debug, Subcommand)]
+pub enum TelemetryCommand {
+    /// Show what has been delivered to each destination, what waits, and what was rejected
+    Status(Source),
+    /// Send what was rejected again: at once with --server, otherwise when a server opens the ledger
+    Resend(Resending),
+}
+
+/// Arguments of `telemetry resend`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["follower", "all"])))]
+pub struct Resending {
+    /// The dead letters of this follower, by the name that `status` shows
+    #[arg(long, value_name = "NAME")]
+    pub follower: Option<String>,
+    /// All dead letters
+    #[arg(long)]
+    pub all: bool,
+    /// Have a running server send them; the key comes from the environment variable GENOPS_KEY
+    #[arg(long, value_name = "URL", conflicts_with = "ledger")]
+    pub server: Option<String>,
+    /// Mark them in a ledger file that no server has open; the next one that opens it sends them
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Commands of `keys`.

@@ -29,7 +29,8 @@ pub async fn run() -> Result<(), Trouble> {
     let keys = DemoKeys { search: keys::make(), support: keys::make() };
     let file = write_config(&directory, address, model, &keys)?;
     let config = serve::read(&file)?;
-    let (governor, _) = serve::open(&config, vec![("genops_runtime.demo", "true".to_owned())]).await?;
+    let (governor, _) =
+        serve::open(&config, vec![("genops_runtime.demo".to_owned(), "true".to_owned())]).await?;
     println!("genops {} demonstration on http://{address}", env!("CARGO_PKG_VERSION"));
     println!("  model      a stand-in inside this process, not a model: it answers the same to everything");
     println!("  config     {}", file.display());

@@ -1,8 +1,8 @@
 //! The program `genops`: arguments, environment, signals and exit codes. Everything else is in the crates
 //! below.
 //!
-//! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`verify`],
-//! [`keys`], [`prices`], with [`table`] and [`client`] for those that show something.
+//! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
+//! [`verify`], [`keys`], [`prices`], with [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -17,6 +17,8 @@ mod demo;
 
 mod read;
 
+mod telemetry;
+
 mod verify;
 
 mod keys;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command, ConfigCommand, KeysCommand};
+use crate::arguments::{Arguments, Command, ConfigCommand, KeysCommand, TelemetryCommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -93,6 +95,10 @@ async fn run(command: Command) -> Result<(), Trouble> {
         Command::Awus(listing) => read::awus(&listing).await,
         Command::Show(showing) => read::show(&showing).await,
         Command::Verify(verification) => verify::run(&verification),
+        Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
+        Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
+            telemetry::resend(&resending).await
+        }
         Command::Config { command: ConfigCommand::Check { config } } => serve::check(&config),
         Command::Prices { command } => prices::run(&command),
         Command::Keys { command: KeysCommand::New } => {

@@ -17,7 +17,7 @@ const KEY_VARIABLE: &str = "GENOPS_KEY";
 /// Shows the budgets.
 pub async fn budgets(source: &Source) -> Result<(), Trouble> {
     let list: BudgetList = match &source.server {
-        Some(server) => ask(server, "/genops/v1/budgets").await?,
+        Some(server) => ask(server, "/genops/v1/budgets", None).await?,
         None => archive(source)?.budgets(genops::clock::wall()),
     };
     if source.format == Format::Json {
@@ -46,7 +46,7 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
 /// Shows how good the bounds were.
 pub async fn estimates(source: &Source) -> Result<(), Trouble> {
     let list: EstimateList = match &source.server {
-        Some(server) => ask(server, "/genops/v1/estimates").await?,
+        Some(server) => ask(server, "/genops/v1/estimates", None).await?,
         None => archive(source)?.estimates().map_err(Trouble::failed)?,
     };
     if source.format == Format::Json {
@@ -92,7 +92,7 @@ fn share(used: u64, bound: u64) -> String {
 /// Lists AWUs.
 pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
     let page: AwuPage = match &listing.source.server {
-        Some(server) => ask(server, &listing_path(listing)).await?,
+        Some(server) => ask(server, &listing_path(listing), None).await?,
         None => archive(&listing.source)?.awus(&filter(listing), listing.limit).map_err(Trouble::failed)?,
     };
     if listing.source.format == Format::Json {
@@ -124,7 +124,7 @@ pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
 pub async fn show(showing: &Showing) -> Result<(), Trouble> {
     let id: AwuId = showing.awu.parse().map_err(Trouble::unusable)?;
     let found: Option<AwuReport> = match &showing.source.server {
-        Some(server) => Some(ask(server, &format!("/genops/v1/awus/{id}")).await?),
+        Some(server) => Some(ask(server, &format!("/genops/v1/awus/{id}"), None).await?),
         None => archive(&showing.source)?.awu(id).map_err(Trouble::failed)?,
     };
     let Some(awu) = found else {
@@ -193,14 +193,15 @@ fn archive(source: &Source) -> Result<Archive, Trouble> {
     Archive::open(&source.ledger).map_err(Trouble::failed)
 }
 
-async fn ask<T: DeserializeOwned>(server: &str, path: &str) -> Result<T, Trouble> {
+/// Asks a server for something, or with a body to do something.
+pub async fn ask<T: DeserializeOwned>(server: &str, path: &str, body: Option<String>) -> Result<T, Trouble> {
     let key = std::env::var(KEY_VARIABLE).map_err(|_| {
         Trouble::unusable(format!(
             "set the environment variable {KEY_VARIABLE} to a key that reads the ledger"
         ))
     })?;
     let url = format!("{}{path}", server.trim_end_matches('/'));
-    let (status, body) = client::send(&url, &key, None).await?;
+    let (status, body) = client::send(&url, &key, body).await?;
     if status == StatusCode::OK {
         return serde_json::from_slice(&body).map_err(|error| {
             Trouble::failed(format!("`{url}` does not answer as a genops server: {error}"))

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use genops::ledger::recover::Recovered;
+use genops::telemetry::{Protocol, Signal, Signals};
 use genops::{Destination, Governor, LedgerPlace, Settings};
 use genops_gateway::{Config, Gateway};
 use tokio::net::TcpListener;
@@ -58,11 +59,11 @@ pub async fn listen(config: &Config) -> Result<TcpListener, Trouble> {
 /// Opens the ledger and starts telemetry.
 pub async fn open(
     config: &Config,
-    resource: Vec<(&'static str, String)>,
+    resource: Vec<(String, String)>,
 ) -> Result<(Governor, Recovered), Trouble> {
     let settings = Settings {
         destinations: config.destinations.clone(),
-        resource,
+        resource: config.resource.iter().cloned().chain(resource).collect(),
         report: Arc::new(|notice| eprintln!("genops: {notice}")),
         ..Settings::at(config.ledger.clone(), config.policy.clone())
     };
@@ -128,11 +129,23 @@ pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
     lines.extend(config.budget_lines(now).iter().map(|line| format!("  budget     {line}")));
     if config.destinations.is_empty() {
         lines.push(
-            "  telemetry  nowhere: set `telemetry` to send it to a collector or a directory".to_owned(),
+            "  telemetry  nowhere: set `telemetry`, or OTEL_EXPORTER_OTLP_ENDPOINT, to send it somewhere"
+                .to_owned(),
         );
     }
     lines.extend(config.destinations.iter().map(|destination| match destination {
-        Destination::Otlp { endpoint, .. } => format!("  telemetry  OTLP to {endpoint}"),
+        Destination::Otlp(otlp) => {
+            let what = match otlp.signals {
+                Signals::Both => "OTLP",
+                Signals::Only(Signal::Traces) => "OTLP traces",
+                Signals::Only(Signal::Logs) => "OTLP log records",
+            };
+            let how = match otlp.protocol {
+                Protocol::HttpProtobuf => "HTTP",
+                Protocol::Grpc => "gRPC",
+            };
+            format!("  telemetry  {what} over {how} to {}", otlp.endpoint)
+        }
         Destination::Directory { path } => format!("  telemetry  JSON lines in {}", path.display()),
     }));
     lines

@@ -19,8 +19,12 @@ pub struct DeadLetter {
     pub after: u64,
     /// … and up to this one.
     pub through: u64,
-    /// How many records were lost.
+    /// The first entry that has to be read to tell them again: what is told may have begun before them.
+    pub from: u64,
+    /// How many records were rejected.
     pub records: u64,
     /// In the destination's words.
     pub reason: String,
+    /// Whether somebody wants it to be sent again.
+    pub again: bool,
 }

@@ -1,6 +1,8 @@
 //! The read API: models for callers, budgets and AWUs for those who may read the ledger.
 //!
-//! Everything here only reads.
+//! Everything here only reads. What is said and done about telemetry is in [`telemetry`].
+
+pub mod telemetry;
 
 use std::sync::Arc;
 

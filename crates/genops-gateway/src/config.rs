@@ -33,6 +33,8 @@ pub struct Config {
     pub ledger: LedgerPlace,
     /// Where telemetry goes.
     pub destinations: Vec<Destination>,
+    /// What telemetry is about: attributes of its resource, by OpenTelemetry's variables of the environment.
+    pub resource: Vec<(String, String)>,
     /// What it goes by.
     pub policy: Policy,
     /// The providers.

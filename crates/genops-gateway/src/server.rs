@@ -108,6 +108,8 @@ impl Gateway {
             .route("/genops/v1/estimates", get(api::estimates))
             .route("/genops/v1/awus", get(api::awus))
             .route("/genops/v1/awus/{id}", get(api::awu))
+            .route("/genops/v1/telemetry", get(api::telemetry::status))
+            .route("/genops/v1/telemetry/resend", post(api::telemetry::resend))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
             .fallback(no_such_route)

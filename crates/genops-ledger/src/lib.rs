@@ -6,7 +6,8 @@
 //! In reading order: [`frame`] (a batch of entries as bytes, chained), [`store`] (what a place to keep
 //! frames has to promise) with its two implementations [`sqlite`] and [`memory`], [`ledger`] (the books
 //! behind a mutex, group commit), [`recover`] (from frames back to books), [`journal`] (reading behind the
-//! writer) with [`tail`] (the end of it in memory), [`views`] (tables for queries, and cursors),
+//! writer) with [`tail`] (the end of it in memory), [`views`] (tables for queries), [`followers`] (the
+//! cursors of whoever follows, and what could not be delivered),
 //! [`background`] (for threads that follow).
 
 pub mod frame;
@@ -26,6 +27,8 @@ pub mod journal;
 pub mod tail;
 
 pub mod views;
+
+pub mod followers;
 
 pub mod background;
 

@@ -13,12 +13,13 @@ mod estimates;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use genops_core::cursor::{Cursor, DeadLetter};
+use genops_core::cursor::Cursor;
 use genops_core::ledger::{Entry, Outcome};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::{AwuId, Digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
+use crate::followers::{cursor, set_cursor};
 use crate::journal::Journal;
 use crate::sqlite::told;
 use crate::store::StoreError;
@@ -26,7 +27,21 @@ use crate::store::StoreError;
 pub use estimates::Estimate;
 
 /// The version of the tables; another one means: build them anew.
-const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 4;
+
+/// From version 3: dead letters that know from where they are read again, and whether they are. What is derived
+/// from the journal is derived anew; the cursors of others stay.
+const FROM_3: &str = "
+    BEGIN;
+    ALTER TABLE dead_letters ADD COLUMN reread INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE dead_letters ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
+    DELETE FROM awus;
+    DELETE FROM cursors WHERE follower = 'views';
+    PRAGMA user_version = 4;
+    COMMIT;";
+
+/// The cursor of the tables themselves, among those of the other followers.
+pub(crate) const VIEWS: &str = "views";
 
 /// How many changes are written to the tables at once.
 const STRETCH: usize = 4_096;
@@ -58,15 +73,17 @@ const TABLES: &str = "
         after INTEGER NOT NULL,
         through INTEGER NOT NULL,
         records INTEGER NOT NULL,
-        reason TEXT NOT NULL
+        reason TEXT NOT NULL,
+        reread INTEGER NOT NULL DEFAULT 0,
+        again INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     COMMIT;";
 
 /// Tables over the journal, as of some entry.
 #[derive(Debug)]
 pub struct Views {
-    connection: Connection,
-    path: PathBuf,
+    pub(crate) connection: Connection,
+    pub(crate) path: PathBuf,
     through: u64,
     /// The rows of AWUs that have not ended.
     open: HashMap<AwuId, u64>,
@@ -104,9 +121,7 @@ impl Views {
     ///
     /// The disk refuses.
     pub fn beside(ledger: &Path) -> Result<Self, StoreError> {
-        let mut name = ledger.as_os_str().to_owned();
-        name.push(".views");
-        let path = PathBuf::from(name);
+        let path = path_beside(ledger);
         match Self::at(&path) {
             // Everything here can be derived again, so damage here keeps nobody out.
             Err(StoreError::Damaged { .. }) => {
@@ -141,7 +156,7 @@ impl Views {
     fn over(connection: Connection, path: PathBuf) -> Result<Self, StoreError> {
         let mut views = Self { connection, path, through: 0, open: HashMap::new() };
         views.prepare().map_err(|error| told(&views.path, &error))?;
-        views.through = views.cursor("views")?.through;
+        views.through = cursor(&views.connection, VIEWS).map_err(|error| told(&views.path, &error))?.through;
         views.open = views.open_rows().map_err(|error| told(&views.path, &error))?;
         Ok(views)
     }
@@ -150,11 +165,13 @@ impl Views {
         self.connection.pragma_update(None, "journal_mode", "WAL")?;
         self.connection.pragma_update(None, "synchronous", "NORMAL")?;
         let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version != VERSION {
-            self.connection.execute_batch(
+        match version {
+            VERSION => {}
+            3 => self.connection.execute_batch(FROM_3)?,
+            _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
                  DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates;",
-            )?;
+            )?,
         }
         self.connection.execute_batch(TABLES)?;
         self.connection.execute_batch(estimates::TABLE)?;
@@ -280,7 +297,7 @@ impl Views {
         let transaction = self.connection.transaction()?;
         estimates.write(&transaction)?;
         let changes = gathered.write(&transaction, &self.open)?;
-        set_cursor(&transaction, "views", Cursor { through, from: through })?;
+        set_cursor(&transaction, VIEWS, Cursor { through, from: through })?;
         transaction.commit()?;
         self.through = through;
         for (id, row) in changes {
@@ -350,78 +367,13 @@ impl Views {
         let mut statement = self.connection.prepare_cached(&sql)?;
         statement.query_map(params_from_iter(values), place_of)?.collect()
     }
+}
 
-    /// Where a follower of the journal stands.
-    ///
-    /// # Errors
-    ///
-    /// The tables cannot be read.
-    pub fn cursor(&self, follower: &str) -> Result<Cursor, StoreError> {
-        let find = || {
-            let mut statement =
-                self.connection.prepare_cached("SELECT through, reread FROM cursors WHERE follower = ?1")?;
-            let cursor_of = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-            statement.query_row([follower], cursor_of).optional()
-        };
-        let found: Option<(i64, i64)> = find().map_err(|error| told(&self.path, &error))?;
-        let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
-        Ok(found
-            .map(|(through, from)| Cursor { through: number(through), from: number(from) })
-            .unwrap_or_default())
-    }
-
-    /// Moves a follower's cursor.
-    ///
-    /// # Errors
-    ///
-    /// The tables cannot be written.
-    pub fn move_cursor(&self, follower: &str, cursor: Cursor) -> Result<(), StoreError> {
-        set_cursor(&self.connection, follower, cursor).map_err(|error| told(&self.path, &error))
-    }
-
-    /// Keeps a note of records that a destination would not take.
-    ///
-    /// # Errors
-    ///
-    /// The tables cannot be written.
-    pub fn bury(&self, letter: &DeadLetter) -> Result<(), StoreError> {
-        let insert = self.connection.execute(
-            "INSERT INTO dead_letters (follower, after, through, records, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                letter.follower,
-                stored(letter.after),
-                stored(letter.through),
-                stored(letter.records),
-                letter.reason
-            ],
-        );
-        insert.map(|_| ()).map_err(|error| told(&self.path, &error))
-    }
-
-    /// What no destination would take, the latest last.
-    ///
-    /// # Errors
-    ///
-    /// The tables cannot be read.
-    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let read = || {
-            let mut statement = self.connection.prepare(
-                "SELECT follower, after, through, records, reason FROM dead_letters ORDER BY rowid",
-            )?;
-            let number = |stored: i64| u64::try_from(stored).unwrap_or_default();
-            let rows = statement.query_map([], |row| {
-                Ok(DeadLetter {
-                    follower: row.get(0)?,
-                    after: number(row.get(1)?),
-                    through: number(row.get(2)?),
-                    records: number(row.get(3)?),
-                    reason: row.get(4)?,
-                })
-            })?;
-            rows.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|error| told(&self.path, &error))
-    }
+/// Where the tables of a ledger are.
+pub(crate) fn path_beside(ledger: &Path) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push(".views");
+    PathBuf::from(name)
 }
 
 /// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
@@ -517,7 +469,8 @@ impl Gathered {
     }
 }
 
-fn stored(sequence: u64) -> i64 {
+/// A number as SQLite keeps it.
+pub(crate) fn stored(sequence: u64) -> i64 {
     i64::try_from(sequence).unwrap_or(i64::MAX)
 }
 
@@ -568,13 +521,4 @@ fn bytes(id: AwuId) -> [u8; 24] {
     trace.copy_from_slice(&id.trace_id);
     span.copy_from_slice(&id.span_id);
     bytes
-}
-
-fn set_cursor(connection: &Connection, follower: &str, cursor: Cursor) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO cursors (follower, through, reread) VALUES (?1, ?2, ?3)
-         ON CONFLICT (follower) DO UPDATE SET through = excluded.through, reread = excluded.reread",
-    )?;
-    statement.execute(params![follower, stored(cursor.through), stored(cursor.from)])?;
-    Ok(())
 }

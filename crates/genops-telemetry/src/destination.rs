@@ -1,32 +1,29 @@
-//! Where telemetry goes: an OTLP collector over HTTP, or a directory of JSON lines.
+//! Where telemetry goes: OTLP collectors over HTTP or gRPC, or a directory of JSON lines.
 //!
-//! A destination is handed a whole request and says what became of it, by OTLP's retry table. It keeps no
-//! state about the journal; the outbox does.
+//! A destination is handed a whole request and says what became of it, by OTLP's retry tables. It keeps no
+//! state about the journal; the outbox does. How each kind is reached is in `http`, `grpc` and `file`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+mod file;
+mod grpc;
+mod http;
+
+use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use ::http::Uri;
 use bytes::Bytes;
-use http::{Request as HttpRequest, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
+use flate2::write::GzEncoder;
 
-use crate::http_client::{HttpClient, client};
-use crate::json;
-use crate::protobuf::{self, Request, Resource};
-use crate::signal::{LogRecord, Signal, Span};
+use crate::batch::Batch;
+use crate::protobuf::{Request, Resource};
+use crate::signal::Signal;
 
 /// A place that takes telemetry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// An OTLP/HTTP collector, such as `http://127.0.0.1:4318`: `/v1/traces` and `/v1/logs` are added.
-    Otlp {
-        /// The collector.
-        endpoint: Uri,
-        /// Headers for every request. They may be secret.
-        headers: Vec<(String, String)>,
-    },
+    /// An OTLP collector.
+    Otlp(Otlp),
     /// A directory: `traces.jsonl` and `logs.jsonl` in it.
     Directory {
         /// The directory; it is made if need be.
@@ -34,14 +31,131 @@ pub enum Destination {
     },
 }
 
+/// An OTLP collector, and how it is spoken to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Otlp {
+    /// The collector.
+    pub endpoint: Uri,
+    /// What is sent there.
+    pub signals: Signals,
+    /// How.
+    pub protocol: Protocol,
+    /// Headers for every request. They may be secret.
+    pub headers: Vec<(String, String)>,
+    /// Whether requests are compressed.
+    pub compression: Compression,
+    /// A collector that does not answer within this time is tried again later.
+    pub timeout: Duration,
+}
+
+/// Which signals a collector is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signals {
+    /// Both. Over HTTP, `/v1/traces` and `/v1/logs` are added to the endpoint.
+    Both,
+    /// This one, and over HTTP to the endpoint as it is.
+    Only(Signal),
+}
+
+/// How a collector is spoken to, in OpenTelemetry's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// `http/protobuf`
+    #[default]
+    HttpProtobuf,
+    /// `grpc`
+    Grpc,
+}
+
+/// Whether requests are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// `none`
+    #[default]
+    None,
+    /// `gzip`
+    Gzip,
+}
+
+impl Otlp {
+    /// OpenTelemetry's default for how long a collector may take to answer.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// A collector that takes both signals over HTTP, without headers and uncompressed.
+    #[must_use]
+    pub const fn at(endpoint: Uri) -> Self {
+        Self {
+            endpoint,
+            signals: Signals::Both,
+            protocol: Protocol::HttpProtobuf,
+            headers: Vec::new(),
+            compression: Compression::None,
+            timeout: Self::TIMEOUT,
+        }
+    }
+
+    /// The address that a signal is sent to.
+    #[must_use]
+    pub fn url(&self, signal: Signal) -> String {
+        let endpoint = self.endpoint.to_string();
+        let base = endpoint.trim_end_matches('/');
+        match (self.protocol, self.signals, signal) {
+            (Protocol::Grpc, _, Signal::Traces) => {
+                format!("{base}/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+            }
+            (Protocol::Grpc, _, Signal::Logs) => {
+                format!("{base}/opentelemetry.proto.collector.logs.v1.LogsService/Export")
+            }
+            (Protocol::HttpProtobuf, Signals::Both, signal) => format!("{base}/v1/{}", signal.as_str()),
+            (Protocol::HttpProtobuf, Signals::Only(_), _) => endpoint,
+        }
+    }
+}
+
+impl std::fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Otlp")
+            .field("endpoint", &self.endpoint)
+            .field("signals", &self.signals)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Destination {
+    /// The signals that are sent there.
+    #[must_use]
+    pub fn signals(&self) -> &'static [Signal] {
+        match self {
+            Self::Otlp(Otlp { signals: Signals::Only(Signal::Traces), .. }) => &[Signal::Traces],
+            Self::Otlp(Otlp { signals: Signals::Only(Signal::Logs), .. }) => &[Signal::Logs],
+            Self::Otlp(_) | Self::Directory { .. } => &Signal::ALL,
+        }
+    }
+
     /// The name under which the outbox keeps its cursor. It holds no secret.
     #[must_use]
     pub fn follower(&self, signal: Signal) -> String {
         match self {
-            Self::Otlp { endpoint, .. } => format!("otlp {endpoint} {}", signal.as_str()),
+            Self::Otlp(Otlp { endpoint, .. }) => format!("otlp {endpoint} {}", signal.as_str()),
             Self::Directory { path } => format!("directory {} {}", path.display(), signal.as_str()),
         }
+    }
+
+    /// Whether this one and the other send something to the same place: then each would send what the other
+    /// has sent already.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let common = self.signals().iter().filter(|signal| other.signals().contains(signal));
+        common.into_iter().any(|signal| match (self, other) {
+            (Self::Otlp(this), Self::Otlp(other)) => {
+                // One endpoint is one collector, whatever it is spoken to in, and has one cursor.
+                let place = |otlp: &Otlp| otlp.url(*signal).parse::<Uri>().ok();
+                this.endpoint == other.endpoint || place(this) == place(other)
+            }
+            (Self::Directory { path: this }, Self::Directory { path: other }) => this == other,
+            _ => false,
+        })
     }
 
     /// Opens the way to the destination for one signal.
@@ -51,14 +165,17 @@ impl Destination {
     /// The directory cannot be made or written. A collector that is down is no error here.
     pub fn open(&self, signal: Signal) -> Result<Way, std::io::Error> {
         Ok(match self {
-            Self::Otlp { endpoint, headers } => Way::Otlp(Box::new(Collector {
-                client: client(),
-                url: format!("{}/v1/{}", endpoint.to_string().trim_end_matches('/'), signal.as_str()),
-                headers: headers.clone(),
-            })),
+            Self::Otlp(otlp) => {
+                let to = match otlp.protocol {
+                    Protocol::HttpProtobuf => To::Http(Box::new(http::Collector::new(otlp, signal))),
+                    Protocol::Grpc => To::Grpc(Box::new(grpc::Collector::new(otlp, signal))),
+                };
+                Way { to, signal, compression: otlp.compression, timeout: otlp.timeout }
+            }
             Self::Directory { path } => {
                 std::fs::create_dir_all(path)?;
-                Way::File(open_lines(&path.join(format!("{}.jsonl", signal.as_str())))?)
+                let lines = file::Lines::open(&path.join(format!("{}.jsonl", signal.as_str())))?;
+                Way { to: To::File(lines), signal, compression: Compression::None, timeout: Duration::MAX }
             }
         })
     }
@@ -66,19 +183,18 @@ impl Destination {
 
 /// An open way to a destination, for one signal.
 #[derive(Debug)]
-pub enum Way {
-    /// To a collector.
-    Otlp(Box<Collector>),
-    /// To a file.
-    File(File),
+pub struct Way {
+    to: To,
+    signal: Signal,
+    compression: Compression,
+    timeout: Duration,
 }
 
-/// A collector, for one signal.
 #[derive(Debug)]
-pub struct Collector {
-    client: HttpClient,
-    url: String,
-    headers: Vec<(String, String)>,
+enum To {
+    Http(Box<http::Collector>),
+    Grpc(Box<grpc::Collector>),
+    File(file::Lines),
 }
 
 /// What became of a request.
@@ -109,168 +225,70 @@ pub enum Delivery {
     },
 }
 
-/// A request that is being filled, in the destination's encoding.
-#[derive(Debug)]
-pub enum Batch {
-    /// For a collector.
-    Protobuf(Request),
-    /// For a file: the signal, the records, and about how many bytes they will take.
-    Json(Signal, Vec<serde_json::Value>, usize),
-}
-
-/// A collector that does not answer within this time is tried again later.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
 /// As much of a collector's answer as is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 impl Way {
     /// An empty request that will hold about so many bytes at most.
     #[must_use]
-    pub fn batch(&self, signal: Signal, bytes: usize) -> Batch {
-        match self {
-            Self::Otlp(_) => Batch::Protobuf(Request::with_capacity(bytes)),
-            Self::File(_) => Batch::Json(signal, Vec::new(), 0),
+    pub fn batch(&self, bytes: usize) -> Batch {
+        match self.to {
+            To::Http(_) | To::Grpc(_) => Batch::Protobuf(Request::with_capacity(bytes)),
+            To::File(_) => Batch::Json(self.signal, Vec::new(), 0),
+        }
+    }
+
+    /// The bytes to send.
+    ///
+    /// # Errors
+    ///
+    /// In words for people: the request cannot be compressed, or is larger than gRPC allows.
+    pub fn payload(&self, batch: Batch, resource: &Resource) -> Result<Bytes, String> {
+        let bytes = batch.into_bytes(resource);
+        let bytes = match self.compression {
+            Compression::None => bytes,
+            Compression::Gzip => {
+                gzip(&bytes).map_err(|error| format!("a request cannot be compressed: {error}"))?
+            }
+        };
+        match self.to {
+            To::Http(_) | To::File(_) => Ok(bytes),
+            To::Grpc(_) => grpc::framed(&bytes, self.compression),
         }
     }
 
     /// Sends a request; the same bytes may be sent again.
     pub async fn deliver(&mut self, payload: &Bytes) -> Delivery {
-        match self {
-            Self::Otlp(collector) => {
-                match tokio::time::timeout(ANSWER_WITHIN, collector.post(payload.clone())).await {
-                    Ok(delivery) => delivery,
-                    Err(_) => later(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+        let delivered = match &mut self.to {
+            To::Http(collector) => tokio::time::timeout(self.timeout, collector.post(payload.clone())).await,
+            To::Grpc(collector) => {
+                let delivered = tokio::time::timeout(self.timeout, collector.post(payload.clone())).await;
+                if delivered.is_err() {
+                    collector.disconnect();
                 }
+                delivered
             }
-            Self::File(file) => match file.write_all(payload).and_then(|()| file.sync_data()) {
-                Ok(()) => Delivery::Taken,
-                Err(error) => {
-                    // What was half written is cut off, so that the next try writes the line anew.
-                    let mended = end_of_lines(file).and_then(|end| {
-                        file.set_len(end)?;
-                        file.seek(SeekFrom::End(0))
-                    });
-                    let mended = mended.map_or_else(|error| format!("; {error}"), |_| String::new());
-                    later(format!("{error}{mended}"))
-                }
-            },
-        }
-    }
-}
-
-impl Batch {
-    /// Adds spans.
-    pub fn spans(&mut self, spans: &[Span<'_>]) {
-        for span in spans {
-            match self {
-                Self::Protobuf(request) => request.span(span),
-                Self::Json(_, records, bytes) => push(records, bytes, json::span(span)),
-            }
-        }
-    }
-
-    /// Adds log records.
-    pub fn logs(&mut self, logs: &[LogRecord<'_>]) {
-        for log in logs {
-            match self {
-                Self::Protobuf(request) => request.log(log),
-                Self::Json(_, records, bytes) => push(records, bytes, json::log(log)),
-            }
-        }
-    }
-
-    /// About how many bytes the request will take.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Protobuf(request) => request.records_len(),
-            Self::Json(_, _, bytes) => *bytes,
-        }
-    }
-
-    /// How many records it holds.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        match self {
-            Self::Protobuf(request) => request.count(),
-            Self::Json(_, records, _) => records.len() as u64,
-        }
-    }
-
-    /// Whether it holds nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.count() == 0
-    }
-
-    /// The bytes to send.
-    #[must_use]
-    pub fn into_payload(self, resource: &Resource) -> Bytes {
-        match self {
-            Self::Protobuf(request) => request.into_bytes(resource).into(),
-            Self::Json(signal, records, _) => {
-                let line = match signal {
-                    Signal::Traces => json::traces(resource, &records),
-                    Signal::Logs => json::logs(resource, &records),
-                };
-                format!("{line}\n").into()
-            }
-        }
-    }
-}
-
-fn push(records: &mut Vec<serde_json::Value>, bytes: &mut usize, record: serde_json::Value) {
-    *bytes += record.to_string().len();
-    records.push(record);
-}
-
-impl Collector {
-    async fn post(&self, payload: Bytes) -> Delivery {
-        let mut request = HttpRequest::post(&self.url).header(header::CONTENT_TYPE, "application/x-protobuf");
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let request = match request.body(Full::new(payload)) {
-            Ok(request) => request,
-            Err(error) => return later(format!("the endpoint or its headers cannot be used: {error}")),
+            To::File(lines) => Ok(lines.append(payload).map_or_else(later, |()| Delivery::Taken)),
         };
-        let answer = match self.client.request(request).await {
-            Ok(answer) => answer,
-            Err(error) => return later(reason_of(&error)),
-        };
-        let (head, body) = answer.into_parts();
-        let body = match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if head.status.is_success() => return later(error.to_string()),
-            Err(_) => Bytes::new(),
-        };
-        let seconds =
-            head.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        classify(head.status, seconds.map(Duration::from_secs), &body)
+        delivered.unwrap_or_else(|_| later(format!("no answer within {} s", self.timeout.as_secs_f64())))
     }
 }
 
-/// OTLP's retry table for HTTP, but for a collector that is misconfigured.
-fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Delivery {
-    match status {
-        status if status.is_success() => match protobuf::rejected(body) {
-            None => Delivery::Taken,
-            Some((rejected, reason)) => Delivery::TakenInPart { rejected, reason },
-        },
-        // The first three are the fault of the way there, not of the records: they wait until it is mended.
-        StatusCode::UNAUTHORIZED
-        | StatusCode::FORBIDDEN
-        | StatusCode::NOT_FOUND
-        | StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::BAD_GATEWAY
-        | StatusCode::SERVICE_UNAVAILABLE
-        | StatusCode::GATEWAY_TIMEOUT => {
-            Delivery::Later { after: retry_after, reason: format!("the collector answered {status}") }
+impl Delivery {
+    /// Taken, but for what the collector says that it rejected.
+    fn taken(rejected: Option<(u64, String)>) -> Self {
+        match rejected {
+            None => Self::Taken,
+            Some((rejected, reason)) => Self::TakenInPart { rejected, reason },
         }
-        StatusCode::PAYLOAD_TOO_LARGE => Delivery::TooLarge,
-        status => Delivery::Never { reason: format!("the collector answered {status}") },
     }
+}
+
+/// The same bytes give the same result, so that a resend is identical.
+fn gzip(bytes: &[u8]) -> Result<Bytes, std::io::Error> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes)?;
+    encoder.finish().map(Bytes::from)
 }
 
 fn later(reason: String) -> Delivery {
@@ -289,70 +307,55 @@ fn reason_of(error: &dyn std::error::Error) -> String {
     reason
 }
 
-/// Opens a file of lines for appending. A last line without an end is what a crash left: it is cut off,
-/// and the cursor, which has not moved past it, brings it again.
-fn open_lines(path: &Path) -> Result<File, std::io::Error> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
-    let end = end_of_lines(&mut file)?;
-    file.set_len(end)?;
-    file.seek(SeekFrom::End(0))?;
-    Ok(file)
-}
-
-fn end_of_lines(file: &mut File) -> Result<u64, std::io::Error> {
-    let mut end = file.seek(SeekFrom::End(0))?;
-    let mut chunk = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(chunk.len() as u64);
-        let length = usize::try_from(end - start).unwrap_or(chunk.len());
-        let Some(part) = chunk.get_mut(..length) else { break };
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(part)?;
-        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn answers_are_read_by_the_retry_table() {
-        let later = |status: u16| matches!(answer(status), Delivery::Later { .. });
-        fn answer(status: u16) -> Delivery {
-            classify(StatusCode::from_u16(status).unwrap(), None, b"")
-        }
-        for status in [401, 403, 404, 429, 502, 503, 504] {
-            assert!(later(status), "{status}");
-        }
-        for status in [400, 405, 422, 500, 501] {
-            assert!(matches!(answer(status), Delivery::Never { .. }), "{status}");
-        }
-        assert_eq!(answer(200), Delivery::Taken);
-        assert_eq!(answer(413), Delivery::TooLarge);
-        let partial = [0x0a, 0x06, 0x08, 0x02, 0x12, 0x02, b'n', b'o'];
-        assert_eq!(
-            classify(StatusCode::OK, None, &partial),
-            Delivery::TakenInPart { rejected: 2, reason: "no".to_owned() }
-        );
+    fn otlp(endpoint: &str, protocol: Protocol, signals: Signals) -> Otlp {
+        Otlp { protocol, signals, ..Otlp::at(endpoint.parse().unwrap()) }
     }
 
     #[test]
-    fn a_line_that_a_crash_cut_short_is_removed() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("traces.jsonl");
-        for (before, after) in [("", ""), ("a\n", "a\n"), ("a\nb", "a\n"), ("torn", "")] {
-            std::fs::write(&path, before).unwrap();
-            drop(open_lines(&path).unwrap());
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+    fn a_base_gets_the_path_of_the_signal_and_an_endpoint_of_one_signal_is_left_as_it_is() {
+        let (http, grpc) = (Protocol::HttpProtobuf, Protocol::Grpc);
+        let only = Signals::Only(Signal::Traces);
+        for (endpoint, protocol, signals, url) in [
+            ("http://h:4318", http, Signals::Both, "http://h:4318/v1/traces"),
+            ("http://h:4318/", http, Signals::Both, "http://h:4318/v1/traces"),
+            ("http://h/base/", http, Signals::Both, "http://h/base/v1/traces"),
+            ("http://h:4318", http, only, "http://h:4318/"),
+            ("http://h/custom", http, only, "http://h/custom"),
+            (
+                "https://h:4317",
+                grpc,
+                Signals::Both,
+                "https://h:4317/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            ),
+        ] {
+            assert_eq!(otlp(endpoint, protocol, signals).url(Signal::Traces), url, "{endpoint}");
         }
-        let long = format!("{}\n{}", "x".repeat(10_000), "y".repeat(9_000));
-        std::fs::write(&path, &long).unwrap();
-        drop(open_lines(&path).unwrap());
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 10_001);
+    }
+
+    #[test]
+    fn two_destinations_overlap_where_both_send_a_signal_to_one_place() {
+        let to = |endpoint, signals| Destination::Otlp(otlp(endpoint, Protocol::HttpProtobuf, signals));
+        let (traces, logs) = (Signals::Only(Signal::Traces), Signals::Only(Signal::Logs));
+        for (one, other, expected) in [
+            (to("http://h:1", Signals::Both), to("http://H:1/", Signals::Both), true),
+            (to("http://h:1", Signals::Both), to("http://h:2", Signals::Both), false),
+            (to("http://h:1", Signals::Both), to("http://h:1/v1/logs", logs), true),
+            (to("http://h:1/x", traces), to("http://h:1/x", logs), false),
+        ] {
+            assert_eq!(one.overlaps(&other), expected, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_not_shown() {
+        let secret = Otlp {
+            headers: vec![("authorization".to_owned(), "secret".to_owned())],
+            ..Otlp::at(Uri::from_static("http://h"))
+        };
+        assert!(!format!("{secret:?}").contains("secret"));
     }
 }

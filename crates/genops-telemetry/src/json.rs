@@ -78,9 +78,8 @@ fn event(event: &Event<'_>) -> Json {
 }
 
 fn resource_json(resource: &Resource) -> Json {
-    let facts: Vec<Fact<'_>> =
-        resource.iter().map(|(key, value)| (*key, Value::Text(value.as_str().into()))).collect();
-    json!({ "attributes": attributes(&facts) })
+    let pair = |(key, value): &(String, String)| json!({ "key": key, "value": { "stringValue": value } });
+    json!({ "attributes": resource.iter().map(pair).collect::<Vec<_>>() })
 }
 
 fn scope() -> Json {

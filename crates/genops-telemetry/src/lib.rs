@@ -5,7 +5,8 @@
 //! it rejects for good is noted as a dead letter and blocks nothing.
 //!
 //! In reading order: [`signal`] (a record's spans and log records), [`protobuf`] and [`json`] (the two
-//! encodings of OTLP), [`destination`] (where they go), [`outbox`] (who walks the journal and sends).
+//! encodings of OTLP), [`batch`] (a request that is being filled), [`destination`] (where they go), [`outbox`]
+//! (who walks the journal and sends).
 
 pub mod signal;
 
@@ -13,12 +14,16 @@ pub mod protobuf;
 
 pub mod json;
 
+pub mod batch;
+
 pub mod destination;
 
 pub mod outbox;
 
 mod http_client;
+mod walk;
 mod wire;
 
-pub use destination::Destination;
+pub use destination::{Compression, Destination, Otlp, Protocol, Signals};
 pub use outbox::{Outbox, Source};
+pub use signal::Signal;

@@ -2,21 +2,23 @@
 //! sends, and moves its cursor over what was acknowledged.
 //!
 //! A collector that is down delays and loses nothing: the records wait in the journal. After a restart a
-//! follower goes on from its cursor. What a destination rejects for good is noted as a dead letter.
+//! follower goes on from its cursor. What a destination rejects for good is noted as a dead letter, which
+//! blocks nothing, and is sent again where somebody wants it.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use genops_core::AwuId;
 use genops_core::cursor::{Cursor, DeadLetter};
-use genops_core::record::{AwuRecord, Journaled};
+use genops_core::record::Journaled;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::destination::{Batch, Delivery, Destination, Way};
-use crate::signal::{Signal, admission_logs, ending_logs, spans};
+use crate::destination::{Delivery, Destination, Way};
+use crate::signal::Signal;
+use crate::walk::Walk;
 
 /// What the outbox needs of whoever keeps the journal. Calls may block for as long as a disk does.
 pub trait Source: Send + Sync + 'static {
@@ -48,6 +50,20 @@ pub trait Source: Send + Sync + 'static {
     /// In words for people.
     fn bury(&self, letter: &DeadLetter) -> Result<(), String>;
 
+    /// A follower's dead letters that somebody wants to be sent again.
+    ///
+    /// # Errors
+    ///
+    /// In words for people.
+    fn to_resend(&self, follower: &str) -> Result<Vec<DeadLetter>, String>;
+
+    /// Puts what of a dead letter was rejected again in its place, which may be nothing, all at once.
+    ///
+    /// # Errors
+    ///
+    /// In words for people.
+    fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String>;
+
     /// Tells people what they should know.
     fn report(&self, notice: &str);
 }
@@ -66,6 +82,7 @@ pub trait Entries: Send {
 #[derive(Debug)]
 pub struct Outbox {
     closing: watch::Sender<bool>,
+    resending: watch::Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -89,34 +106,42 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Outbox {
-    /// Starts a follower for each destination and signal. `durable` is the last durable entry; `on_thread` is
+    /// Starts a follower for each destination and signal. Each begins with the dead letters that are to be sent
+    /// again. `durable` is the last durable entry; `on_thread` is
     /// called on the followers' thread before they begin.
     ///
     /// # Errors
     ///
-    /// A destination cannot be opened, the journal cannot be read, or no thread can be had.
+    /// Two destinations are one, a destination cannot be opened, the journal cannot be read, or no thread can
+    /// be had.
     pub fn start(
         source: &Arc<dyn Source>,
         destinations: &[Destination],
-        resource: Vec<(&'static str, String)>,
+        resource: Vec<(String, String)>,
         durable: &watch::Receiver<u64>,
         on_thread: fn(),
     ) -> Result<Self, String> {
         let (closing, closes) = watch::channel(false);
+        let (resending, resends) = watch::channel(());
         let resource: Arc<[_]> = resource.into();
+        let hears = Hears { durable: durable.clone(), resends, closes: closes.clone() };
+        let mut names = HashSet::new();
         let mut followers = Vec::new();
-        for (destination, signal) in destinations.iter().flat_map(|to| Signal::ALL.map(|signal| (to, signal)))
-        {
-            let source = Arc::clone(source);
-            let resource = Arc::clone(&resource);
-            followers.push(Follower::new(
-                source,
-                destination,
-                signal,
-                resource,
-                durable.clone(),
-                closes.clone(),
-            )?);
+        for destination in destinations {
+            for signal in destination.signals() {
+                let follower = Follower::new(
+                    Arc::clone(source),
+                    destination,
+                    *signal,
+                    Arc::clone(&resource),
+                    hears.clone(),
+                )?;
+                if !names.insert(follower.name.clone()) {
+                    let name = follower.name;
+                    return Err(format!("two destinations of telemetry are the same, `{name}`: remove one"));
+                }
+                followers.push(follower);
+            }
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("telemetry cannot start: {error}"))?;
@@ -139,7 +164,12 @@ impl Outbox {
         };
         let thread = std::thread::Builder::new().name("genops-outbox".to_owned()).spawn(work);
         let thread = thread.map_err(|error| format!("telemetry cannot start: {error}"))?;
-        Ok(Self { closing, thread: Some(thread) })
+        Ok(Self { closing, resending, thread: Some(thread) })
+    }
+
+    /// Has every follower look for dead letters that are to be sent again.
+    pub fn resend(&self) {
+        self.resending.send_replace(());
     }
 }
 
@@ -153,25 +183,59 @@ impl Drop for Outbox {
     }
 }
 
+/// What a follower waits for.
+#[derive(Clone)]
+struct Hears {
+    durable: watch::Receiver<u64>,
+    resends: watch::Receiver<()>,
+    closes: watch::Receiver<bool>,
+}
+
 struct Follower {
     source: Arc<dyn Source>,
     entries: Box<dyn Entries>,
     name: String,
     way: Way,
+    signal: Signal,
     walk: Walk,
-    resource: Arc<[(&'static str, String)]>,
+    resource: Arc<[(String, String)]>,
     request_bytes_max: usize,
-    durable: watch::Receiver<u64>,
-    closes: watch::Receiver<bool>,
+    hears: Hears,
     troubled: bool,
+    /// When dead letters are looked for, and how long the pause is if the collector cannot take them then.
+    resend: Option<(Instant, Duration)>,
 }
 
 /// A request that is ready to be sent.
 struct Parcel {
     payload: Bytes,
     records: u64,
-    after: u64,
+    is_small: bool,
+    /// The cursor before …
+    before: Cursor,
+    /// … and the one once it has been acknowledged.
     cursor: Cursor,
+}
+
+/// What came of a request that was sent once.
+enum Sent {
+    Taken,
+    /// So many records, and why.
+    Rejected(u64, String),
+    /// It was too large, and the next ones will be smaller.
+    Smaller,
+    /// Not before so long, and why.
+    Later(Option<Duration>, String),
+}
+
+/// What came of sending a dead letter again.
+enum Resent {
+    /// All of it was sent, and this was rejected again.
+    All(Vec<DeadLetter>),
+    /// It stays to be sent: not before so long, and why.
+    Later(Option<Duration>, String),
+    /// It stays to be sent: the outbox closes.
+    Closing,
 }
 
 impl Follower {
@@ -179,35 +243,50 @@ impl Follower {
         source: Arc<dyn Source>,
         destination: &Destination,
         signal: Signal,
-        resource: Arc<[(&'static str, String)]>,
-        durable: watch::Receiver<u64>,
-        closes: watch::Receiver<bool>,
+        resource: Arc<[(String, String)]>,
+        hears: Hears,
     ) -> Result<Self, String> {
         let name = destination.follower(signal);
         let way = destination.open(signal).map_err(|error| format!("{name}: {error}"))?;
         let walk = Walk::from(signal, source.cursor(&name)?);
         let entries = source.entries()?;
-        let request_bytes_max = REQUEST_BYTES_MAX;
-        let troubled = false;
-        Ok(Self { source, entries, name, way, walk, resource, request_bytes_max, durable, closes, troubled })
+        Ok(Self {
+            source,
+            entries,
+            name,
+            way,
+            signal,
+            walk,
+            resource,
+            request_bytes_max: REQUEST_BYTES_MAX,
+            hears,
+            troubled: false,
+            resend: Some((Instant::now(), RETRY.0)),
+        })
     }
 
     /// Sends what there is, waits for more, until the outbox closes.
     async fn follow(mut self) {
         loop {
+            if let Some(pause) = self.is_to_resend()
+                && let Err(trouble) = self.resend(pause).await
+            {
+                self.tell(&trouble);
+                self.resend = Some((Instant::now() + RETRY.1, RETRY.1));
+            }
             match self.gather() {
                 Ok(Some(parcel)) => {
-                    let small = parcel.payload.len() < self.request_bytes_max / 2;
+                    let is_small = parcel.is_small;
                     self.deliver(parcel).await;
-                    if small {
+                    if is_small {
                         self.pause(GATHER).await;
                     }
                 }
-                Ok(None) if *self.closes.borrow() => return,
-                Ok(None) => self.wait_for_entries().await,
+                Ok(None) if self.is_closing() => return,
+                Ok(None) => self.wait().await,
                 Err(trouble) => {
-                    self.source.report(&format!("telemetry to {}: {trouble}", self.name));
-                    if *self.closes.borrow() {
+                    self.tell(&trouble);
+                    if self.is_closing() {
                         return;
                     }
                     self.pause(RETRY.1).await;
@@ -218,63 +297,60 @@ impl Follower {
 
     /// Fills a request from the journal; `None` where there is nothing to tell.
     fn gather(&mut self) -> Result<Option<Parcel>, String> {
-        let after = self.walk.cursor.through;
-        let mut batch = self.way.batch(self.walk.signal, self.request_bytes_max);
-        loop {
-            let entries = self.entries.after(self.walk.position)?;
-            let is_end = entries.is_empty();
-            for journaled in entries {
-                self.walk.take(journaled, &mut batch);
-                // One frame may hold more than a request: what is left of it is read again.
-                if batch.len() >= self.request_bytes_max {
-                    break;
-                }
-            }
-            if is_end || batch.len() >= self.request_bytes_max {
-                break;
-            }
-        }
+        let parcel = Self::parcel(
+            &mut self.walk,
+            &self.way,
+            &mut *self.entries,
+            &self.resource,
+            self.request_bytes_max,
+            u64::MAX,
+        );
+        // What was read for a request that did not come about is read again.
+        let parcel = parcel.inspect_err(|_| self.walk.go_back())?;
         let cursor = self.walk.standing();
+        if parcel.is_none() && cursor.through > self.walk.cursor.through {
+            self.acknowledge(cursor)?;
+        }
+        Ok(parcel)
+    }
+
+    fn parcel(
+        walk: &mut Walk,
+        way: &Way,
+        entries: &mut dyn Entries,
+        resource: &[(String, String)],
+        bytes_max: usize,
+        through: u64,
+    ) -> Result<Option<Parcel>, String> {
+        let before = walk.cursor;
+        let mut batch = way.batch(bytes_max);
+        walk.fill(&mut batch, entries, bytes_max, through)?;
         if batch.is_empty() {
-            if cursor.through > self.walk.cursor.through {
-                self.acknowledge(cursor)?;
-            }
             return Ok(None);
         }
-        let records = batch.count();
-        Ok(Some(Parcel { payload: batch.into_payload(&self.resource), records, after, cursor }))
+        let (records, is_small) = (batch.count(), batch.len() < bytes_max / 2);
+        let payload = way.payload(batch, resource)?;
+        Ok(Some(Parcel { payload, records, is_small, before, cursor: walk.standing() }))
     }
 
     /// Sends a request until it is taken or rejected for good.
     async fn deliver(&mut self, parcel: Parcel) {
         let mut pause = RETRY.0;
         loop {
-            match self.way.deliver(&parcel.payload).await {
-                Delivery::Taken => break,
-                Delivery::TakenInPart { rejected, reason } => {
-                    self.bury(&parcel, rejected, reason);
+            match self.send(&parcel).await {
+                Sent::Taken => break,
+                Sent::Rejected(records, reason) => {
+                    self.bury(&parcel, records, reason);
                     break;
                 }
-                Delivery::Never { reason } => {
-                    self.bury(&parcel, parcel.records, reason);
-                    break;
-                }
-                Delivery::TooLarge if self.request_bytes_max > REQUEST_BYTES_MIN && parcel.records > 1 => {
-                    self.request_bytes_max /= 2;
-                    self.walk = Walk::from(self.walk.signal, self.walk.cursor);
-                    return;
-                }
-                Delivery::TooLarge => {
-                    self.bury(&parcel, parcel.records, "the collector says it is too large".to_owned());
-                    break;
-                }
-                Delivery::Later { after, reason } => {
+                Sent::Smaller => return self.walk.go_back(),
+                Sent::Later(after, reason) => {
                     self.tell_trouble(&reason);
-                    if *self.closes.borrow() {
+                    if self.is_closing() {
                         // Until the outbox is out of time.
                         tokio::time::sleep(RETRY.0).await;
                     } else {
-                        self.pause(after.unwrap_or(pause).min(RETRY_AFTER_MAX)).await;
+                        self.pause(asked_for(after, pause)).await;
                         pause = (pause * 2).min(RETRY.1);
                     }
                 }
@@ -285,8 +361,96 @@ impl Follower {
             self.source.report(&format!("telemetry to {} is taken again", self.name));
         }
         if let Err(trouble) = self.acknowledge(parcel.cursor) {
-            self.source.report(&format!("telemetry to {}: {trouble}", self.name));
+            self.tell(&trouble);
         }
+    }
+
+    /// Sends a request once.
+    async fn send(&mut self, parcel: &Parcel) -> Sent {
+        match self.way.deliver(&parcel.payload).await {
+            Delivery::Taken => Sent::Taken,
+            Delivery::TakenInPart { rejected, reason } => Sent::Rejected(rejected, reason),
+            Delivery::Never { reason } => Sent::Rejected(parcel.records, reason),
+            Delivery::TooLarge if self.request_bytes_max > REQUEST_BYTES_MIN && parcel.records > 1 => {
+                self.request_bytes_max /= 2;
+                Sent::Smaller
+            }
+            Delivery::TooLarge => {
+                Sent::Rejected(parcel.records, "the collector says it is too large".to_owned())
+            }
+            Delivery::Later { after, reason } => Sent::Later(after, reason),
+        }
+    }
+
+    /// Sends dead letters again. Where the collector cannot take one now, it and the rest wait for `pause`, and
+    /// what is new does not wait for them.
+    async fn resend(&mut self, pause: Duration) -> Result<(), String> {
+        self.resend = None;
+        let (mut taken, mut rejected, mut why) = (0_u64, 0_u64, String::new());
+        for letter in self.source.to_resend(&self.name)? {
+            match self.resend_one(&letter).await? {
+                Resent::All(rest) => {
+                    self.source.resent(&letter, &rest)?;
+                    match rest.last() {
+                        None => taken += 1,
+                        Some(last) => {
+                            rejected += 1;
+                            why = format!(", {rejected} rejected again: {}", last.reason);
+                        }
+                    }
+                }
+                Resent::Later(after, reason) => {
+                    if pause == RETRY.0 {
+                        self.tell(&format!("dead letters wait to be sent again: {reason}"));
+                    }
+                    let next = (pause * 2).min(RETRY.1);
+                    self.resend = Some((Instant::now() + asked_for(after, pause), next));
+                    break;
+                }
+                Resent::Closing => break,
+            }
+        }
+        if taken + rejected > 0 {
+            self.tell(&format!("dead letters were sent again: {taken} taken{why}"));
+        }
+        Ok(())
+    }
+
+    /// Sends what one dead letter tells, in as many requests as it takes now.
+    async fn resend_one(&mut self, letter: &DeadLetter) -> Result<Resent, String> {
+        let mut walk = Walk::from(self.signal, Cursor { through: letter.after, from: letter.from });
+        let mut rejected = Vec::new();
+        while let Some(parcel) = Self::parcel(
+            &mut walk,
+            &self.way,
+            &mut *self.entries,
+            &self.resource,
+            self.request_bytes_max,
+            letter.through,
+        )? {
+            if self.is_closing() {
+                return Ok(Resent::Closing);
+            }
+            match self.send(&parcel).await {
+                Sent::Taken => walk.cursor = parcel.cursor,
+                Sent::Rejected(records, reason) => {
+                    walk.cursor = parcel.cursor;
+                    rejected.push(self.letter(&parcel, records, reason));
+                }
+                Sent::Smaller => walk.go_back(),
+                Sent::Later(after, reason) => return Ok(Resent::Later(after, reason)),
+            }
+        }
+        Ok(Resent::All(rejected))
+    }
+
+    /// Whether dead letters are to be looked for now, and the pause if they cannot be taken.
+    fn is_to_resend(&mut self) -> Option<Duration> {
+        if self.hears.resends.has_changed().unwrap_or(false) {
+            self.hears.resends.mark_unchanged();
+            return Some(RETRY.0);
+        }
+        self.resend.filter(|(at, _)| *at <= Instant::now()).map(|(_, pause)| pause)
     }
 
     fn acknowledge(&mut self, cursor: Cursor) -> Result<(), String> {
@@ -294,18 +458,33 @@ impl Follower {
         self.source.move_cursor(&self.name, cursor)
     }
 
-    fn bury(&self, parcel: &Parcel, records: u64, reason: String) {
-        let Parcel { after, cursor: Cursor { through, .. }, .. } = *parcel;
-        let notice = format!(
-            "telemetry to {}: {records} records of entries {} to {through} were rejected for good: {reason}",
-            self.name,
-            after + 1
-        );
-        self.source.report(&notice);
-        let letter = DeadLetter { follower: self.name.clone(), after, through, records, reason };
-        if let Err(trouble) = self.source.bury(&letter) {
-            self.source.report(&format!("telemetry to {}: {trouble}", self.name));
+    fn letter(&self, parcel: &Parcel, records: u64, reason: String) -> DeadLetter {
+        DeadLetter {
+            follower: self.name.clone(),
+            after: parcel.before.through,
+            from: parcel.before.from,
+            through: parcel.cursor.through,
+            records,
+            reason,
+            again: false,
         }
+    }
+
+    fn bury(&self, parcel: &Parcel, records: u64, reason: String) {
+        let letter = self.letter(parcel, records, reason);
+        let DeadLetter { after, through, reason, .. } = &letter;
+        let first = after + 1;
+        self.tell(&format!(
+            "{records} records of entries {first} to {through} were rejected for good: {reason}; \
+             `genops telemetry resend` sends them again"
+        ));
+        if let Err(trouble) = self.source.bury(&letter) {
+            self.tell(&trouble);
+        }
+    }
+
+    fn tell(&self, what: &str) {
+        self.source.report(&format!("telemetry to {}: {what}", self.name));
     }
 
     fn tell_trouble(&mut self, reason: &str) {
@@ -318,11 +497,28 @@ impl Follower {
         }
     }
 
-    async fn wait_for_entries(&mut self) {
+    fn is_closing(&self) -> bool {
+        *self.hears.closes.borrow()
+    }
+
+    /// Waits for new entries, for somebody who wants dead letters to be sent again, or for their time.
+    async fn wait(&mut self) {
         let position = self.walk.position;
+        let resend_at = self.resend.map(|(at, _)| at);
+        let resend_time = async {
+            match resend_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.durable.wait_for(|durable| *durable > position) => {}
-            _ = self.closes.wait_for(|closing| *closing) => return,
+            _ = self.hears.durable.wait_for(|durable| *durable > position) => {}
+            Ok(()) = self.hears.resends.changed() => {
+                self.hears.resends.mark_changed();
+                return;
+            }
+            () = resend_time => return,
+            _ = self.hears.closes.wait_for(|closing| *closing) => return,
         }
         self.pause(GATHER).await;
     }
@@ -331,59 +527,111 @@ impl Follower {
     async fn pause(&mut self, duration: Duration) {
         tokio::select! {
             () = tokio::time::sleep(duration) => {}
-            _ = self.closes.wait_for(|closing| *closing) => {}
+            _ = self.hears.closes.wait_for(|closing| *closing) => {}
         }
     }
 }
 
-/// Folds entries into records, and records into what a signal tells.
-struct Walk {
-    signal: Signal,
-    /// What has been acknowledged. Entries up to there are read only to know what is open.
-    cursor: Cursor,
-    /// The last entry taken in.
-    position: u64,
-    open: HashMap<AwuId, AwuRecord>,
+/// The pause that the collector asks for, within bounds, or otherwise ours.
+fn asked_for(after: Option<Duration>, ours: Duration) -> Duration {
+    after.map_or(ours, |after| after.clamp(GATHER, RETRY_AFTER_MAX))
 }
 
-impl Walk {
-    fn from(signal: Signal, cursor: Cursor) -> Self {
-        Self { signal, cursor, position: cursor.from.saturating_sub(1), open: HashMap::new() }
-    }
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
 
-    fn take(&mut self, journaled: Journaled, batch: &mut Batch) {
-        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else {
-            self.position = journaled.entry.sequence;
-            return;
-        };
-        self.position = journaled.entry.sequence;
-        let is_new = self.position > self.cursor.through;
-        let record = match self.open.remove(&awu) {
-            Some(mut record) => {
-                record.follow(journaled.entry);
-                if is_new && self.signal == Signal::Logs {
-                    batch.logs(&ending_logs(&record));
-                }
-                record
-            }
-            None => {
-                let Some(record) = AwuRecord::begin(journaled) else { return };
-                if is_new && self.signal == Signal::Logs {
-                    batch.logs(&admission_logs(&record));
-                }
-                record
-            }
-        };
-        if !record.is_complete() {
-            self.open.insert(awu, record);
-        } else if is_new && self.signal == Signal::Traces {
-            batch.spans(&spans(&record));
+    use genops_core::awu::{AwuId, Proposal, TraceContext};
+    use genops_core::ledger::{self, Admit, Books, Command};
+    use genops_core::policy::Policy;
+    use genops_core::price::Tokens;
+    use genops_core::{Attribution, Digest, Name, Timestamp};
+
+    use super::*;
+
+    type Reads = VecDeque<Result<Vec<Journaled>, String>>;
+
+    /// A journal whose reads come out as they are listed.
+    struct Scripted(Arc<Mutex<Reads>>);
+
+    impl Entries for Scripted {
+        fn after(&mut self, _: u64) -> Result<Vec<Journaled>, String> {
+            self.0.lock().unwrap().pop_front().unwrap_or(Ok(Vec::new()))
         }
     }
 
-    /// The cursor, once everything taken in so far has been acknowledged.
-    fn standing(&self) -> Cursor {
-        let oldest = self.open.values().map(|record| record.sequence).min();
-        Cursor { through: self.position.max(self.cursor.through), from: oldest.unwrap_or(self.position + 1) }
+    impl Source for Scripted {
+        fn entries(&self) -> Result<Box<dyn Entries>, String> {
+            Ok(Box::new(Self(Arc::clone(&self.0))))
+        }
+
+        fn cursor(&self, _: &str) -> Result<Cursor, String> {
+            Ok(Cursor::default())
+        }
+
+        fn move_cursor(&self, _: &str, _: Cursor) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn bury(&self, _: &DeadLetter) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn to_resend(&self, _: &str) -> Result<Vec<DeadLetter>, String> {
+            Ok(Vec::new())
+        }
+
+        fn resent(&self, _: &DeadLetter, _: &[DeadLetter]) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn report(&self, _: &str) {}
+    }
+
+    /// An entry that refuses an AWU: an event to tell, and it is over.
+    fn refusal() -> Journaled {
+        let name = |text| Name::new(text).unwrap();
+        let request = Admit {
+            awu: AwuId { trace_id: [1; 16], span_id: [1; 8] },
+            trace: TraceContext::Root,
+            starts: true,
+            proposal: Proposal {
+                attribution: Attribution::new(Some("a"), Some("b"), Some("c")).unwrap(),
+                operation_name: name("o"),
+                operation_type: name("inference"),
+                key: None,
+                provider: name("p"),
+                model: name("m"),
+                bound: Tokens::new(1, 1),
+                unbounded: None,
+                // Nobody knows what it costs: it is refused.
+                price: None,
+            },
+        };
+        let mut books = Books::default();
+        let at = Timestamp::from_nanos(1_795_000_000_000_000_000);
+        ledger::apply(&mut books, at, Command::AdoptPolicy(Policy::unrestricted())).unwrap();
+        let entry = ledger::apply(&mut books, at, Command::Admit(Arc::new(request))).unwrap();
+        Journaled { entry, chain: Digest::ZERO }
+    }
+
+    #[test]
+    fn a_read_that_fails_in_the_middle_of_a_request_loses_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let reads = [Ok(vec![refusal()]), Err("the disk is away".to_owned()), Ok(vec![refusal()])];
+        let source = Arc::new(Scripted(Arc::new(Mutex::new(reads.into()))));
+        let destination = Destination::Directory { path: directory.path().to_owned() };
+        let hears = Hears {
+            durable: watch::channel(2).1,
+            resends: watch::channel(()).1,
+            closes: watch::channel(false).1,
+        };
+        let resource = Arc::new([]);
+        let mut follower = Follower::new(source, &destination, Signal::Logs, resource, hears).unwrap();
+        assert_eq!(follower.gather().err().as_deref(), Some("the disk is away"));
+        assert_eq!(follower.walk.position, 0, "it is read again");
+        let parcel = follower.gather().unwrap().unwrap();
+        assert_eq!((parcel.records, parcel.cursor.through), (1, 2));
     }
 }

@@ -16,7 +16,7 @@ pub struct Request {
 }
 
 /// What the telemetry comes from, for the resource: pairs of keys and values.
-pub type Resource = [(&'static str, String)];
+pub type Resource = [(String, String)];
 
 /// The name under which the spans and log records are told.
 const SCOPE: &str = "genops";
@@ -92,7 +92,7 @@ impl Request {
         let mut of_resource = Writer::default();
         of_resource.message(1, |m| {
             for (key, value) in resource {
-                attribute(m, 1, &(*key, Value::Text(value.as_str().into())));
+                pair(m, 1, key, &Value::Text(value.as_str().into()));
             }
         });
         let mut of_scope = Writer::default();
@@ -128,6 +128,10 @@ fn span_event(m: &mut Writer, event: &Event<'_>) {
 }
 
 fn attribute(m: &mut Writer, field: u32, (key, value): &Fact<'_>) {
+    pair(m, field, key, value);
+}
+
+fn pair(m: &mut Writer, field: u32, key: &str, value: &Value<'_>) {
     m.message(field, |m| {
         m.bytes(1, key.as_bytes());
         m.message(2, |m| any_value(m, value));

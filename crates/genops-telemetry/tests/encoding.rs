@@ -143,8 +143,8 @@ fn records() -> BTreeMap<&'static str, AwuRecord> {
 
 const RESOURCE: &[(&str, &str)] = &[("service.name", "genops")];
 
-fn resource() -> Vec<(&'static str, String)> {
-    RESOURCE.iter().map(|(key, value)| (*key, (*value).to_owned())).collect()
+fn resource() -> Vec<(String, String)> {
+    RESOURCE.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn decoded_spans(record: &AwuRecord) -> Vec<Span> {

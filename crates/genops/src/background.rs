@@ -29,8 +29,9 @@ impl Feed {
         Self { journals, views, report }
     }
 
-    fn with_views<T>(&self, look: impl FnOnce(&Views) -> Result<T, StoreError>) -> Result<T, String> {
-        look(&self.views.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| error.to_string())
+    fn with_views<T>(&self, look: impl FnOnce(&mut Views) -> Result<T, StoreError>) -> Result<T, String> {
+        look(&mut self.views.lock().unwrap_or_else(PoisonError::into_inner))
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -50,6 +51,16 @@ impl Source for Feed {
 
     fn bury(&self, letter: &DeadLetter) -> Result<(), String> {
         self.with_views(|views| views.bury(letter))
+    }
+
+    fn to_resend(&self, follower: &str) -> Result<Vec<DeadLetter>, String> {
+        let mut letters = self.with_views(|views| views.dead_letters())?;
+        letters.retain(|letter| letter.again && letter.follower == follower);
+        Ok(letters)
+    }
+
+    fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String> {
+        self.with_views(|views| views.replace_dead_letter(letter, rejected))
     }
 
     fn report(&self, notice: &str) {

@@ -113,15 +113,10 @@ impl Governor {
         let feed: Arc<dyn Source> =
             Arc::new(Feed::new(ledger.journals(), Arc::clone(&views), Arc::clone(&report)));
         let indexer = Indexer::start(&ledger.journals(), Arc::clone(&views), report)?;
-        let mut resource = vec![
-            ("service.name", "genops".to_owned()),
-            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
-        ];
-        resource.extend(settings.resource.iter().cloned());
         let outbox = match settings.destinations.as_slice() {
             [] => None,
             destinations => Some(
-                Outbox::start(&feed, destinations, resource, &ledger.watch(), step_back)
+                Outbox::start(&feed, destinations, resource(&settings), &ledger.watch(), step_back)
                     .map_err(GovernError::Telemetry)?,
             ),
         };
@@ -212,6 +207,14 @@ impl Governor {
         written
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn outbox(&self) -> Option<&Outbox> {
+        self.inner.outbox.as_ref()
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.inner.ledger
     }
@@ -219,6 +222,20 @@ impl Governor {
     pub(crate) fn with_views<T>(&self, look: impl FnOnce(&mut Views) -> T) -> T {
         look(&mut self.inner.views.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The telemetry's resource: every key once, and what the settings say before what is usual.
+fn resource(settings: &Settings) -> Vec<(String, String)> {
+    let usual = [("service.name", "genops"), ("service.version", env!("CARGO_PKG_VERSION"))];
+    let usual = usual.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let mut resource: Vec<(String, String)> = Vec::new();
+    for (key, value) in usual.into_iter().chain(settings.resource.iter().cloned()) {
+        match resource.iter_mut().find(|(known, _)| *known == key) {
+            Some(known) => known.1 = value,
+            None => resource.push((key, value)),
+        }
+    }
+    resource
 }
 
 impl Refusal {

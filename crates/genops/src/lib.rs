@@ -63,7 +63,7 @@
 //! ```
 //!
 //! In reading order: [`settings`], [`governor`] (admission), [`awu`] (the permits), [`report`] (what can be
-//! asked afterwards), [`clock`].
+//! asked afterwards), [`telemetry`] (how far telemetry has come, and sending again), [`clock`].
 
 pub mod settings;
 
@@ -72,6 +72,8 @@ pub mod governor;
 pub mod awu;
 
 pub mod report;
+
+pub mod telemetry;
 
 pub mod clock;
 

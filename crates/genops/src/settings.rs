@@ -18,8 +18,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Where telemetry goes; every destination gets everything.
     pub destinations: Vec<Destination>,
-    /// Attributes of the telemetry's resource, beside `service.name` and `service.version`.
-    pub resource: Vec<(&'static str, String)>,
+    /// Attributes of the telemetry's resource, beside or in the place of `service.name` and `service.version`.
+    pub resource: Vec<(String, String)>,
     /// Tells the time.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Makes trace and span identifiers.

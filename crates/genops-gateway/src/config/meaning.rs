@@ -1,12 +1,13 @@
 //! From the configuration as written to the configuration as meant: names resolved, amounts read, secrets
-//! fetched. Every problem is found, not only the first.
+//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`].
+
+mod telemetry;
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genops::{Destination, LedgerPlace};
+use genops::LedgerPlace;
 use genops_core::attribution::{Field, Meaningful};
 use genops_core::budget::{Budget, Selector};
 use genops_core::hex;
@@ -14,7 +15,7 @@ use genops_core::policy::{ModelRule, Policy};
 use genops_core::price::Price;
 use genops_core::time::Period;
 use genops_core::{Amount, Name, Unit};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderValue, Uri};
 use serde_saphyr::{Location, Spanned};
 
 use super::problem::ConfigProblem;
@@ -73,6 +74,7 @@ pub fn of(
             written.ledger.map_or_else(|| "genops.db".into(), |path| path.value.into()),
         ),
         destinations: reading.destinations(&written.telemetry),
+        resource: reading.resource(),
         policy,
         models,
         keys,
@@ -83,6 +85,19 @@ pub fn of(
         inference: Name::new("inference").map_err(|_| Vec::new())?,
     };
     if reading.problems.is_empty() { Ok(config) } else { Err(reading.problems) }
+}
+
+const URL_HAS_TO_BE: &str =
+    "has to be an address such as `https://host:port/path`, without user, password, query or fragment";
+
+/// An address that requests can be sent to.
+fn url_of(text: &str) -> Option<Uri> {
+    text.parse::<Uri>().ok().filter(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && url.query().is_none()
+            && !text.contains('#')
+    })
 }
 
 struct Reading<'a> {
@@ -141,46 +156,19 @@ impl Reading<'_> {
         })
     }
 
-    // === where telemetry goes ===
-
-    fn destinations(&mut self, written: &written::Telemetry) -> Vec<Destination> {
-        let mut destinations = Vec::new();
-        for otlp in &written.otlp {
-            let headers = otlp.headers.iter().filter_map(|(name, value)| self.header(name, value)).collect();
-            if let Some(endpoint) = self.url("`endpoint`", &otlp.endpoint) {
-                destinations.push(Destination::Otlp { endpoint, headers });
-            }
-        }
-        if let Some(path) = &written.directory {
-            destinations.push(Destination::Directory { path: PathBuf::from(&path.value) });
-        }
-        destinations
-    }
-
-    fn header(&mut self, name: &str, value: &Text) -> Option<(String, String)> {
-        if HeaderName::try_from(name).is_err() {
-            self.problem(value, format!("`{name}` is not the name of a header"));
-        }
-        Some((name.to_owned(), self.secret(&format!("the header `{name}`"), value)?))
-    }
-
     fn url(&mut self, what: &str, text: &Text) -> Option<Uri> {
-        let url = text.value.parse::<Uri>().ok().filter(|url| {
-            matches!(url.scheme_str(), Some("http" | "https"))
-                && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-                && url.query().is_none()
-                && !text.value.contains('#')
-        });
+        let url = url_of(&text.value);
         if url.is_none() {
             // What stands here may hold a password.
-            let message = format!(
-                "{what} has to be an address such as `https://host:port/path`, without user, password, query or \
-                 fragment"
-            );
-            let place = Some((text.referenced.line(), text.referenced.column()));
-            self.problems.push(ConfigProblem::new(self.file, "", place, message));
+            self.problem_unseen(text, format!("{what} {URL_HAS_TO_BE}"));
         }
         url
+    }
+
+    /// A problem with something that may be a secret: the word that stands there is not shown.
+    fn problem_unseen(&mut self, at: &Text, message: String) {
+        let place = Some((at.referenced.line(), at.referenced.column()));
+        self.problems.push(ConfigProblem::new(self.file, "", place, message));
     }
 
     /// A secret, by reference. Where it stands in the file itself, the line is not shown.
@@ -196,9 +184,7 @@ impl Reading<'_> {
         match found {
             Ok(secret) => Some(secret.trim().to_owned()),
             Err(message) => {
-                let at = text.referenced;
-                let problem = ConfigProblem::new(self.file, "", Some((at.line(), at.column())), message);
-                self.problems.push(problem);
+                self.problem_unseen(text, message);
                 None
             }
         }

@@ -40,8 +40,9 @@ pub struct Written {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Telemetry {
+    /// Absent is not the same as empty: then the environment may say where telemetry goes.
     #[serde(default)]
-    pub otlp: Vec<Otlp>,
+    pub otlp: Option<Vec<Otlp>>,
     #[serde(default)]
     pub directory: Option<Text>,
 }
@@ -51,7 +52,11 @@ pub struct Telemetry {
 pub struct Otlp {
     pub endpoint: Text,
     #[serde(default)]
+    pub protocol: Option<Text>,
+    #[serde(default)]
     pub headers: std::collections::BTreeMap<String, Text>,
+    #[serde(default)]
+    pub compression: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -104,6 +104,7 @@ keys:
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let settings = Settings {
             destinations: config.destinations.clone(),
+            resource: config.resource.clone(),
             ..Settings::at(config.ledger.clone(), config.policy.clone())
         };
         let (governor, _) = Governor::open(settings).await.unwrap();
@@ -128,6 +129,13 @@ keys:
             request = request.header(*name, *value);
         }
         self.send(request.body(Full::new(body)).unwrap()).await
+    }
+
+    pub async fn tell(&self, path: &str, key: &str, body: &str) -> Answer {
+        let request = Request::post(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {key}"))
+            .body(Full::from(body.to_owned()));
+        self.send(request.unwrap()).await
     }
 
     pub async fn get(&self, path: &str, key: &str) -> Answer {

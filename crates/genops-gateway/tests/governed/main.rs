@@ -304,6 +304,33 @@ async fn the_read_api_answers_those_who_may_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_telemetry_stands_is_told_and_sending_again_is_done_for_those_who_may_read() {
+    let house = House::with(StandIn::default(), "").await;
+    house.ended(&house.chat(BODY).await).await;
+    let status = house.get("/genops/v1/telemetry", KEY).await.json();
+    let names: Vec<_> = status["followers"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert!(names.iter().all(|name| name.as_str().unwrap().starts_with("directory ")), "{status}");
+    assert_eq!((names.len(), &status["followers"][0]["configured"]), (2, &true.into()), "{status}");
+
+    let resend = "/genops/v1/telemetry/resend";
+    for body in [r#"{"all": true}"#, r#"{"follower": "nobody"}"#] {
+        let marked = house.tell(resend, KEY, body).await.json();
+        assert_eq!(marked, serde_json::json!({ "dead_letters": 0, "records": 0 }), "{body}");
+    }
+    for (key, body, status) in [
+        (KEY, "", 400),
+        (KEY, "{}", 400),
+        (KEY, r#"{"all": true, "follower": "one"}"#, 400),
+        (KEY, r#"{"al": true}"#, 400),
+        (OPEN_KEY, r#"{"all": true}"#, 403),
+        ("wrong", r#"{"all": true}"#, 401),
+    ] {
+        assert_eq!(house.tell(resend, key, body).await.status.as_u16(), status, "{body}");
+    }
+    assert_eq!(house.get("/genops/v1/telemetry", OPEN_KEY).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn secrets_prompts_and_completions_are_nowhere() {
     let house = House::with(StandIn::default(), "").await;
     let prompt = "a-prompt-that-nobody-may-keep";

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::ledger::Outcome;
 use genops_core::{Amount, Digest, Timestamp};
+use genops_ledger::followers::Followers;
 use genops_ledger::memory::MemoryStore;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::store::{FrameReader, Store};
@@ -367,8 +368,10 @@ fn cursors_and_dead_letters_survive() {
         follower: "otlp".into(),
         after: 3,
         through: 9,
+        from: 2,
         records: 4,
         reason: "400 Bad Request".into(),
+        again: false,
     };
     let views = Views::beside(&place.path()).unwrap();
     assert_eq!(views.cursor("otlp").unwrap(), Cursor::default());
@@ -378,7 +381,56 @@ fn cursors_and_dead_letters_survive() {
     drop(views);
     let views = Views::beside(&place.path()).unwrap();
     assert_eq!(views.cursor("otlp").unwrap(), Cursor { through: 9, from: 8 });
-    assert_eq!(views.dead_letters().unwrap(), [letter]);
+    assert_eq!(views.dead_letters().unwrap(), std::slice::from_ref(&letter));
+    drop(views);
+    let followers = Followers::beside(&place.path()).unwrap();
+    assert_eq!(followers.cursors, [("otlp".to_owned(), Cursor { through: 9, from: 8 })]);
+    assert_eq!(followers.dead_letters, [letter]);
+}
+
+#[test]
+fn a_dead_letter_is_marked_by_its_follower_and_replaced_by_what_is_left_of_it() {
+    let mut views = Views::in_memory().unwrap();
+    let letter = |follower: &str, after, through| DeadLetter {
+        follower: follower.into(),
+        after,
+        through,
+        from: after,
+        records: 1,
+        reason: "no".into(),
+        again: false,
+    };
+    let (one, other) = (letter("one", 0, 9), letter("other", 0, 9));
+    views.bury(&one).unwrap();
+    views.bury(&other).unwrap();
+    let marked = |letter: &DeadLetter| DeadLetter { again: true, ..letter.clone() };
+    assert_eq!(views.mark_dead_letters(Some("nobody")).unwrap(), []);
+    assert_eq!(views.mark_dead_letters(Some("one")).unwrap(), [marked(&one)]);
+    assert_eq!(views.dead_letters().unwrap(), [marked(&one), other.clone()]);
+    views.replace_dead_letter(&one, &[letter("one", 5, 9)]).unwrap();
+    assert_eq!(views.dead_letters().unwrap(), [other.clone(), letter("one", 5, 9)]);
+    assert_eq!(views.mark_dead_letters(None).unwrap().len(), 2);
+    views.replace_dead_letter(&other, &[]).unwrap();
+    assert_eq!(views.dead_letters().unwrap(), [marked(&letter("one", 5, 9))]);
+}
+
+#[test]
+fn tables_of_the_version_before_keep_their_cursors_and_dead_letters() {
+    let place = OnDisk::new();
+    drop(Views::beside(&place.path()).unwrap());
+    let mut path = place.path().into_os_string();
+    path.push(".views");
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let as_before = "ALTER TABLE dead_letters DROP COLUMN reread; ALTER TABLE dead_letters DROP COLUMN again;
+        INSERT INTO cursors VALUES ('otlp', 9, 8); INSERT INTO dead_letters VALUES ('otlp', 3, 9, 4, 'no');
+        PRAGMA user_version = 3;";
+    connection.execute_batch(as_before).unwrap();
+    drop(connection);
+    assert!(Followers::beside(&place.path()).is_err(), "not before they are brought up to date");
+    let views = Views::beside(&place.path()).unwrap();
+    assert_eq!(views.cursor("otlp").unwrap(), Cursor { through: 9, from: 8 });
+    let letter = views.dead_letters().unwrap().remove(0);
+    assert_eq!((letter.after, letter.through, letter.from, letter.again), (3, 9, 0, false));
 }
 
 #[test]

@@ -3,23 +3,33 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod grpc;
+mod over_grpc;
 mod receiver;
+mod resend;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{executing, execution, policy, proposal};
 use genops::ledger::views::{Filter, Views};
+use genops::telemetry::{Compression, Otlp};
 use genops::{Destination, Governor, Settings};
 use receiver::{Mode, Receiver};
 
-async fn open(path: &Path, receiver: &Receiver) -> Governor {
-    let endpoint = format!("http://127.0.0.1:{}", receiver.port).parse().unwrap();
-    let settings = Settings {
-        destinations: vec![Destination::Otlp { endpoint, headers: Vec::new() }],
-        ..Settings::in_file(path, policy("1"))
-    };
+/// A collector at this port, spoken to in the usual way.
+fn otlp(port: u16) -> Otlp {
+    Otlp::at(format!("http://127.0.0.1:{port}").parse().unwrap())
+}
+
+async fn open_to(path: &Path, otlp: Otlp) -> Governor {
+    let settings =
+        Settings { destinations: vec![Destination::Otlp(otlp)], ..Settings::in_file(path, policy("1")) };
     Governor::open(settings).await.unwrap().0
+}
+
+async fn open(path: &Path, receiver: &Receiver) -> Governor {
+    open_to(path, otlp(receiver.port)).await
 }
 
 async fn work(governor: &Governor, calls: usize) {
@@ -110,4 +120,36 @@ async fn a_collector_with_a_small_limit_gets_smaller_requests() {
     receiver.set(Mode::TakesAtMost(200_000));
     receiver.wait_for(&awus(&governor)).await;
     receiver.assert_one_content();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_compressed_inflates_to_the_same_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start().await;
+    let path = directory.path().join("genops.db");
+    let packed = Otlp { compression: Compression::Gzip, ..otlp(receiver.port) };
+    let governor = open_to(&path, packed).await;
+    work(&governor, 5).await;
+    receiver.wait_for(&awus(&governor)).await;
+    receiver.wait_for_logs(5 * 3).await;
+    governor.close().await.unwrap();
+    let packed = receiver.packed();
+    assert!(packed >= 2, "traces and log records came compressed");
+    // Without its cursors a ledger is told from the beginning, and this time uncompressed.
+    for suffix in ["db.views", "db.views-wal", "db.views-shm"] {
+        std::fs::remove_file(path.with_extension(suffix)).ok();
+    }
+    let governor = open(&path, &receiver).await;
+    receiver.wait_for_contents(2).await;
+    receiver.assert_one_content();
+    assert_eq!(receiver.packed(), packed, "the second time nothing came compressed");
+    drop(governor);
+}
+
+#[tokio::test]
+async fn two_destinations_that_are_one_are_refused() {
+    let destinations = vec![Destination::Otlp(otlp(4318)), Destination::Otlp(otlp(4318))];
+    let settings = Settings { destinations, ..Settings::in_memory(policy("1")) };
+    let refused = Governor::open(settings).await.unwrap_err().to_string();
+    assert!(refused.contains("two destinations of telemetry are the same"), "{refused}");
 }

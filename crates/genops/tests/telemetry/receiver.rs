@@ -1,12 +1,14 @@
-//! A collector for the tests: takes OTLP over HTTP, decodes it with the published definitions, and can be
-//! told to behave badly.
+//! A collector for the tests: takes OTLP over HTTP, or over gRPC by means of [`grpc`](super::grpc), decodes it
+//! with the published definitions, and can be told to behave badly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -28,14 +30,15 @@ pub enum Mode {
     TakesAtMost(usize),
     Unavailable,
     Rejects,
+    RejectsOtherwise,
 }
 
 pub struct Receiver {
     pub port: u16,
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
 }
 
-struct Shared {
+pub struct Shared {
     mode: Mutex<Mode>,
     got: Mutex<Got>,
     changed: watch::Sender<u64>,
@@ -48,17 +51,14 @@ struct Got {
     /// Identity, event and time of each log record.
     logs: BTreeSet<(String, String, u64)>,
     refusals: usize,
+    packed: usize,
 }
 
 impl Receiver {
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared {
-            mode: Mutex::new(Mode::Takes),
-            got: Mutex::default(),
-            changed: watch::Sender::new(0),
-        });
+        let shared = Shared::new();
         let of_server = Arc::clone(&shared);
         tokio::spawn(async move {
             loop {
@@ -85,6 +85,16 @@ impl Receiver {
             && awus.iter().all(|awu| got.spans.contains_key(awu))
     }
 
+    /// How many requests have come compressed.
+    pub fn packed(&self) -> usize {
+        self.shared.got.lock().unwrap().packed
+    }
+
+    /// How many times an AWU's span has come.
+    pub fn times(&self, awu: &str) -> usize {
+        self.shared.got.lock().unwrap().spans.get(awu).map_or(0, Vec::len)
+    }
+
     pub async fn wait_for(&self, awus: &BTreeSet<String>) {
         assert!(!awus.is_empty());
         self.wait(|got| awus.iter().all(|awu| got.spans.contains_key(awu))).await;
@@ -92,6 +102,11 @@ impl Receiver {
 
     pub async fn wait_for_logs(&self, count: usize) {
         self.wait(|got| got.logs.len() >= count).await;
+    }
+
+    /// Until every span that has come has come so many times.
+    pub async fn wait_for_contents(&self, times: usize) {
+        self.wait(|got| got.spans.values().all(|contents| contents.len() >= times)).await;
     }
 
     pub async fn wait_for_refusals(&self, count: usize) {
@@ -118,25 +133,49 @@ impl Receiver {
 }
 
 impl Shared {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            mode: Mutex::new(Mode::Takes),
+            got: Mutex::default(),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    pub fn mode(&self) -> Mode {
+        *self.mode.lock().unwrap()
+    }
+
+    /// Keeps a request, or counts it as refused.
+    pub fn note(&self, path: &str, body: Option<&[u8]>) {
+        let mut got = self.got.lock().unwrap();
+        match body {
+            Some(body) => got.keep(path, body),
+            None => got.refusals += 1,
+        }
+        drop(got);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
     async fn take(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path().to_owned();
-        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let is_packed = request.headers().get("content-encoding").is_some_and(|value| value == "gzip");
+        let mut body = request.into_body().collect().await.unwrap().to_bytes();
+        if is_packed {
+            let mut unpacked = Vec::new();
+            GzDecoder::new(&*body).read_to_end(&mut unpacked).unwrap();
+            body = unpacked.into();
+            self.got.lock().unwrap().packed += 1;
+        }
         assert!(body.len() < 4 << 20, "a request of {} bytes", body.len());
-        let status = match *self.mode.lock().unwrap() {
+        let status = match self.mode() {
             Mode::Takes => StatusCode::OK,
             Mode::TakesAtMost(bytes) if body.len() <= bytes => StatusCode::OK,
             Mode::TakesAtMost(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Mode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Mode::Rejects => StatusCode::BAD_REQUEST,
+            Mode::RejectsOtherwise => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let mut got = self.got.lock().unwrap();
-        if status == StatusCode::OK {
-            got.keep(&path, &body);
-        } else {
-            got.refusals += 1;
-        }
-        drop(got);
-        self.changed.send_modify(|count| *count += 1);
+        self.note(&path, (status == StatusCode::OK).then_some(&*body));
         let mut response = Response::new(Full::default());
         *response.status_mut() = status;
         response
