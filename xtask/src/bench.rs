@@ -9,6 +9,8 @@ mod ledger;
 mod servers;
 mod sink;
 mod statistics;
+mod stream_load;
+mod streams;
 mod wrk;
 
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! `kill -9` at random moments under load, again and again over the same ledger: what was acknowledged is
-//! never lost, and all of it is told, each AWU with one content.
+//! never lost, and all of it is told, each AWU with one content. Half of the callers stream, and
+//! hang up on every other stream in the middle.
 //!
 //! `GENOPS_CRASH_ROUNDS` says how often (5 unless set), `GENOPS_CRASH_SEED` repeats a run's random choices;
 //! which entry a kill meets is left to the scheduler all the same.
@@ -7,6 +8,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test may stop at the first surprise"
 )]
 
@@ -18,12 +20,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::collector::{Collector, Manner, Telling};
 use common::{Client, Gateway, PROGRAM, Site, Told, is_admitted};
 use genops::ledger::views::Filter;
-use genops::report::{Archive, AwuReport};
+use genops::report::{Archive, AwuReport, TokenReport};
 use genops_core::AwuId;
 use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper_util::client::legacy;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use rand::rngs::StdRng;
@@ -35,6 +40,14 @@ const CALLERS: usize = 16;
 
 /// So many of the callers have hardly any budget: two of their calls at a time, and few in all.
 const POOR: usize = 4;
+
+/// The operations, by what becomes of the answer: awaited as a whole, read as a stream, hung up on.
+const WHOLE: &str = "whole";
+const STREAMED: &str = "streamed";
+const HUNG_UP: &str = "hung-up";
+
+/// A caller who hangs up has read fewer pieces than this; the stand-in's streams have more.
+const STAYS_FOR: usize = 16;
 
 /// The collector keeps everything and denies it: all of it has to be sent again.
 const DENIES: Manner = Manner { keeps: true, status: StatusCode::SERVICE_UNAVAILABLE };
@@ -73,6 +86,7 @@ async fn no_kill_loses_an_acknowledged_decision_or_the_telemetry_of_an_awu() {
     check_what_was_told(&mut archive, &told);
     let awus = all_of(&mut archive);
     check_states(&awus);
+    check_charges(&awus);
     check_budgets(&archive);
     assert!(site.collector.telling().spans[&sent_again.awu].len() > 1, "nothing was sent again");
     check_telemetry(&site.collector, &awus);
@@ -108,7 +122,7 @@ async fn kill_under_load(site: &Site, round: u64, rng: &mut StdRng) -> Vec<Told>
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let team = if caller < POOR { poor(round) } else { "rich".to_owned() };
-        callers.spawn(call_until_killed(client.clone(), team, Arc::clone(&load)));
+        callers.spawn(call_until_killed(client.clone(), team, caller % 2 == 1, Arc::clone(&load)));
     }
     tokio::select! {
         () = load.answered.notified() => {}
@@ -127,16 +141,50 @@ struct Load {
     killed: AtomicBool,
 }
 
-async fn call_until_killed(client: Client, team: String, load: Arc<Load>) -> Vec<Told> {
+/// Who streams hangs up on every other stream, each time after another number of pieces.
+async fn call_until_killed(client: Client, team: String, streams: bool, load: Arc<Load>) -> Vec<Told> {
     let mut told = Vec::new();
-    loop {
-        match client.call(&team, "crash").await {
-            Ok(answer) => told.push(answer),
-            Err(_) if load.killed.load(Ordering::SeqCst) => return told,
+    for number in 0.. {
+        let answer = match number % 2 {
+            _ if !streams => client.call(&team, WHOLE).await.map(|told| (told, true)),
+            0 => stream(&client, &team, STREAMED, usize::MAX).await,
+            _ => stream(&client, &team, HUNG_UP, number / 2 % STAYS_FOR).await,
+        };
+        let is_killed = load.killed.load(Ordering::SeqCst);
+        match answer {
+            Ok((answer, is_as_promised)) => {
+                assert!(is_as_promised || is_killed, "a stream broke before the kill: {answer:?}");
+                told.push(answer);
+            }
+            Err(_) if is_killed => break,
             Err(error) => panic!("the connection broke before the kill: {error:?}"),
         }
         load.answered.notify_one();
     }
+    told
+}
+
+/// Makes a streamed call, reads so many pieces of its answer and hangs up. Gives what was told, and whether
+/// the stream was whole as far as it was read.
+async fn stream(
+    client: &Client,
+    team: &str,
+    operation: &str,
+    pieces: usize,
+) -> Result<(Told, bool), legacy::Error> {
+    let (told, mut body) = client.ask(team, operation, r#""stream":true,"#).await?;
+    let mut last = Bytes::new();
+    for _ in 0..pieces {
+        match body.frame().await {
+            Some(Ok(frame)) => last = frame.into_data().unwrap_or_default(),
+            Some(Err(_)) => return Ok((told, false)),
+            None => {
+                let is_whole = !told.is_admission() || last.ends_with(b"data: [DONE]\n\n");
+                return Ok((told, is_whole));
+            }
+        }
+    }
+    Ok((told, true))
 }
 
 /// Kills a gateway whose collector has a span and has not said so, and gives what was told of that AWU.
@@ -147,7 +195,7 @@ async fn kill_before_telemetry_is_acknowledged(site: &Site) -> Told {
     let listed = client.awus().await;
     site.collector.until(|telling| telling.has_all_of(&listed)).await;
     site.collector.behave(DENIES);
-    let told = client.call("rich", "crash").await.unwrap();
+    let told = client.call("rich", WHOLE).await.unwrap();
     site.collector.until(|telling| telling.spans.contains_key(&told.awu)).await;
     drop(gateway);
     told
@@ -186,6 +234,31 @@ fn check_states(awus: &[AwuReport]) {
     assert_eq!(settled + in_doubt + refused, awus.len(), "some AWU is still open, or was released");
     assert!(settled > 0 && refused > 0, "{settled} settled, {refused} refused: that was no load");
     assert!(in_doubt > 0, "no kill met a call in flight");
+}
+
+/// What was streamed to its end is charged exactly, what was hung up on its reservation, and so is what a
+/// kill cut off.
+fn check_charges(awus: &[AwuReport]) {
+    let mut hung_up = 0;
+    for awu in awus.iter().filter(|awu| is_admitted(awu)) {
+        if awu.state == "IN_DOUBT" || awu.incomplete {
+            assert_eq!(awu.actual, awu.reserved, "{awu:?}");
+        } else {
+            assert_eq!(awu.tokens, Some(TokenReport { input: 12, output: 20 }), "{awu:?}");
+        }
+        match awu.state.as_str() {
+            "SETTLED" if awu.operation == HUNG_UP => hung_up += usize::from(awu.incomplete),
+            "SETTLED" => assert!(!awu.incomplete, "nobody hung up: {awu:?}"),
+            _ => {}
+        }
+    }
+    assert!(hung_up > 0, "nobody hung up in the middle");
+    let in_doubt = |operation: &str| {
+        awus.iter().filter(|awu| awu.state == "IN_DOUBT" && awu.operation == operation).count()
+    };
+    let (whole, streamed) = (in_doubt(WHOLE), in_doubt(STREAMED));
+    assert!(streamed > 0, "no kill met a stream: {whole} whole calls are in doubt");
+    println!("in doubt are {whole} whole calls and {streamed} streams; {hung_up} were hung up on");
 }
 
 /// No budget is overspent.

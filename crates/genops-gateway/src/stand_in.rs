@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -38,6 +38,9 @@ pub struct StandIn {
     pub says: Option<&'static str>,
     /// How long it pauses before each event of a stream.
     pub pause: Duration,
+    /// Whether each word of a stream is the time at which it is sent, in nanoseconds since 1970: who reads
+    /// it on the same machine knows how long it was on its way.
+    pub stamps: bool,
     /// How many calls have reached it.
     pub reached: Arc<AtomicU64>,
 }
@@ -52,6 +55,7 @@ impl Default for StandIn {
             says: None,
             status: StatusCode::OK,
             pause: Duration::ZERO,
+            stamps: false,
             reached: Arc::default(),
         }
     }
@@ -112,19 +116,20 @@ impl StandIn {
 
     /// A stream of as many words as it says that it wrote, up to a hundred.
     fn stream(&self, completion: u64, usage: Option<String>) -> Response<BoxBody<Bytes, Infallible>> {
-        let words = (0..completion.min(100)).map(|_| delta("{\"content\":\"word \"}", "null"));
+        let words = (0..completion.min(100)).map(|_| delta(&format!("{{\"content\":\"{WORD}\"}}"), "null"));
         let mut events: Vec<String> = words.collect();
         events.insert(0, delta("{\"role\":\"assistant\",\"content\":\"\"}", "null"));
         events.push(delta("{}", "\"stop\""));
         events.extend(usage.map(|usage| event(&format!("\"choices\":[],\"usage\":{usage}"))));
         events.push("data: [DONE]\n\n".to_owned());
-        let pause = self.pause;
+        let (pause, stamps) = (self.pause, self.stamps);
         let (send, receive) = mpsc::channel(1);
         tokio::spawn(async move {
             for event in events {
                 if !pause.is_zero() {
                     tokio::time::sleep(pause).await;
                 }
+                let event = if stamps { event.replace(WORD, &now()) } else { event };
                 // The caller has gone.
                 if send.send(event).await.is_err() {
                     return;
@@ -137,6 +142,15 @@ impl StandIn {
         response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         response
     }
+}
+
+/// What it writes, again and again.
+const WORD: &str = "word ";
+
+/// The time in nanoseconds since 1970.
+fn now() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos().to_string()
 }
 
 /// What it understands of a call.

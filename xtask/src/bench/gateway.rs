@@ -11,11 +11,12 @@ use clap::Args;
 
 use super::servers::{Servers, Subject};
 use super::statistics::{median, spread};
-use super::{disk, sink};
+use super::wrk::Wrk;
+use super::{disk, sink, streams};
 use crate::table::Table;
 use crate::{children, process};
 
-const WARM_UP_SECONDS: u32 = 1;
+pub const WARM_UP_SECONDS: u32 = 1;
 
 const PROGRAMS: [&str; 2] = ["nginx", "wrk"];
 const INSTALL: &str = "apt-get install -y nginx-light wrk";
@@ -37,13 +38,16 @@ const HEADINGS: [&str; 9] = [
 pub struct Options {
     /// Seconds of each measurement, after a second of warm-up
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
-    seconds: u32,
+    pub seconds: u32,
     /// How often the three subjects take turns
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
-    pairs: u32,
+    pub pairs: u32,
     /// Numbers of connections, one after the other
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_parser = clap::value_parser!(u32).range(1..))]
-    connections: Vec<u32>,
+    pub connections: Vec<u32>,
+    /// Streamed calls instead: what passes them on adds to each event, and how many streams pass
+    #[arg(long)]
+    streams: bool,
 }
 
 /// One measurement of one subject.
@@ -67,15 +71,20 @@ pub fn run(root: &Path, options: &Options) -> Result<(), String> {
     println!("== building");
     children::run(children::cargo(root).args(["build", "--release"]))?;
     let examples = ["build", "--release", "-p", "genops-gateway", "--example", "stand_in"];
-    children::run(children::cargo(root).args(examples).args(["--example", "otlp_sink"]))?;
+    let more = ["--example", "otlp_sink", "--example", "stream_load"];
+    children::run(children::cargo(root).args(examples).args(more))?;
+    if options.streams {
+        return streams::run(&target, &folder, options);
+    }
 
     let sync_before = disk::sync_ms(&folder)?;
     let load = load_average();
-    let servers = Servers::start(&target, &folder)?;
+    let servers = Servers::start(&target, &folder, None)?;
+    let wrk = Wrk::new(&folder, &servers.secret)?;
     let mut table = Table::new(&HEADINGS);
     let mut notes = vec![about(options, &load)];
     for connections in &options.connections {
-        let turns = turns(&servers, options, *connections)?;
+        let turns = turns(&servers, &wrk, options, *connections)?;
         notes.push(drain_note(*connections, &turns));
         Subject::ALL.iter().for_each(|subject| table.row(row(*connections, *subject, &turns)));
     }
@@ -101,12 +110,12 @@ fn require_programs() -> Result<(), String> {
     Err(format!("missing programs: {}; to install them: {INSTALL}", missing.join(", ")))
 }
 
-fn load_average() -> String {
+pub fn load_average() -> String {
     let told = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     told.split(' ').next().unwrap_or_default().to_owned()
 }
 
-fn about(options: &Options, load: &str) -> String {
+pub fn about(options: &Options, load: &str) -> String {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let Options { seconds, pairs, .. } = options;
     format!(
@@ -118,11 +127,16 @@ fn about(options: &Options, load: &str) -> String {
 // === Measuring ===
 
 /// All subjects in turn, as often as asked: for each turn the samples in the order of [`Subject::ALL`].
-fn turns(servers: &Servers, options: &Options, connections: u32) -> Result<Vec<[Sample; 3]>, String> {
+fn turns(
+    servers: &Servers,
+    wrk: &Wrk,
+    options: &Options,
+    connections: u32,
+) -> Result<Vec<[Sample; 3]>, String> {
     let mut turns = Vec::new();
     for turn in 1..=options.pairs {
         let measured = |subject| {
-            let sample = measure(servers, subject, connections, options.seconds)?;
+            let sample = measure(servers, wrk, subject, connections, options.seconds)?;
             let Sample { rps, p50_ms, p99_ms, cpu_per_1k, errors, .. } = sample;
             println!(
                 "c {connections}, turn {turn}: {:<7} {rps:>9.0} rps, p50 {p50_ms:.3} ms, p99 {p99_ms:.3} ms, \
@@ -137,19 +151,25 @@ fn turns(servers: &Servers, options: &Options, connections: u32) -> Result<Vec<[
     Ok(turns)
 }
 
-fn measure(servers: &Servers, subject: Subject, connections: u32, seconds: u32) -> Result<Sample, String> {
+fn measure(
+    servers: &Servers,
+    wrk: &Wrk,
+    subject: Subject,
+    connections: u32,
+    seconds: u32,
+) -> Result<Sample, String> {
     let (process, port) = servers.of(subject);
     let drained = |before, calls| match subject {
         Subject::Genops => sink::drained(servers.sink_port(), before, calls).map(|time| time.as_secs_f64()),
         Subject::Direct | Subject::Nginx => Ok(0.0),
     };
     let before = sink::count(servers.sink_port())?;
-    let warm_up = servers.wrk.run(port, connections, WARM_UP_SECONDS)?;
+    let warm_up = wrk.run(port, connections, WARM_UP_SECONDS)?;
     drained(before, warm_up.answered())?;
 
     let before = sink::count(servers.sink_port())?;
     let cpu_before = process::processor_seconds(process)?;
-    let measured = servers.wrk.run(port, connections, seconds)?;
+    let measured = wrk.run(port, connections, seconds)?;
     if measured.answered() == 0 {
         return Err(format!("{} answered nothing", subject.name()));
     }

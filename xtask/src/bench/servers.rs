@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::wrk::Wrk;
 use crate::children::{self, Running};
 use crate::key::Key;
 
@@ -35,18 +34,28 @@ impl Subject {
     }
 }
 
+/// How the stand-in streams.
+#[derive(Debug, Clone, Copy)]
+pub struct Streams {
+    /// Before each event.
+    pub pause_ms: u32,
+    /// In each answer, one an event.
+    pub words: u32,
+}
+
 /// A server and its port. The proxies are stopped before what they need.
 pub struct Servers {
     genops: (Running, u16),
     nginx: (Running, u16),
     stand_in: (Running, u16),
     sink: (Running, u16),
-    pub wrk: Wrk,
+    /// What the callers show to the gateway.
+    pub secret: String,
 }
 
 impl Servers {
     /// Starts all of them, with a new key and a new ledger. `folder` has to be empty.
-    pub fn start(target: &Path, folder: &Path) -> Result<Self, String> {
+    pub fn start(target: &Path, folder: &Path, streams: Option<Streams>) -> Result<Self, String> {
         let [model, telemetry, proxy, gateway] = children::free_ports()?;
         let examples = target.join("release").join("examples");
         let start = |name: &str, command: &mut Command, port, path: &str| {
@@ -55,12 +64,16 @@ impl Servers {
             Ok::<_, String>((running, port))
         };
         let mut command = Command::new(examples.join("stand_in"));
-        let stand_in = start("stand_in", command.arg(model.to_string()), model, "/v1/models")?;
+        command.arg(model.to_string());
+        if let Some(Streams { pause_ms, words }) = streams {
+            command.args(["0", &pause_ms.to_string(), &words.to_string()]);
+        }
+        let stand_in = start("stand_in", &mut command, model, "/v1/models")?;
         let mut command = Command::new(examples.join("otlp_sink"));
         let sink = start("otlp_sink", command.arg(telemetry.to_string()), telemetry, "/count")?;
 
         let written = folder.join("nginx.conf");
-        children::write(&written, &nginx(folder, proxy, model))?;
+        children::write(&written, &nginx(folder, proxy, model, streams.is_some()))?;
         let mut command = Command::new("nginx");
         command.arg("-c").arg(&written).arg("-e").arg(folder.join("nginx-error.log"));
         let nginx = start("nginx", &mut command, proxy, "/v1/models")?;
@@ -72,8 +85,7 @@ impl Servers {
         let mut command = Command::new(target.join("release").join("genops"));
         command.arg("serve").arg("--config").arg(&written);
         let genops = start("genops", &mut command, gateway, "/readyz")?;
-        let wrk = Wrk::new(folder, &key.secret)?;
-        Ok(Self { genops, nginx, stand_in, sink, wrk })
+        Ok(Self { genops, nginx, stand_in, sink, secret: key.secret })
     }
 
     /// The process of a subject, and its port.
@@ -91,8 +103,10 @@ impl Servers {
     }
 }
 
-fn nginx(folder: &Path, port: u16, model: u16) -> String {
+/// Streams are passed on without buffering, as nginx has to be told.
+fn nginx(folder: &Path, port: u16, model: u16, streams: bool) -> String {
     let folder = folder.display();
+    let buffering = if streams { "off" } else { "on" };
     format!(
         "# Written by `cargo xtask bench gateway`.
 worker_processes 1;
@@ -116,6 +130,7 @@ http {{
             proxy_pass http://stand_in;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
+            proxy_buffering {buffering};
         }}
     }}
 }}

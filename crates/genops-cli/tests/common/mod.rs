@@ -18,6 +18,7 @@ use genops_gateway::identity;
 use genops_gateway::stand_in::StandIn;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -39,6 +40,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the stand-in thinks, so that there is always something in flight.
 const DELAY: Duration = Duration::from_millis(5);
 
+/// How long it pauses before each event of a stream, so that a stream has a middle.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Everything that outlives a gateway: its files, the model that it asks, the collector that it tells.
 pub struct Site {
     /// Where telemetry goes.
@@ -54,7 +58,7 @@ impl Site {
         let collector = Collector::start().await;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let model = listener.local_addr().unwrap();
-        let stand_in = StandIn { delay: DELAY, ..StandIn::default() };
+        let stand_in = StandIn { delay: DELAY, pause: PAUSE, ..StandIn::default() };
         let reached = Arc::clone(&stand_in.reached);
         tokio::spawn(stand_in.serve(listener));
         std::fs::create_dir(folder.path().join("ledger")).unwrap();
@@ -222,7 +226,23 @@ impl Client {
     /// Makes a call, which stands in the journal under the operation's name; the name is in the prompt too.
     /// An error is a broken connection.
     pub async fn call(&self, team: &str, operation: &str) -> Result<Told, legacy::Error> {
-        let body = format!(r#"{{"model":"small","messages":[{{"role":"user","content":"<{operation}>"}}]}}"#);
+        let (told, body) = self.ask(team, operation, "").await?;
+        // The headers tell the decision. A kill may cut the body off; that takes nothing back.
+        drop(body.collect().await);
+        Ok(told)
+    }
+
+    /// Makes a call and gives what its caller is told at once, and the answer's body unread. `fields` stand
+    /// at the beginning of the request.
+    pub async fn ask(
+        &self,
+        team: &str,
+        operation: &str,
+        fields: &str,
+    ) -> Result<(Told, Incoming), legacy::Error> {
+        let body = format!(
+            r#"{{{fields}"model":"small","messages":[{{"role":"user","content":"<{operation}>"}}]}}"#
+        );
         let request = Request::post(format!("{}/v1/chat/completions", self.origin))
             .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
             .header(header::CONTENT_TYPE, "application/json")
@@ -231,11 +251,11 @@ impl Client {
             .body(Full::from(body))
             .unwrap();
         let (head, body) = self.http.request(request).await?.into_parts();
-        // The headers tell the decision. A kill may cut the body off; that takes nothing back.
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
         let value = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let told = Told::read(head.status.as_u16(), value);
-        Ok(told.unwrap_or_else(|| panic!("an ungoverned answer: {} {body:?}", head.status)))
+        let Some(told) = Told::read(head.status.as_u16(), value) else {
+            panic!("an ungoverned answer: {head:?} {:?}", body.collect().await);
+        };
+        Ok((told, body))
     }
 
     /// Every AWU of the ledger, the latest first.
