@@ -182,6 +182,6 @@ fn listing_path(listing: &Listing) -> String {
 
 /// Prints JSON for programs, laid out so that people can read it too.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), Trouble> {
-    println!("{}", serde_json::to_string_pretty(value).map_err(Trouble::failed)?);
-    Ok(())
+    let text = serde_json::to_string_pretty(value).map_err(Trouble::failed)?;
+    crate::print_all(&format!("{text}\n"))
 }

@@ -16,9 +16,10 @@ use genops_core::{Amount, Name, Unit};
 use http::{HeaderName, HeaderValue, Uri};
 use serde_saphyr::{Location, Spanned};
 
-use super::problem::ConfigProblem;
+use super::problem::{ConfigProblem, Shown};
+use super::secrets::{self, Secrets};
 use super::written::{self, OneOrMore, Text, Written};
-use super::{Config, Models, ProviderConfig, Route};
+use super::{Config, Http2, Models, ProviderConfig, Route};
 use crate::call::{BoundOptions, LimitField};
 use crate::identity::{Key, Keys};
 
@@ -49,13 +50,8 @@ const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 /// # Errors
 ///
 /// Everything that is wrong.
-pub fn of(
-    written: Written,
-    file: &str,
-    text: &str,
-    outside: &Outside<'_>,
-) -> Result<Config, Vec<ConfigProblem>> {
-    let mut reading = Reading { file, text, outside, problems: Vec::new() };
+pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config, Vec<ConfigProblem>> {
+    let mut reading = Reading { text, outside, secrets: Secrets::of(&written), problems: Vec::new() };
     let providers = reading.providers(&written.providers);
     let models = reading.models(&written, &providers);
     let keys = reading.keys(&written.keys);
@@ -83,20 +79,27 @@ pub fn of(
 }
 
 struct Reading<'a> {
-    file: &'a str,
     text: &'a str,
     outside: &'a Outside<'a>,
+    secrets: Secrets,
     problems: Vec<ConfigProblem>,
 }
 
 impl Reading<'_> {
     fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
-        self.problem_at(at.referenced, message.into());
+        let line = self.secrets.may_share_line(self.text, at.referenced.line());
+        self.problem_shown(at, if line { Shown::Word } else { Shown::Line }, message.into());
     }
 
-    fn problem_at(&mut self, at: Location, message: String) {
+    /// A problem with what may be a secret itself.
+    fn problem_with_secret(&mut self, at: &Text, message: impl Into<String>) {
+        self.problem_shown(at, Shown::Key, message.into());
+    }
+
+    fn problem_shown<T>(&mut self, at: &Spanned<T>, shown: Shown, message: String) {
+        let at = at.referenced;
         let place = (at != Location::UNKNOWN).then(|| (at.line(), at.column()));
-        self.problems.push(ConfigProblem::new(self.file, self.text, place, message));
+        self.problems.push(ConfigProblem::new(self.text, place, shown, message));
     }
 
     fn name(&mut self, what: &str, text: &Text) -> Option<Name> {
@@ -156,7 +159,7 @@ impl Reading<'_> {
 
     fn header(&mut self, name: &str, value: &Text) -> Option<(String, String)> {
         if HeaderName::try_from(name).is_err() {
-            self.problem(value, format!("`{name}` is not the name of a header"));
+            self.problem_with_secret(value, format!("`{name}` is not the name of a header"));
         }
         Some((name.to_owned(), self.secret(&format!("the header `{name}`"), value)?))
     }
@@ -174,31 +177,14 @@ impl Reading<'_> {
                 "{what} has to be an address such as `https://host:port/path`, without user, password, query or \
                  fragment"
             );
-            let place = Some((text.referenced.line(), text.referenced.column()));
-            self.problems.push(ConfigProblem::new(self.file, "", place, message));
+            self.problem_with_secret(text, message);
         }
         url
     }
 
-    /// A secret, by reference. Where it stands in the file itself, the line is not shown.
     fn secret(&mut self, what: &str, text: &Text) -> Option<String> {
-        let found = if let Some(variable) = text.value.strip_prefix("env:") {
-            (self.outside.env)(variable)
-                .ok_or_else(|| format!("{what}: the environment has no variable `{variable}`"))
-        } else if let Some(path) = text.value.strip_prefix("file:") {
-            (self.outside.read_file)(path).map_err(|error| format!("{what}: cannot read `{path}`: {error}"))
-        } else {
-            Err(format!("{what} is a secret; refer to it as `env:VARIABLE` or `file:PATH`"))
-        };
-        match found {
-            Ok(secret) => Some(secret.trim().to_owned()),
-            Err(message) => {
-                let at = text.referenced;
-                let problem = ConfigProblem::new(self.file, "", Some((at.line(), at.column())), message);
-                self.problems.push(problem);
-                None
-            }
-        }
+        let found = secrets::fetch(&text.value, self.outside);
+        found.map_err(|why| self.problem_with_secret(text, format!("{what} {why}"))).ok()
     }
 
     // === providers and models ===
@@ -225,6 +211,8 @@ impl Reading<'_> {
                     limit_field,
                     reports_usage_in_streams: provider.reports_usage_in_streams.unwrap_or(true),
                     charges_what_was_counted: self.without_usage(provider.without_usage.as_ref()),
+                    sends_traceparent: provider.sends_traceparent,
+                    http2: self.http2(provider.http2.as_ref()),
                 };
                 providers.push((provider.name.value.clone(), config));
             }
@@ -240,7 +228,7 @@ impl Reading<'_> {
                 Some(value)
             }
             Err(_) => {
-                self.problem(key, "`api_key` refers to something that cannot stand in a header");
+                self.problem_with_secret(key, "`api_key` refers to something that cannot stand in a header");
                 None
             }
         }
@@ -264,6 +252,17 @@ impl Reading<'_> {
             Some((text, _)) => {
                 self.problem(text, "has to be `reserved` or `counted`");
                 false
+            }
+        }
+    }
+
+    fn http2(&mut self, written: Option<&Text>) -> Http2 {
+        match written.map(|text| (text, text.value.as_str())) {
+            None | Some((_, "auto")) => Http2::Auto,
+            Some((_, "never")) => Http2::Never,
+            Some((text, _)) => {
+                self.problem(text, "`http2` has to be `auto` or `never`");
+                Http2::Never
             }
         }
     }
@@ -402,11 +401,8 @@ impl Reading<'_> {
         for key in written {
             let Some(sha256) = hex::parse::<32>(&key.sha256.value) else {
                 // What stands here may be the key itself.
-                let at = key.sha256.referenced;
                 let message = "`sha256` has to be 64 hexadecimal digits: the SHA-256 of the key, not the key";
-                let place = Some((at.line(), at.column()));
-                let problem = ConfigProblem::new(self.file, "", place, message.to_owned());
-                self.problems.push(problem);
+                self.problem_with_secret(&key.sha256, message);
                 continue;
             };
             if let Some(meant) = self.key(key)
@@ -462,7 +458,21 @@ mod tests {
         let env = |name: &str| (name == "PRESENT").then(|| "secret-value".to_owned());
         match Config::read("genops.yaml", text, &env, &|_| Err(std::io::ErrorKind::NotFound.into())) {
             Ok(_) => Vec::new(),
-            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+            Err(problems) => {
+                let shown = problems.to_string();
+                let mut each: Vec<String> = Vec::new();
+                for line in shown.lines() {
+                    match each.last_mut() {
+                        Some(last) if line.starts_with(' ') => last.push_str(&format!("\n{line}")),
+                        _ => each.push(line.to_owned()),
+                    }
+                }
+                let summary = each.pop().unwrap();
+                let count = problems.count();
+                assert!(summary.starts_with(&format!("{count} problem")), "{shown}");
+                assert_eq!(each.len(), count, "{shown}");
+                each
+            }
         }
     }
 
@@ -496,10 +506,10 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_found_at_once_and_the_word_is_shown() {
+    fn all_problems_are_found_at_once_and_their_lines_are_shown() {
         let found = problems("listen: x\nbudgets:\n  - {name: a, unit: EUR, limit: z}\n");
         assert_eq!(found.len(), 3);
-        assert!(found.concat().contains("3 | … EUR …\n"), "{found:#?}");
+        assert!(found.concat().contains("3 |   - {name: a, unit: EUR, limit: z}\n"), "{found:#?}");
     }
 
     #[test]

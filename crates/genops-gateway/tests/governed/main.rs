@@ -9,6 +9,7 @@
 mod house;
 mod necessity;
 mod streams;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::path::Path;
