@@ -74,6 +74,10 @@ pub enum ConfigCommand {
         #[arg(value_name = "FILE", default_value = "genops.yaml")]
         config: PathBuf,
     },
+    /// Print a configuration to begin with, every field explained
+    Sample,
+    /// Print the JSON Schema of configurations, for editors
+    Schema,
 }
 
 /// Commands of `telemetry`.

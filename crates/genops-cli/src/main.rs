@@ -28,6 +28,7 @@ mod prices;
 mod client;
 mod table;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -86,6 +87,22 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     builder.enable_all().build()
 }
 
+/// Writes to standard output. Who closes it early has read enough.
+pub fn print_all(text: &str) -> Result<(), Trouble> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Trouble::failed(error)),
+        _ => Ok(()),
+    }
+}
+
+fn configuration(command: ConfigCommand) -> Result<(), Trouble> {
+    match command {
+        ConfigCommand::Check { config } => serve::check(&config),
+        ConfigCommand::Sample => print_all(genops_gateway::config::SAMPLE),
+        ConfigCommand::Schema => read::print_json(&genops_gateway::config::schema()),
+    }
+}
+
 async fn run(command: Command) -> Result<(), Trouble> {
     match command {
         Command::Serve(arguments) if arguments.demo => demo::run().await,
@@ -99,7 +116,7 @@ async fn run(command: Command) -> Result<(), Trouble> {
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await
         }
-        Command::Config { command: ConfigCommand::Check { config } } => serve::check(&config),
+        Command::Config { command } => configuration(command),
         Command::Prices { command } => prices::run(&command),
         Command::Keys { command: KeysCommand::New } => {
             keys::new();

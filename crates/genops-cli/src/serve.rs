@@ -37,10 +37,7 @@ pub fn read(path: &Path) -> Result<Config, Trouble> {
     })?;
     let file = path.display().to_string();
     Config::read(&file, &text, &|name| std::env::var(name).ok(), &|path| std::fs::read_to_string(path))
-        .map_err(|problems| {
-            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            Trouble::unusable(format!("the configuration cannot be used\n{}", all.join("\n")))
-        })
+        .map_err(|problems| Trouble::unusable(format!("the configuration cannot be used\n{problems}")))
 }
 
 /// Takes the address.

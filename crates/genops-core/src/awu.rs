@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admit::Admitted;
 use crate::attribution::Attribution;
+use crate::digest::Digest;
 use crate::hex;
 use crate::ledger::Command;
 use crate::name::Name;
@@ -26,6 +27,20 @@ pub struct AwuId {
     pub trace_id: [u8; 16],
     /// 8 bytes, not all zero.
     pub span_id: [u8; 8],
+}
+
+impl AwuId {
+    /// The identifier of the model call's span, below the AWU's. It follows from the AWU's own, so that whoever
+    /// tells the span, however often, and whoever names it to the provider say the same one.
+    #[must_use]
+    pub fn call_span_id(self) -> [u8; 8] {
+        let digest = Digest::of("genops call span 1", &[&self.trace_id, &self.span_id]);
+        let mut span_id = [0; 8];
+        for (to, from) in span_id.iter_mut().zip(digest.bytes()) {
+            *to = *from;
+        }
+        span_id
+    }
 }
 
 /// How the AWU's span hangs together with what called it.

@@ -1,11 +1,16 @@
 //! The configuration as it is meant: checked, resolved, ready to use.
 //!
-//! How it is written (`genops.yaml`) is in [`written`]; errors point at the line and column there. Secrets
-//! come in only by reference to the environment or a file, and are never printed.
+//! How it is written (`genops.yaml`) is in [`written`], from which its [`schema`] is made; [`problem`] shows where
+//! something is wrong. [`secrets`] come in only by reference to the environment or a file, and are never printed.
 
 mod meaning;
 mod problem;
+mod schema;
+mod secrets;
 mod written;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,7 +27,12 @@ use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::Keys;
 use crate::prices::Table;
 
-pub use problem::ConfigProblem;
+pub use problem::ConfigProblems;
+pub use schema::schema;
+
+/// A configuration to begin with: every field, those that are switched off as comments without a space
+/// (`#field: value`).
+pub const SAMPLE: &str = include_str!("config/sample.yaml");
 
 /// What the gateway is set up to do.
 #[derive(Debug, Clone)]
@@ -72,6 +82,20 @@ pub struct ProviderConfig {
     pub charges_what_was_counted: bool,
     /// What it is called in the table of prices; `None` where the table is not used for it.
     pub price_book: Option<String>,
+    /// Whether it is told which span of ours asks.
+    pub sends_traceparent: bool,
+    /// Whether HTTP/2 may be spoken to it.
+    pub http2: Http2,
+}
+
+/// Whether HTTP/2 may be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Http2 {
+    /// Over TLS, where the other side offers it.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
 }
 
 /// Which model is asked where.
@@ -106,15 +130,18 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong with it, each with line, column and what would be right.
+    /// Everything that is wrong with it, each with line, column, an excerpt that holds no secret, and what would
+    /// be right.
     pub fn read(
         file: &str,
         text: &str,
         env: &dyn Fn(&str) -> Option<String>,
         read_file: &dyn Fn(&str) -> std::io::Result<String>,
-    ) -> Result<Self, Vec<ConfigProblem>> {
-        let written = written::parse(file, text)?;
-        meaning::of(written, file, text, &meaning::Outside { env, read_file })
+    ) -> Result<Self, ConfigProblems> {
+        let outside = meaning::Outside { env, read_file };
+        let written = written::parse(text).map_err(|problem| vec![problem]);
+        let config = written.and_then(|written| meaning::of(written, text, &outside));
+        config.map_err(|problems| ConfigProblems::new(file, problems))
     }
 
     /// The models that are set up by name, and their providers, in alphabetical order.

@@ -3,26 +3,25 @@
 //! Only an [`Awu<Executing>`] can be executed. Whatever happens comes back as an [`Execution`] beside the
 //! answer for the caller; there is no error that would leave a call unsettled.
 
+mod connections;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use genops::{Awu, Executing};
-use genops_core::Name;
 use genops_core::awu::{End, Execution, Failure, Used};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use genops_core::hex;
+use genops_core::{AwuId, Name};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::ProviderConfig;
 use crate::usage;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub use connections::AnswerBody;
+use connections::Connections;
 
 /// A provider, and the way to it.
 #[derive(Debug)]
@@ -35,7 +34,8 @@ pub struct Provider {
     pub timeout: Duration,
     /// Whether a stream without a usage report is charged what was counted.
     pub charges_what_was_counted: bool,
-    client: HttpClient,
+    sends_traceparent: bool,
+    connections: Connections,
 }
 
 /// What the caller is answered.
@@ -62,9 +62,6 @@ pub enum Answered {
 /// As much of an answer as is read.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// How long an idle connection to the provider is kept.
-const IDLE: Duration = Duration::from_secs(60);
-
 impl Provider {
     /// Prepares the way to a provider. Nothing is sent.
     ///
@@ -72,34 +69,22 @@ impl Provider {
     ///
     /// The provider's address is not one.
     pub fn new(config: &ProviderConfig) -> Result<Self, http::uri::InvalidUri> {
-        let builder = match HttpsConnectorBuilder::new().with_native_roots() {
-            Ok(builder) => builder,
-            Err(_) => HttpsConnectorBuilder::new().with_webpki_roots(),
-        };
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(Duration::from_secs(10)));
-        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector);
         Ok(Self {
             name: config.name.clone(),
             url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')).parse()?,
             authorization: config.authorization.clone(),
             timeout: config.timeout,
             charges_what_was_counted: config.charges_what_was_counted,
-            client,
+            sends_traceparent: config.sends_traceparent,
+            connections: Connections::new(config.http2),
         })
     }
 
     /// Makes the call, and says what became of it and what the caller is to be answered.
-    pub async fn execute(&self, _permit: &Awu<Executing>, body: Bytes) -> (Execution, Answered) {
+    pub async fn execute(&self, permit: &Awu<Executing>, body: Bytes) -> (Execution, Answered) {
         let sent = Instant::now();
         let exchange = async {
-            match self.send(body).await {
+            match self.send(permit, body).await {
                 Ok(response) => Outcome::read(response).await,
                 Err(outcome) => outcome,
             }
@@ -115,10 +100,10 @@ impl Provider {
 
     /// Makes a call whose answer is to be streamed, up to the head of the answer. What is no stream is read to
     /// its end.
-    pub async fn open(&self, _permit: &Awu<Executing>, body: Bytes) -> Opened {
+    pub async fn open(&self, permit: &Awu<Executing>, body: Bytes) -> Opened {
         let sent = Instant::now();
         let exchange = async {
-            match self.send(body).await {
+            match self.send(permit, body).await {
                 Ok(response) if is_stream(&response) => Ok(response),
                 Ok(response) => Err(Outcome::read(response).await),
                 Err(outcome) => Err(outcome),
@@ -150,7 +135,7 @@ impl Provider {
     }
 
     /// Sends the request, and waits for the head of the answer.
-    async fn send(&self, body: Bytes) -> Result<Response<Incoming>, Outcome> {
+    async fn send(&self, permit: &Awu<Executing>, body: Bytes) -> Result<Response<AnswerBody>, Outcome> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
@@ -160,7 +145,10 @@ impl Provider {
         if let Some(authorization) = &self.authorization {
             request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
         }
-        self.client.request(request).await.map_err(|error| {
+        if self.sends_traceparent {
+            request.headers_mut().extend(traceparent(permit.id()).map(|value| (TRACEPARENT, value)));
+        }
+        self.connections.send(request).await.map_err(|error| {
             if error.is_connect() {
                 return Outcome::unreachable("the provider cannot be reached".to_owned());
             }
@@ -174,12 +162,21 @@ impl Provider {
 #[derive(Debug)]
 pub enum Opened {
     /// The answer comes.
-    Stream(Response<Incoming>),
+    Stream(Response<AnswerBody>),
     /// It is no stream, and it is here.
     Whole(Execution, Answered),
 }
 
-fn is_stream(response: &Response<Incoming>) -> bool {
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The W3C trace context below which the provider's spans belong: the model call's span, which telemetry tells
+/// once the call has ended. Every one of them is told, so the flag says that it is sampled.
+fn traceparent(awu: AwuId) -> Option<HeaderValue> {
+    let (trace, span) = (hex::text(&awu.trace_id), hex::text(&awu.call_span_id()));
+    HeaderValue::try_from(format!("00-{trace}-{span}-01")).ok()
+}
+
+fn is_stream(response: &Response<AnswerBody>) -> bool {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
@@ -205,7 +202,7 @@ struct Fields<'a> {
 
 impl Outcome {
     /// Reads the answer to its end.
-    async fn read(response: Response<Incoming>) -> Self {
+    async fn read(response: Response<AnswerBody>) -> Self {
         let (head, body) = response.into_parts();
         match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
             Ok(body) => Self::answered(head.status, head.headers, body.to_bytes()),

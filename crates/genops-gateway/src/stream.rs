@@ -13,12 +13,12 @@ use genops::{Awu, Executing};
 use genops_core::awu::{End, Execution, Failure, Used};
 use genops_core::price::Tokens;
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use crate::call::Streaming;
 use crate::meter::{Meter, Seen};
+use crate::provider::AnswerBody;
 
 /// A call that runs. Dropping it says that the caller has gone.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Drop for Running {
 #[derive(Debug)]
 pub struct GovernedStream {
     // Dropped first: the provider is hung up on before the call is settled.
-    upstream: Option<Incoming>,
+    upstream: Option<AnswerBody>,
     meter: Meter,
     running: Running,
     gap: Pin<Box<Sleep>>,
@@ -88,7 +88,7 @@ pub struct GovernedStream {
 
 impl GovernedStream {
     /// Passes `upstream` on. A provider that sends nothing for longer than `gap_max` is given up.
-    pub fn new(running: Running, upstream: Incoming, streaming: Streaming, gap_max: Duration) -> Self {
+    pub fn new(running: Running, upstream: AnswerBody, streaming: Streaming, gap_max: Duration) -> Self {
         let Streaming { usage_asked, choices } = streaming;
         let meter = Meter::new(usage_asked, choices, running.counted_input.is_some());
         let gap = Box::pin(tokio::time::sleep(gap_max));

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use genops_core::awu::{End, Execution, TraceContext, Used};
 use genops_core::event::{Event, Fact, Value};
 use genops_core::record::{AwuRecord, How};
-use genops_core::{AwuId, Digest, Timestamp};
+use genops_core::{AwuId, Timestamp};
 
 /// One of OTLP's signals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -161,7 +161,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     }
     Some(Span {
         trace_id: id.trace_id,
-        span_id: call_span_id(id),
+        span_id: id.call_span_id(),
         parent_span_id: Some(id.span_id),
         name: Cow::Owned(format!("chat {}", proposal.model)),
         kind: Kind::Client,
@@ -177,16 +177,6 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
             End::Completed | End::NeverSent => None,
         },
     })
-}
-
-/// The model call's span identifier follows from the AWU's, so that a resend has the same one.
-fn call_span_id(id: AwuId) -> [u8; 8] {
-    let digest = Digest::of("genops call span 1", &[&id.trace_id, &id.span_id]);
-    let mut span_id = [0; 8];
-    for (to, from) in span_id.iter_mut().zip(digest.bytes()) {
-        *to = *from;
-    }
-    span_id
 }
 
 fn error_of(record: &AwuRecord) -> Option<&'static str> {

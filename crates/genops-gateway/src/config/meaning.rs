@@ -18,9 +18,10 @@ use genops_core::{Amount, Name, Unit};
 use http::{HeaderValue, Uri};
 use serde_saphyr::{Location, Spanned};
 
-use super::problem::ConfigProblem;
+use super::problem::{ConfigProblem, Shown};
+use super::secrets::{self, Secrets};
 use super::written::{self, OneOrMore, Text, Written};
-use super::{Config, Models, ProviderConfig, Route};
+use super::{Config, Http2, Models, ProviderConfig, Route};
 use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::{Key, Keys};
 use crate::prices::{self, Table};
@@ -52,13 +53,8 @@ const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 /// # Errors
 ///
 /// Everything that is wrong.
-pub fn of(
-    written: Written,
-    file: &str,
-    text: &str,
-    outside: &Outside<'_>,
-) -> Result<Config, Vec<ConfigProblem>> {
-    let mut reading = Reading { file, text, outside, problems: Vec::new() };
+pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config, Vec<ConfigProblem>> {
+    let mut reading = Reading { text, outside, secrets: Secrets::of(&written), problems: Vec::new() };
     let table = reading.table(&written);
     let providers = reading.providers(&written.providers, table.as_deref());
     let models = reading.models(&written, &providers, table.as_ref());
@@ -101,20 +97,27 @@ fn url_of(text: &str) -> Option<Uri> {
 }
 
 struct Reading<'a> {
-    file: &'a str,
     text: &'a str,
     outside: &'a Outside<'a>,
+    secrets: Secrets,
     problems: Vec<ConfigProblem>,
 }
 
 impl Reading<'_> {
     fn problem<T>(&mut self, at: &Spanned<T>, message: impl Into<String>) {
-        self.problem_at(at.referenced, message.into());
+        let line = self.secrets.may_share_line(self.text, at.referenced.line());
+        self.problem_shown(at, if line { Shown::Word } else { Shown::Line }, message.into());
     }
 
-    fn problem_at(&mut self, at: Location, message: String) {
+    /// A problem with what may be a secret itself.
+    fn problem_with_secret(&mut self, at: &Text, message: impl Into<String>) {
+        self.problem_shown(at, Shown::Key, message.into());
+    }
+
+    fn problem_shown<T>(&mut self, at: &Spanned<T>, shown: Shown, message: String) {
+        let at = at.referenced;
         let place = (at != Location::UNKNOWN).then(|| (at.line(), at.column()));
-        self.problems.push(ConfigProblem::new(self.file, self.text, place, message));
+        self.problems.push(ConfigProblem::new(self.text, place, shown, message));
     }
 
     fn name(&mut self, what: &str, text: &Text) -> Option<Name> {
@@ -160,34 +163,14 @@ impl Reading<'_> {
         let url = url_of(&text.value);
         if url.is_none() {
             // What stands here may hold a password.
-            self.problem_unseen(text, format!("{what} {URL_HAS_TO_BE}"));
+            self.problem_with_secret(text, format!("{what} {URL_HAS_TO_BE}"));
         }
         url
     }
 
-    /// A problem with something that may be a secret: the word that stands there is not shown.
-    fn problem_unseen(&mut self, at: &Text, message: String) {
-        let place = Some((at.referenced.line(), at.referenced.column()));
-        self.problems.push(ConfigProblem::new(self.file, "", place, message));
-    }
-
-    /// A secret, by reference. Where it stands in the file itself, the line is not shown.
     fn secret(&mut self, what: &str, text: &Text) -> Option<String> {
-        let found = if let Some(variable) = text.value.strip_prefix("env:") {
-            (self.outside.env)(variable)
-                .ok_or_else(|| format!("{what}: the environment has no variable `{variable}`"))
-        } else if let Some(path) = text.value.strip_prefix("file:") {
-            (self.outside.read_file)(path).map_err(|error| format!("{what}: cannot read `{path}`: {error}"))
-        } else {
-            Err(format!("{what} is a secret; refer to it as `env:VARIABLE` or `file:PATH`"))
-        };
-        match found {
-            Ok(secret) => Some(secret.trim().to_owned()),
-            Err(message) => {
-                self.problem_unseen(text, message);
-                None
-            }
-        }
+        let found = secrets::fetch(&text.value, self.outside);
+        found.map_err(|why| self.problem_with_secret(text, format!("{what} {why}"))).ok()
     }
 
     // === providers and models ===
@@ -220,6 +203,8 @@ impl Reading<'_> {
                     reports_usage_in_streams: provider.reports_usage_in_streams.unwrap_or(true),
                     charges_what_was_counted: self.without_usage(provider.without_usage.as_ref()),
                     price_book,
+                    sends_traceparent: provider.sends_traceparent,
+                    http2: self.http2(provider.http2.as_ref()),
                 };
                 providers.push((provider.name.value.clone(), config));
             }
@@ -235,7 +220,7 @@ impl Reading<'_> {
                 Some(value)
             }
             Err(_) => {
-                self.problem(key, "`api_key` refers to something that cannot stand in a header");
+                self.problem_with_secret(key, "`api_key` refers to something that cannot stand in a header");
                 None
             }
         }
@@ -277,6 +262,17 @@ impl Reading<'_> {
                 let hint = "`prices_file` has to be a file that `genops prices update` wrote";
                 self.problem(path, format!("{hint}; `{}`: {problem}", path.value));
                 None
+            }
+        }
+    }
+
+    fn http2(&mut self, written: Option<&Text>) -> Http2 {
+        match written.map(|text| (text, text.value.as_str())) {
+            None | Some((_, "auto")) => Http2::Auto,
+            Some((_, "never")) => Http2::Never,
+            Some((text, _)) => {
+                self.problem(text, "`http2` has to be `auto` or `never`");
+                Http2::Never
             }
         }
     }
@@ -461,11 +457,8 @@ impl Reading<'_> {
         for key in written {
             let Some(sha256) = hex::parse::<32>(&key.sha256.value) else {
                 // What stands here may be the key itself.
-                let at = key.sha256.referenced;
                 let message = "`sha256` has to be 64 hexadecimal digits: the SHA-256 of the key, not the key";
-                let place = Some((at.line(), at.column()));
-                let problem = ConfigProblem::new(self.file, "", place, message.to_owned());
-                self.problems.push(problem);
+                self.problem_with_secret(&key.sha256, message);
                 continue;
             };
             if let Some(meant) = self.key(key)
@@ -508,146 +501,4 @@ impl Reading<'_> {
 /// What the table of prices calls the provider that a model is asked at.
 fn book_of<'a>(providers: &'a [(String, ProviderConfig)], route: &Route) -> Option<&'a str> {
     providers.get(route.provider)?.1.price_book.as_deref()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Config;
-
-    fn problems(text: &str) -> Vec<String> {
-        let env = |name: &str| (name == "PRESENT").then(|| "secret-value".to_owned());
-        match Config::read("genops.yaml", text, &env, &|_| Err(std::io::ErrorKind::NotFound.into())) {
-            Ok(_) => Vec::new(),
-            Err(problems) => problems.iter().map(ToString::to_string).collect(),
-        }
-    }
-
-    #[test]
-    fn every_problem_is_shown_where_it_stands() {
-        let cases = [
-            ("listen: nowhere", "genops.yaml:1:9: `listen` has to be an address"),
-            ("lisen: x", "genops.yaml:1:1: unknown field `lisen`"),
-            ("budgets:\n  - {name: a, unit: EUR, limit: 1}", "genops.yaml:2:21: `unit` has to be"),
-            (
-                "budgets:\n  - {name: a, unit: USD, limit: -1}",
-                "genops.yaml:2:33: `limit` must not be negative",
-            ),
-            ("budgets:\n  - {name: a, unit: USD, limit: 1e3}", "`limit` must be a plain decimal"),
-            ("budgets:\n  - {name: a, unit: USD, limit: 1, period: week}", "`period` has to be"),
-            ("budgets:\n  - {name: unbudgeted, unit: USD, limit: 1}", "this name is kept"),
-            ("providers:\n  - {name: a, base_url: nowhere}", "`base_url` has to be an address"),
-            ("models:\n  - {name: a, provider: b, max_output_tokens: 1}", "there is no provider `b`"),
-            ("keys:\n  - {name: k, sha256: short}", "`sha256` has to be 64"),
-            (
-                &format!("keys:\n  - {{name: k, sha256: {}, team: unknown}}", "a".repeat(64)),
-                "`team` is a placeholder",
-            ),
-            ("telemetry:\n  otlp:\n    - endpoint: 4318", "`endpoint` has to be an address"),
-            ("budgets: [", "genops.yaml:"),
-        ];
-        for (text, expected) in cases {
-            let found = problems(text);
-            assert!(found.iter().any(|problem| problem.contains(expected)), "{text}: {found:#?}");
-        }
-    }
-
-    #[test]
-    fn all_problems_are_found_at_once_and_the_word_is_shown() {
-        let found = problems("listen: x\nbudgets:\n  - {name: a, unit: EUR, limit: z}\n");
-        assert_eq!(found.len(), 3);
-        assert!(found.concat().contains("3 | … EUR …\n"), "{found:#?}");
-    }
-
-    #[test]
-    fn a_secret_comes_by_reference_and_is_never_shown() {
-        let provider =
-            |key: &str| format!("providers:\n  - {{name: a, base_url: 'http://h/v1', api_key: {key}}}");
-        assert_eq!(problems(&provider("env:PRESENT")), Vec::<String>::new());
-        for (key, expected) in [
-            ("sk-live-123", "is a secret; refer to it"),
-            ("env:ABSENT", "no variable `ABSENT`"),
-            ("file:/nowhere", "cannot read `/nowhere`"),
-        ] {
-            let found = problems(&provider(key)).concat();
-            assert!(found.contains(expected), "{found}");
-            assert!(!found.contains("sk-live"), "{found}");
-        }
-        // In the wrong place, or beside another mistake, it is not shown either.
-        for text in [
-            "providers:\n  - {name: a, base_url: 'http://h/v1', apikey: sk-live-123}",
-            "providers:\n  - {name: a, base_url: nowhere, api_key: sk-live-123}",
-            "providers:\n  - {name: a, base_url: 'http://u:sk-live-123@h/v1'}",
-            "keys:\n  - sk-live-123",
-            "api_key: sk-live-123",
-        ] {
-            let found = problems(text).concat();
-            assert!(!found.is_empty() && !found.contains("sk-live"), "{found}");
-        }
-    }
-
-    /// A table with one row, in the file `prices.json`.
-    fn with_prices(text: &str) -> Result<Config, String> {
-        let read_file = |path: &str| match path {
-            "prices.json" => Ok(r#"{"format":"genops prices 1: US dollars for a million tokens",
-                "source":"own","date":"2026-11-22","providers":{"p":{"source":null,"rows":[
-                {"model":"m","names":["m*"],"input":"1","cached_input":"0.1","output":"2"}]}}}"#
-                .to_owned()),
-            _ => Err(std::io::ErrorKind::NotFound.into()),
-        };
-        Config::read("genops.yaml", text, &|_| None, &read_file)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn a_price_is_the_models_own_else_the_tables_for_its_provider_else_none() {
-        let config = with_prices(
-            "
-prices_file: prices.json
-providers:
-  - {name: with, base_url: 'http://h/v1', prices: p}
-  - {name: without, base_url: 'http://h/v1'}
-models:
-  - {name: m-own, provider: with, max_output_tokens: 1, price: {input: 5, output: 6, cached_input: 0.5}}
-  - {name: m-table, provider: with, max_output_tokens: 1}
-  - {name: m-other, provider: without, max_output_tokens: 1}
-  - {name: unknown, provider: with, max_output_tokens: 1}
-other_models: {provider: with, max_output_tokens: 1}
-",
-        )
-        .unwrap();
-        let rates = |model: &str| {
-            let price = config.models.price(&genops_core::Name::new(model).unwrap())?;
-            let cached = price.rates.cached_input.map(|amount| amount.to_string());
-            Some((price.row.to_string(), price.rates.input.to_string(), cached))
-        };
-        let table_row = Some(("own 2026-11-22 p/m".to_owned(), "1".to_owned(), Some("0.1".to_owned())));
-        let cases = [
-            ("m-own", Some(("config m-own".to_owned(), "5".to_owned(), Some("0.5".to_owned())))),
-            ("m-table", table_row.clone()),
-            ("m-other", None),
-            ("unknown", None),
-            ("m-not-listed", table_row),
-            ("not-listed", None),
-        ];
-        for (model, expected) in cases {
-            assert_eq!(rates(model), expected, "{model}");
-        }
-    }
-
-    #[test]
-    fn a_table_that_cannot_be_used_is_a_problem_where_it_is_named() {
-        let provider =
-            |prices: &str| format!("providers:\n  - {{name: a, base_url: 'http://h/v1', prices: {prices}}}");
-        let cases = [
-            ("prices_file: nowhere.json".to_owned(), "1:14: `prices_file` has to be a file that"),
-            (provider("nobody"), "2:48: the table of prices has no provider `nobody`; it has: "),
-            (provider("openai"), ""),
-        ];
-        for (text, expected) in cases {
-            match with_prices(&text) {
-                Ok(_) => assert_eq!(expected, "", "{text}"),
-                Err(found) => assert!(!expected.is_empty() && found.contains(expected), "{found}"),
-            }
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! A gateway with everything behind it, for the tests: a stand-in upstream, a ledger on the disk, a client.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -63,6 +63,12 @@ pub async fn nobody() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
+/// The schema of configurations: it has to accept every one that the tests use.
+fn schema() -> &'static jsonschema::Validator {
+    static SCHEMA: OnceLock<jsonschema::Validator> = OnceLock::new();
+    SCHEMA.get_or_init(|| jsonschema::validator_for(&genops_gateway::config::schema()).unwrap())
+}
+
 impl House {
     /// With a stand-in that behaves like `stand_in`, and more lines of configuration.
     pub async fn with(stand_in: StandIn, more: &str) -> Self {
@@ -86,6 +92,7 @@ telemetry: {{directory: '{place}/telemetry'}}
 providers:
   - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1, prices: openai}}
   - {{name: counting, base_url: 'http://127.0.0.1:{port}/v1', without_usage: counted, reports_usage_in_streams: false}}
+  - {{name: traced, base_url: 'http://127.0.0.1:{port}/v1', sends_traceparent: true}}
 models:
   - {{name: small, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
   - {{name: gpt-4o-mini, provider: upstream, max_output_tokens: 1000}}
@@ -95,10 +102,13 @@ allowed_models:
   - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other]}}
 keys:
   - {{name: caller, sha256: {key}, team: search, project: ranking, environment: test, reads_ledger: true}}
-  - {{name: open, sha256: {open_key}, team: search, environment: test}}
+  - {{name: open, sha256: {open_key}, team: search, environment: test, trusts_trace_context: true}}
 {limits}
 {more}"
         );
+        let written: Value = serde_saphyr::from_str(&text).unwrap();
+        let refused: Vec<_> = schema().iter_errors(&written).map(|error| error.to_string()).collect();
+        assert!(refused.is_empty(), "the schema refuses a configuration that is used: {refused:#?}");
         let env = |name: &str| (name == "UPSTREAM").then(|| UPSTREAM_SECRET.to_owned());
         let config = Config::read("test", &text, &env, &|_| Err(std::io::ErrorKind::NotFound.into()))
             .unwrap_or_else(|problems| panic!("{problems:#?}"));

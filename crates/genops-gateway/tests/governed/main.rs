@@ -10,6 +10,7 @@ mod house;
 mod necessity;
 mod priced;
 mod streams;
+mod traced;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::{Reading, URL_HAS_TO_BE, url_of};
-use crate::config::problem::ConfigProblem;
+use crate::config::problem::{ConfigProblem, Shown};
 use crate::config::written::{self, Text};
 
 const PROTOCOL_HAS_TO_BE: &str = "has to be `http/protobuf` or `grpc`";
@@ -90,7 +90,7 @@ impl Reading<'_> {
 
     fn header(&mut self, name: &str, value: &Text) -> Option<(String, String)> {
         if HeaderName::try_from(name).is_err() {
-            self.problem_unseen(value, format!("`{name}` is not the name of a header"));
+            self.problem_with_secret(value, format!("`{name}` is not the name of a header"));
         }
         let secret = self.secret(&format!("the header `{name}`"), value)?;
         if HeaderValue::from_str(&secret).is_err() {
@@ -174,7 +174,8 @@ impl Reading<'_> {
 
     /// A problem with a variable. What it says is not shown: it may be a secret.
     fn problem_outside(&mut self, variable: &str, message: &str) {
-        let problem = ConfigProblem::new("the environment", "", None, format!("`{variable}` {message}"));
+        let message = format!("the variable `{variable}` of the environment {message}");
+        let problem = ConfigProblem::new(self.text, None, Shown::Key, message);
         // The same variable may be read for both signals.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -255,7 +256,7 @@ mod tests {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
         Config::read("genops.yaml", text, &env, &|_| Err(std::io::ErrorKind::NotFound.into()))
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+            .map_err(|problems| vec![problems.to_string()])
     }
 
     /// Every signal that is sent to a collector, and how.
@@ -381,7 +382,10 @@ mod tests {
         ] {
             let found = read("{}", &[(variable, value), BASE]).unwrap_err();
             assert_eq!(found.len(), 1, "{found:?}");
-            assert!(found[0].starts_with(&format!("the environment: `{variable}` ")), "{found:?}");
+            assert!(
+                found[0].contains(&format!("the variable `{variable}` of the environment ")),
+                "{found:?}"
+            );
             assert!(found[0].contains(expected) && !found[0].contains("secret"), "{found:?}");
         }
     }

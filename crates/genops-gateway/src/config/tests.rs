@@ -1,0 +1,300 @@
+//! Tests of the configuration as people meet it: its schema, its sample, and what they are told is wrong.
+
+use serde_json::Value;
+
+use super::{Config, SAMPLE, schema};
+
+fn read(text: &str) -> Result<Config, String> {
+    let env = |name: &str| match name {
+        "OPENAI_API_KEY" | "OTLP_TOKEN" => Some("secret-value".to_owned()),
+        "EMPTY" => Some(" \n".to_owned()),
+        _ => None,
+    };
+    Config::read("genops.yaml", text, &env, &read_file).map_err(|problems| problems.to_string())
+}
+
+/// A table of prices with two rows, in the file `prices.json`.
+fn read_file(path: &str) -> std::io::Result<String> {
+    match path {
+        "prices.json" => Ok(r#"{"format":"genops prices 1: US dollars for a million tokens",
+            "source":"own","date":"2026-11-22","providers":{
+            "openai":{"source":null,"rows":[{"model":"x","names":["x"],"input":"1","output":"2"}]},
+            "p":{"source":null,"rows":[
+            {"model":"m","names":["m*"],"input":"1","cached_input":"0.1","output":"2"}]}}}"#
+            .to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// What the schema has against a configuration.
+fn refused(text: &str) -> Vec<String> {
+    let written: Value = serde_saphyr::from_str(text).unwrap();
+    let validator = jsonschema::validator_for(&schema()).unwrap();
+    validator.iter_errors(&written).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// The sample with every field that is switched off switched on.
+fn sample_with_everything() -> String {
+    let switched_on = |line: &str| match line.split_once('#') {
+        Some((indent, field)) if indent.trim().is_empty() && !field.is_empty() && !field.starts_with(' ') => {
+            format!("{indent}{field}\n")
+        }
+        _ => format!("{line}\n"),
+    };
+    SAMPLE.lines().map(switched_on).collect()
+}
+
+/// The blocks of YAML in the README that are whole configurations.
+fn of_readme() -> Vec<&'static str> {
+    let readme = include_str!("../../../../README.md");
+    let blocks = readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    blocks.filter(|block| block.contains("listen:")).collect()
+}
+
+#[test]
+fn the_readme_and_the_sample_are_read_and_accepted_by_the_schema() {
+    let everything = sample_with_everything();
+    let mut all = of_readme();
+    assert_eq!(all.len(), 1);
+    all.extend([SAMPLE, &everything]);
+    for text in all {
+        assert_eq!(read(text).map(|_| ()), Ok(()), "{text}");
+        assert_eq!(refused(text), Vec::<String>::new(), "{text}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_the_reader_refuses_by_its_shape() {
+    let provider = "providers:\n  - {name: a, base_url: 'http://h/v1', ";
+    let cases = [
+        "lisen: 127.0.0.1:4100".to_owned(),
+        "telemetry: {dir: a}".to_owned(),
+        "telemetry: {otlp: [{endpoint: 'http://h', header: {}}]}".to_owned(),
+        "telemetry: {otlp: [{endpoint: 'http://h', headers: {authorization: sk-live}}]}".to_owned(),
+        format!("{provider}apikey: env:A}}"),
+        format!("{provider}api_key: sk-live}}"),
+        format!("{provider}api_key: '${{KEY}}'}}"),
+        format!("{provider}http2: always}}"),
+        format!("{provider}timeout_seconds: soon}}"),
+        "providers: [{name: a}]".to_owned(),
+        "models: [{name: a, provider: b, max_output_tokens: 1, bound: {field: []}}]".to_owned(),
+        "models: [{name: a, provider: b, max_output_tokens: 0}]".to_owned(),
+        "budgets: [{name: a, unit: EUR, limit: 1}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: -1}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, period: week}]".to_owned(),
+        "allowed_models: [{name: a, allow: [], teams: x}]".to_owned(),
+        "keys: [{name: a, sha256: abc}]".to_owned(),
+        "limits: {bodybytes: 1}".to_owned(),
+    ];
+    for text in cases {
+        assert!(!refused(&text).is_empty(), "the schema accepts {text}");
+        assert!(read(&text).is_err(), "the reader accepts {text}");
+    }
+}
+
+#[test]
+fn every_field_of_the_schema_is_described_and_stands_in_the_sample() {
+    let schema = schema();
+    let sample: Value = serde_saphyr::from_str(&sample_with_everything()).unwrap();
+    let mut fields = 0;
+    let mut missing = Vec::new();
+    look_for_fields(&schema, &schema, &[&sample], "", &mut fields, &mut missing);
+    assert_eq!(missing, Vec::<String>::new());
+    assert!(fields > 50, "the schema was not walked: {fields} fields");
+}
+
+/// Walks the schema beside the values that stand in the sample at that place.
+fn look_for_fields(
+    root: &Value,
+    schema: &Value,
+    values: &[&Value],
+    path: &str,
+    fields: &mut usize,
+    missing: &mut Vec<String>,
+) {
+    for form in ["allOf", "anyOf"].into_iter().flat_map(|form| schema[form].as_array()).flatten() {
+        look_for_fields(root, form, values, path, fields, missing);
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let to = root.pointer(reference.trim_start_matches('#')).unwrap();
+        look_for_fields(root, to, values, path, fields, missing);
+    }
+    let items: Vec<&Value> = values.iter().filter_map(|value| value.as_array()).flatten().collect();
+    if schema["items"].is_object() {
+        look_for_fields(root, &schema["items"], &items, &format!("{path}[]"), fields, missing);
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let found: Vec<&Value> = values.iter().filter_map(|value| value.get(name)).collect();
+        *fields += 1;
+        if found.is_empty() {
+            missing.push(format!("{path} is not in the sample"));
+        }
+        if field["description"].as_str().is_none_or(str::is_empty) {
+            missing.push(format!("{path} has no description"));
+        }
+        look_for_fields(root, field, &found, &path, fields, missing);
+    }
+}
+
+#[test]
+fn a_problem_is_told_with_its_line_and_a_caret_under_its_place() {
+    let cases = [
+        (
+            "listen: nowhere   # sk-live-in-a-comment",
+            "genops.yaml:1:9: `listen` has to be an address and a port, such as `127.0.0.1:4100`
+   |
+ 1 | listen: nowhere
+   |         ^^^^^^^
+1 problem in genops.yaml",
+        ),
+        (
+            "budgets:\n  - {name: a, unit: EUR, limit: \"x y\"}",
+            "genops.yaml:2:21: `unit` has to be `USD` or `tokens`
+   |
+ 2 |   - {name: a, unit: EUR, limit: \"x y\"}
+   |                     ^^^
+genops.yaml:2:33: `limit` must be a plain decimal number such as `12.50`, without exponent \
+             or grouping
+   |
+ 2 |   - {name: a, unit: EUR, limit: \"x y\"}
+   |                                 ^^^^^
+2 problems in genops.yaml",
+        ),
+        (
+            "allowed_models:\n  - name: a\n    team: \"\"\n    allow: []",
+            "genops.yaml:3:11: `team` must not be empty
+   |
+ 3 |     team: \"\"
+   |           ^^
+1 problem in genops.yaml",
+        ),
+        (
+            "allowed_models:\n  - {name: a, team: [b, ''], allow: []}",
+            "genops.yaml:2:25: `team` must not be empty
+   |
+ 2 |   - {name: a, team: [b, ''], allow: []}
+   |                         ^^
+1 problem in genops.yaml",
+        ),
+        (
+            "providers:\n  - name: a\n    base_url: http://h/v1\n    api_key: ${OPENAI_API_KEY}",
+            "genops.yaml:4:14: `api_key` is a secret, and `${...}` is not replaced here; refer to it as \
+             `env:VARIABLE` or `file:PATH`
+   |
+ 4 | … api_key: …
+   |            ^
+1 problem in genops.yaml",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(read(text).unwrap_err(), expected, "{text}");
+    }
+}
+
+#[test]
+fn problems_are_told_in_the_order_of_the_file() {
+    let told = read("limits: {in_flight: 0}\nbudgets:\n  - {name: a, unit: EUR, limit: 1}\nlisten: x\n")
+        .unwrap_err();
+    let heads: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("genops.yaml:")).collect();
+    let places: Vec<_> = heads.iter().map(|head| head.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["1:21", "3:21", "4:9"]);
+    assert!(told.ends_with("\n3 problems in genops.yaml"), "{told}");
+}
+
+#[test]
+fn what_may_be_a_secret_is_never_told() {
+    let provider = "providers:\n  - name: a\n    base_url: http://h/v1\n    ";
+    let cases = [
+        format!("{provider}api_key: sk-live-123"),
+        format!("{provider}api_key: '${{sk-live-123}}'"),
+        format!("{provider}api_key: env:sk-live-123"),
+        format!("{provider}api_key: env:EMPTY"),
+        format!("{provider}api_key: |\n      sk-live-123"),
+        format!("{provider}api_key: [sk-live-123]"),
+        format!("{provider}api_key: {{value: sk-live-123}}"),
+        format!("{provider}api_key: \"env:A\n      sk-live-123\""),
+        format!("{provider}apikey: sk-live-123"),
+        format!("{provider}timeout_seconds: sk-live-123"),
+        format!("{provider}sends_traceparent: sk-live-123"),
+        format!("{provider}reports_usage_in_streams: sk-live-123"),
+        format!("{provider}without_usage: counts # sk-live-123"),
+        "providers: sk-live-123".to_owned(),
+        "limits: {body_bytes: sk-live-123}".to_owned(),
+        "limits: sk-live-123".to_owned(),
+        "sk-live-123".to_owned(),
+        "budgets:\n  - {name: a, team: {sk-live-123: b}, unit: USD, limit: 1}".to_owned(),
+        "providers:\n  - {name: a, without_usage: x, base_url: 'http://h/v1', api_key: sk-live-123}"
+            .to_owned(),
+        "providers:\n  - {name: a, base_url: 'http://h/v1', api_key: \n      sk-live-123, http2: x}"
+            .to_owned(),
+        "providers:\n  - {name: a, without_usage: x, base_url: 'http://u:sk-live-123@h/v1'}".to_owned(),
+        "telemetry:\n  otlp:\n    - {endpoint: nowhere, headers: {authorization: sk-live-123}}".to_owned(),
+        "telemetry:\n  otlp:\n    - endpoint: http://h\n      headers: {\"a b\": sk-live-123}".to_owned(),
+        "telemetry:\n  otlp:\n    - endpoint: http://h\n      headers: sk-live-123".to_owned(),
+        "keys:\n  - {name: '', sha256: sk-live-123}".to_owned(),
+        "keys:\n  - sk-live-123".to_owned(),
+        "api_key: sk-live-123".to_owned(),
+        "api_key sk-live-123\nlisten: x".to_owned(),
+        "listen: \"sk-live-123".to_owned(),
+        "listen: [sk-live-123".to_owned(),
+        "listen: *sk-live-123".to_owned(),
+    ];
+    for text in cases {
+        let told = read(&text).unwrap_err();
+        assert!(!told.contains("live"), "{text}\n{told}");
+    }
+}
+
+#[test]
+fn a_price_is_the_models_own_else_the_tables_for_its_provider_else_none() {
+    let config = read(
+        "
+prices_file: prices.json
+providers:
+  - {name: with, base_url: 'http://h/v1', prices: p}
+  - {name: without, base_url: 'http://h/v1'}
+models:
+  - {name: m-own, provider: with, max_output_tokens: 1, price: {input: 5, output: 6, cached_input: 0.5}}
+  - {name: m-table, provider: with, max_output_tokens: 1}
+  - {name: m-other, provider: without, max_output_tokens: 1}
+  - {name: unknown, provider: with, max_output_tokens: 1}
+other_models: {provider: with, max_output_tokens: 1}
+",
+    )
+    .unwrap();
+    let rates = |model: &str| {
+        let price = config.models.price(&genops_core::Name::new(model).unwrap())?;
+        let cached = price.rates.cached_input.map(|amount| amount.to_string());
+        Some((price.row.to_string(), price.rates.input.to_string(), cached))
+    };
+    let table_row = Some(("own 2026-11-22 p/m".to_owned(), "1".to_owned(), Some("0.1".to_owned())));
+    let cases = [
+        ("m-own", Some(("config m-own".to_owned(), "5".to_owned(), Some("0.5".to_owned())))),
+        ("m-table", table_row.clone()),
+        ("m-other", None),
+        ("unknown", None),
+        ("m-not-listed", table_row),
+        ("not-listed", None),
+    ];
+    for (model, expected) in cases {
+        assert_eq!(rates(model), expected, "{model}");
+    }
+}
+
+#[test]
+fn a_table_that_cannot_be_used_is_a_problem_where_it_is_named() {
+    let provider =
+        |prices: &str| format!("providers:\n  - {{name: a, base_url: 'http://h/v1', prices: {prices}}}");
+    let cases = [
+        ("prices_file: nowhere.json".to_owned(), ":1:14: `prices_file` has to be a file that"),
+        (provider("nobody"), ":2:48: the table of prices has no provider `nobody`; it has: "),
+        (provider("openai"), ""),
+    ];
+    for (text, expected) in cases {
+        match read(&text) {
+            Ok(_) => assert_eq!(expected, "", "{text}"),
+            Err(found) => assert!(!expected.is_empty() && found.contains(expected), "{found}"),
+        }
+    }
+}
