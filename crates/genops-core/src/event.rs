@@ -58,7 +58,7 @@ pub mod runtime {
     pub const STATE_DIGEST: &str = "genops_runtime.decision.state_digest";
     /// Every cell on the path: `budget window reserved unit`.
     pub const CELLS: &str = "genops_runtime.cells";
-    /// The record rests on the reservation for want of a measurement (section 3.5).
+    /// The record rests on the reservation, or on what was counted here, for want of a report (section 3.5).
     pub const INCOMPLETE: &str = "genops_runtime.accounting.incomplete";
     /// The reservation as decimal text, where the double blurs it.
     pub const RESERVED_EXACT: &str = "genops_runtime.accounting.reserved_exact";

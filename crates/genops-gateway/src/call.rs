@@ -7,6 +7,7 @@
 
 mod bound;
 mod fields;
+mod messages;
 mod splice;
 mod tokens;
 
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::{Config, Route};
-use fields::Fields;
+use fields::{Fields, present};
 use splice::Edits;
 
 pub use bound::BoundOptions;
@@ -172,11 +173,6 @@ fn number(field: &'static str, raw: Option<&RawValue>, max: u64) -> Result<Optio
     }
 }
 
-/// `null` is as good as absent.
-fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
-    raw.filter(|raw| raw.get() != "null")
-}
-
 /// Sees to it that the forwarded body says `limit` in the field that the provider understands, and in no
 /// other: some providers refuse both.
 fn write_limit(edits: &mut Edits<'_>, fields: &Fields<'_>, field: LimitField, limit: u64) {
@@ -214,8 +210,10 @@ fn stream(edits: &mut Edits<'_>, fields: &Fields<'_>, route: &Route) -> Result<O
         }
         return Ok(Some(false));
     };
-    let wrong = |_| bad("stream_options", "`stream_options` has to be an object");
-    let written: StreamOptions<'_> = serde_json::from_str(options.get()).map_err(wrong)?;
+    // A list would be read as the fields in their order.
+    let object = Some(options.get()).filter(|text| text.starts_with('{'));
+    let written = object.and_then(|text| serde_json::from_str::<StreamOptions<'_>>(text).ok());
+    let written = written.ok_or_else(|| bad("stream_options", "`stream_options` has to be an object"))?;
     match written.include_usage.map(RawValue::get) {
         Some("true") => return Ok(Some(true)),
         _ if !route.reports_usage_in_streams => {}
@@ -339,6 +337,12 @@ mod tests {
             (r#""tools":[{"type":"web_search"}]"#, Some("tools")),
             (r#""tools":[{}]"#, Some("tools")),
             (r#""tools":{"type":"function"}"#, Some("tools")),
+            (r#""tools":[["function"]]"#, Some("tools")),
+            (
+                r#""chat_template_kwargs":{"chat_template":"{% for i in range(99999) %}a{% endfor %}"}"#,
+                Some("chat_template_kwargs"),
+            ),
+            (r#""enable_thinking":true"#, Some("enable_thinking")),
         ];
         for (field, unbounded) in cases {
             let call = read(&format!(r#"{{"model":"large","messages":[],{field}}}"#)).unwrap();
@@ -350,6 +354,20 @@ mod tests {
             (r#"{"content":[{"type":"image_url"}]}"#, Some("messages.content.image_url")),
             (r#"{"content":[{"t\u0079pe":"file"}]}"#, Some("messages.content.file")),
             (r#"{"content":[7]}"#, Some("messages.content")),
+            (r#"{"content":{"a":1}}"#, Some("messages.content")),
+            (r#"{"content":[{"image_url":"http://a/b.png"}]}"#, Some("messages.content")),
+            (
+                r#"{"content":[{"type":"text","text":"a","image_url":"http://a/b.png"}]}"#,
+                Some("messages.content.text"),
+            ),
+            (r#"{"content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]}"#, None),
+            (
+                r#"{"content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#,
+                Some("messages.content.text"),
+            ),
+            (r#"{"Content":[{"type":"image_url"}]}"#, Some("messages")),
+            (r#"["user","a"]"#, Some("messages")),
+            (r#"{"role":"assistant","content":null,"tool_calls":[],"annotations":[],"audio":null}"#, None),
             (r#"{"content":"a","audio":{"id":"b"}}"#, Some("messages.audio")),
             ("7", Some("messages")),
         ];
@@ -357,6 +375,21 @@ mod tests {
             let call = read(&format!(r#"{{"model":"large","messages":[{message}]}}"#)).unwrap();
             assert_eq!(call.unbounded.as_ref().map(Name::as_str), unbounded, "{message}");
         }
+    }
+
+    #[test]
+    fn what_servers_write_anew_is_bounded_at_its_longest() {
+        let bound = |fields: &str| {
+            let body = format!(r#"{{"model":"large","messages":[],{fields}}}"#);
+            let call = read(&body).unwrap();
+            call.bound.input - body.len() as u64
+        };
+        // A line break and an indentation at each of the ten places between, 24 for each number, and the template's
+        // instructions.
+        assert_eq!(bound(r#""tools":[{"type":"function","enum":[1e15,2]}]"#), 2 * 10 + 3 * 24 + 512);
+        assert_eq!(bound(r#""functions":[]"#), 2 * 2 + 512);
+        assert_eq!(bound(r#""response_format":{"type":"text"}"#), 2 * 3);
+        assert_eq!(bound(r#""temperature":1"#), 0);
     }
 
     #[test]
@@ -410,6 +443,11 @@ mod tests {
             (r#"{"model":"large","messages":[],"stream":"yes"}"#, Some("stream")),
             (r#"{"model":"large","messages":[],"stream":1}"#, Some("stream")),
             (r#"{"model":"large","messages":[],"stream":true,"stream_options":7}"#, Some("stream_options")),
+            (r#"{"model":"large","messages":[],"stream":true,"stream_options":[]}"#, Some("stream_options")),
+            (
+                r#"{"model":"large","messages":[],"stream":true,"stream_options":[true]}"#,
+                Some("stream_options"),
+            ),
             (r#"{"model":"large","messages":[],"stream":true,"Stream_Options":{}}"#, Some("stream_options")),
         ];
         for (body, field) in cases {

@@ -12,7 +12,6 @@ use genops::{Admission, Awu, Executing};
 use genops_core::awu::{AwuId, Proposal};
 use genops_core::ledger::Admit;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::JoinError;
 
 use crate::answer::{self, Told};
 use crate::call::{BadCall, Call, Streaming};
@@ -31,10 +30,10 @@ pub async fn chat_completion(
     body: Bytes,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let call = match read(&gateway, body).await {
-        Ok(Ok(call)) => call,
-        Ok(Err(problem)) => return answer::bad_call(&problem),
-        Err(_) => return answer::unavailable("the body could not be read"),
+    let (call, place) = match read(&gateway, body, place).await {
+        Some((Ok(call), place)) => (call, place),
+        Some((Err(problem), _)) => return answer::bad_call(&problem),
+        None => return answer::unavailable("the body could not be read"),
     };
     let Some(provider) = gateway.providers.get(call.provider).cloned() else {
         return answer::unavailable("the provider of this model is not set up");
@@ -58,13 +57,25 @@ pub async fn chat_completion(
     }
 }
 
-/// Reads the body; a large one on a thread of its own, so that no other call waits while it is counted.
-async fn read(gateway: &Arc<Gateway>, body: Bytes) -> Result<Result<Call, BadCall>, JoinError> {
+/// Reads the body; a large one on a thread of its own, so that no other call waits while it is counted. Few are
+/// read at a time, and each keeps its place until it has been read, whether its caller waits or not.
+async fn read(
+    gateway: &Arc<Gateway>,
+    body: Bytes,
+    place: OwnedSemaphorePermit,
+) -> Option<(Result<Call, BadCall>, OwnedSemaphorePermit)> {
     if body.len() <= READ_AT_ONCE_BYTES_MAX {
-        return Ok(Call::read(&body, &gateway.config));
+        return Some((Call::read(&body, &gateway.config), place));
     }
+    // The semaphore is never closed, and reading does not panic.
+    let turn = Arc::clone(&gateway.reading).acquire_owned().await.ok()?;
     let gateway = Arc::clone(gateway);
-    tokio::task::spawn_blocking(move || Call::read(&body, &gateway.config)).await
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = Call::read(&body, &gateway.config);
+        drop(turn);
+        (read, place)
+    });
+    reading.await.ok()
 }
 
 /// Runs an admitted call and settles it. There is no way out of here but through the settlement.
@@ -98,7 +109,7 @@ async fn stream(
     let Some(permit) = running.permit() else {
         return answer::unavailable("the call was settled before it ran");
     };
-    match provider.open(permit, call.forwarded).await {
+    match provider.open(permit, call.forwarded, &running.sent()).await {
         Opened::Whole(execution, answered) => {
             running.settle(execution);
             answer::of_provider(answered, &told)

@@ -1,8 +1,8 @@
 //! Reads a stream of server-sent events beside its way to the caller: what the provider reports of usage,
 //! and how far it came.
 //!
-//! Bytes are passed on as they came. One event alone may be left out: the usage report that was asked for on
-//! the caller's behalf. For that, an event is held back until its end is there, up to a limit. Nothing here
+//! Bytes are passed on as they came. One event alone may be left out: the usage report, for a caller who did not
+//! ask for it. For that, an event is held back until its end is there, up to a limit. Nothing here
 //! waits, sends or settles; memory is bounded whatever the stream holds.
 
 use std::borrow::Cow;
@@ -36,6 +36,8 @@ pub struct Meter {
     /// The `data` of the event that is being read.
     data: Vec<u8>,
     data_is_whole: bool,
+    /// How long that event is by now.
+    event_bytes: u64,
     /// The bytes of the event that is being read, which have not been passed on.
     held: BytesMut,
     /// The event that is being read is passed on as it comes.
@@ -95,6 +97,7 @@ impl Meter {
             line: Line::default(),
             data: Vec::new(),
             data_is_whole: true,
+            event_bytes: 0,
             held: BytesMut::new(),
             released: false,
             between: Between::Nothing,
@@ -132,9 +135,11 @@ impl Meter {
             }
             let Some(end) = memchr2(b'\n', b'\r', rest) else {
                 self.line.add(rest);
+                self.event_bytes = self.event_bytes.saturating_add(rest.len() as u64);
                 break;
             };
             self.line.add(rest.get(..end).unwrap_or_default());
+            self.event_bytes = self.event_bytes.saturating_add(end as u64);
             self.line.after_return = rest.get(end) == Some(&b'\r');
             at += end + 1;
             if self.end_of_line() {
@@ -192,6 +197,11 @@ impl Meter {
     fn end_of_event(&mut self, out: &mut Out<'_>, begin: usize, end: usize) -> bool {
         let data = std::mem::take(&mut self.data);
         let was_whole = std::mem::replace(&mut self.data_is_whole, true);
+        let bytes = std::mem::take(&mut self.event_bytes);
+        if !was_whole {
+            // What cannot be read is taken for text from end to end.
+            self.seen.written_bytes = self.seen.written_bytes.saturating_add(bytes);
+        }
         let is_report = was_whole && self.read(&data);
         if data.capacity() <= HELD_BYTES_MAX {
             self.data = data;
@@ -232,7 +242,9 @@ impl Meter {
             return false;
         }
         let tells = |what: &str| memmem::find(data, what.as_bytes()).is_some();
-        if self.seen.model.is_some() && !self.counts && !tells("\"usage\"") && !tells("\"error\"") {
+        let finishes = tells("\"finish_reason\":\"") || tells("\"finish_reason\": \"");
+        let is_told = finishes || tells("\"usage\"") || tells("\"error\"");
+        if self.seen.model.is_some() && !self.counts && !is_told {
             return false;
         }
         let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else { return false };
@@ -259,7 +271,7 @@ impl Meter {
         if let Some(tokens) = told.and_then(usage::read) {
             self.report(tokens, is_empty, has_finished);
         }
-        is_empty && report.is_some()
+        is_empty && report.is_some() && event.error.is_none()
     }
 
     /// Takes a usage report in. The last one counts: reports are cumulative. The exception are those that
@@ -274,7 +286,8 @@ impl Meter {
             tokens.output = self.closed_output;
         }
         self.seen.usage = Some(tokens);
-        self.seen.usage_is_final = is_apart || has_finished;
+        // Where several choices were asked for, another may follow.
+        self.seen.usage_is_final = self.choices == 1 && (is_apart || has_finished);
     }
 }
 
@@ -370,14 +383,16 @@ struct Delta<'a> {
     refusal: Option<&'a RawValue>,
     #[serde(borrow, default)]
     tool_calls: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    function_call: Option<&'a RawValue>,
 }
 
 impl Choice<'_> {
     /// The length of what is written in this event. Escapes make it longer, nothing makes it shorter.
     fn written_bytes(&self) -> u64 {
         let Some(delta) = &self.delta else { return 0 };
-        let Delta { content, reasoning_content, reasoning, refusal, tool_calls } = delta;
-        let all = [content, reasoning_content, reasoning, refusal, tool_calls].into_iter();
+        let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call } = delta;
+        let all = [content, reasoning_content, reasoning, refusal, tool_calls, function_call].into_iter();
         let written = all.filter_map(|raw| present(*raw)).map(|raw| raw.get().len().saturating_sub(2));
         written.sum::<usize>() as u64
     }

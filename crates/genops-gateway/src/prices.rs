@@ -112,6 +112,11 @@ pub enum Form {
 static BUILT_IN: LazyLock<Result<Arc<Table>, BadTable>> =
     LazyLock::new(|| file::read(include_str!("../prices/prices.json")).map(Arc::new));
 
+/// Whether a model searches by itself: its calls cost more than their tokens, whatever a row says of those.
+fn searches(model: &str) -> bool {
+    ["-search", "-online", "sonar", "deep-research"].iter().any(|word| model.contains(word))
+}
+
 impl Table {
     /// The table that ships with the gateway.
     ///
@@ -127,7 +132,9 @@ impl Table {
     #[must_use]
     pub fn find(&self, provider: &str, model: &str) -> Option<Found<'_>> {
         let (provider, book) = self.providers.get_key_value(provider)?;
-        match book.find(&model.to_lowercase())? {
+        let model = model.to_lowercase();
+        match book.find(&model)? {
+            Entry::Row(_) if searches(&model) => None,
             Entry::Row(row) => Some(Found { table: self, book, provider, row }),
             Entry::Unpriced { .. } => None,
         }
@@ -136,7 +143,11 @@ impl Table {
     /// Why the table has no price for a model that it knows.
     #[must_use]
     pub fn why_unpriced(&self, provider: &str, model: &str) -> Option<&str> {
-        match self.providers.get(provider)?.find(&model.to_lowercase())? {
+        let model = model.to_lowercase();
+        match self.providers.get(provider)?.find(&model)? {
+            Entry::Row(_) if searches(&model) => {
+                Some("it searches, and each search is charged beside its tokens")
+            }
             Entry::Row(_) => None,
             Entry::Unpriced { why, .. } => Some(why),
         }

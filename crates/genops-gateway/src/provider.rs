@@ -4,6 +4,7 @@
 //! answer for the caller; there is no error that would leave a call unsettled.
 
 mod connections;
+mod outgoing;
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use genops_core::awu::{End, Execution, Failure, Used};
 use genops_core::hex;
 use genops_core::{AwuId, Name};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -22,6 +23,8 @@ use crate::usage;
 
 pub use connections::AnswerBody;
 use connections::Connections;
+use outgoing::Outgoing;
+pub use outgoing::Sent;
 
 /// A provider, and the way to it.
 #[derive(Debug)]
@@ -82,16 +85,16 @@ impl Provider {
 
     /// Makes the call, and says what became of it and what the caller is to be answered.
     pub async fn execute(&self, permit: &Awu<Executing>, body: Bytes) -> (Execution, Answered) {
-        let sent = Instant::now();
+        let (begun, sent) = (Instant::now(), Sent::default());
         let exchange = async {
-            match self.send(permit, body).await {
+            match self.send(permit, body, &sent).await {
                 Ok(response) => Outcome::read(response).await,
                 Err(outcome) => outcome,
             }
         };
-        match self.within_time(sent, exchange).await {
+        match self.within_time(begun, &sent, exchange).await {
             Ok(mut outcome) => {
-                outcome.execution.latency_ns = nanos_since(sent);
+                outcome.execution.latency_ns = nanos_since(begun);
                 outcome.into_parts()
             }
             Err(late) => late,
@@ -99,20 +102,20 @@ impl Provider {
     }
 
     /// Makes a call whose answer is to be streamed, up to the head of the answer. What is no stream is read to
-    /// its end.
-    pub async fn open(&self, permit: &Awu<Executing>, body: Bytes) -> Opened {
-        let sent = Instant::now();
+    /// its end. `sent` tells, also to whoever gives up waiting, whether anything may have been sent.
+    pub async fn open(&self, permit: &Awu<Executing>, body: Bytes, sent: &Sent) -> Opened {
+        let begun = Instant::now();
         let exchange = async {
-            match self.send(permit, body).await {
+            match self.send(permit, body, sent).await {
                 Ok(response) if is_stream(&response) => Ok(response),
                 Ok(response) => Err(Outcome::read(response).await),
                 Err(outcome) => Err(outcome),
             }
         };
-        match self.within_time(sent, exchange).await {
+        match self.within_time(begun, sent, exchange).await {
             Ok(Ok(response)) => Opened::Stream(response),
             Ok(Err(mut outcome)) => {
-                outcome.execution.latency_ns = nanos_since(sent);
+                outcome.execution.latency_ns = nanos_since(begun);
                 let (execution, answered) = outcome.into_parts();
                 Opened::Whole(execution, answered)
             }
@@ -123,20 +126,29 @@ impl Provider {
     /// The exchange, or what it means that it takes too long.
     async fn within_time<T>(
         &self,
-        sent: Instant,
+        begun: Instant,
+        sent: &Sent,
         exchange: impl Future<Output = T>,
     ) -> Result<T, (Execution, Answered)> {
         tokio::time::timeout(self.timeout, exchange).await.map_err(|_| {
             let message = format!("the provider did not answer within {} s", self.timeout.as_secs());
-            let mut late = Outcome::lost(StatusCode::GATEWAY_TIMEOUT, Failure::Timeout, message);
-            late.execution.latency_ns = nanos_since(sent);
+            let mut late = match sent.maybe() {
+                true => Outcome::lost(StatusCode::GATEWAY_TIMEOUT, Failure::Timeout, message),
+                false => Outcome::unreachable(message),
+            };
+            late.execution.latency_ns = nanos_since(begun);
             late.into_parts()
         })
     }
 
     /// Sends the request, and waits for the head of the answer.
-    async fn send(&self, permit: &Awu<Executing>, body: Bytes) -> Result<Response<AnswerBody>, Outcome> {
-        let mut request = Request::new(Full::new(body));
+    async fn send(
+        &self,
+        permit: &Awu<Executing>,
+        body: Bytes,
+        sent: &Sent,
+    ) -> Result<Response<AnswerBody>, Outcome> {
+        let mut request = Request::new(Outgoing::new(body, sent.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -149,7 +161,7 @@ impl Provider {
             request.headers_mut().extend(traceparent(permit.id()).map(|value| (TRACEPARENT, value)));
         }
         self.connections.send(request).await.map_err(|error| {
-            if error.is_connect() {
+            if error.is_connect() || !sent.maybe() {
                 return Outcome::unreachable("the provider cannot be reached".to_owned());
             }
             let message = "the connection to the provider broke before it answered".to_owned();
@@ -181,8 +193,8 @@ fn is_stream(response: &Response<AnswerBody>) -> bool {
     response.status().is_success() && kind.is_some_and(|kind| kind.starts_with("text/event-stream"))
 }
 
-fn nanos_since(sent: Instant) -> u64 {
-    u64::try_from(sent.elapsed().as_nanos()).unwrap_or(u64::MAX)
+fn nanos_since(begun: Instant) -> u64 {
+    u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What became of the call, and what the caller is answered.

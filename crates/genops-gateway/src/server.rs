@@ -35,6 +35,8 @@ pub struct Gateway {
     /// The providers, in the configuration's order.
     pub providers: Vec<Arc<Provider>>,
     in_flight: Arc<Semaphore>,
+    /// Turns to read a large body.
+    pub(crate) reading: Arc<Semaphore>,
 }
 
 /// So many connections are served at once; more wait to be accepted.
@@ -63,7 +65,9 @@ impl Gateway {
         let providers = providers.collect::<Result<_, _>>()?;
         let in_flight = Arc::new(Semaphore::new(config.in_flight_max));
         config.models.encodings().for_each(Encoding::load);
-        Ok(Arc::new(Self { governor, config, providers, in_flight }))
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let reading = Arc::new(Semaphore::new(processors));
+        Ok(Arc::new(Self { governor, config, providers, in_flight, reading }))
     }
 
     /// Serves until `stop` is ready, then lets what is in flight come to its end.

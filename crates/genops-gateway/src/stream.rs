@@ -18,13 +18,14 @@ use tokio::time::Sleep;
 
 use crate::call::Streaming;
 use crate::meter::{Meter, Seen};
-use crate::provider::AnswerBody;
+use crate::provider::{AnswerBody, Sent};
 
 /// A call that runs. Dropping it says that the caller has gone.
 #[derive(Debug)]
 pub struct Running {
     awu: Option<Awu<Executing>>,
-    sent: Instant,
+    begun: Instant,
+    sent: Sent,
     seen: Seen,
     /// The input that is charged where the text is counted.
     counted_input: Option<u64>,
@@ -36,12 +37,24 @@ impl Running {
     /// provider is settled by what was counted.
     pub fn new(awu: Awu<Executing>, counted_input: Option<u64>, place: OwnedSemaphorePermit) -> Self {
         let seen = Seen::default();
-        Self { awu: Some(awu), sent: Instant::now(), seen, counted_input, _place: place }
+        Self {
+            awu: Some(awu),
+            begun: Instant::now(),
+            sent: Sent::default(),
+            seen,
+            counted_input,
+            _place: place,
+        }
     }
 
     /// The permit to ask a provider; `None` once the call has been settled.
     pub const fn permit(&self) -> Option<&Awu<Executing>> {
         self.awu.as_ref()
+    }
+
+    /// Whether anything of the call may have been sent.
+    pub fn sent(&self) -> Sent {
+        self.sent.clone()
     }
 
     /// Settles the call with what became of it. Only the first settlement counts.
@@ -53,14 +66,16 @@ impl Running {
     }
 
     fn settle_stream(&mut self, end: End) {
+        let end = if self.sent.maybe() { end } else { End::NeverSent };
         let used = match self.seen.usage {
+            _ if !self.sent.maybe() => Used::Nothing,
             Some(tokens) if end == End::Completed || self.seen.usage_is_final => Used::Reported(tokens),
             _ => match self.counted_input {
                 Some(input) => Used::Counted(Tokens::new(input, self.seen.written_bytes)),
                 None => Used::Unknown,
             },
         };
-        let latency_ns = u64::try_from(self.sent.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let latency_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let response_model = self.seen.model.clone();
         self.settle(Execution { end, used, latency_ns, response_model });
     }
@@ -84,6 +99,18 @@ pub struct GovernedStream {
     gap_max: Duration,
     /// What was held back when the stream ended.
     rest: Bytes,
+    breaking: Breaking,
+}
+
+/// How far the caller has been told that the stream broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Breaking {
+    /// There is nothing to tell, or it has been told.
+    No,
+    /// What came before is still on its way: an error would throw it away.
+    Flushing,
+    /// Now.
+    Due,
 }
 
 impl GovernedStream {
@@ -92,7 +119,15 @@ impl GovernedStream {
         let Streaming { usage_asked, choices } = streaming;
         let meter = Meter::new(usage_asked, choices, running.counted_input.is_some());
         let gap = Box::pin(tokio::time::sleep(gap_max));
-        Self { upstream: Some(upstream), meter, running, gap, gap_max, rest: Bytes::new() }
+        Self {
+            upstream: Some(upstream),
+            meter,
+            running,
+            gap,
+            gap_max,
+            rest: Bytes::new(),
+            breaking: Breaking::No,
+        }
     }
 
     /// Settles at the end of the stream, and hangs up.
@@ -101,6 +136,12 @@ impl GovernedStream {
         self.rest = self.meter.rest();
         self.running.seen = seen;
         self.running.settle_stream(end);
+    }
+
+    fn break_off(&mut self, failure: Failure) {
+        self.breaking = Breaking::Flushing;
+        let seen = self.meter.seen().clone();
+        self.end(End::ProviderError(failure), seen);
     }
 
     /// How a stream that the provider has ended has ended.
@@ -116,8 +157,7 @@ impl GovernedStream {
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             let Some(upstream) = &mut self.upstream else {
-                let rest = std::mem::take(&mut self.rest);
-                return Poll::Ready((!rest.is_empty()).then_some(Ok(rest)));
+                return self.poll_end(cx);
             };
             match Pin::new(upstream).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -133,17 +173,34 @@ impl GovernedStream {
                     let (end, seen) = (self.ending(), self.meter.seen_whole());
                     self.end(end, seen);
                 }
-                Poll::Ready(Some(Err(_))) => {
-                    let seen = self.meter.seen().clone();
-                    self.end(End::ProviderError(Failure::Answer), seen);
-                    return Poll::Ready(Some(Err(Broken)));
-                }
+                Poll::Ready(Some(Err(_))) => self.break_off(Failure::Answer),
                 Poll::Pending => {
                     ready!(self.gap.as_mut().poll(cx));
-                    let seen = self.meter.seen().clone();
-                    self.end(End::ProviderError(Failure::Timeout), seen);
-                    return Poll::Ready(Some(Err(Broken)));
+                    self.break_off(Failure::Timeout);
                 }
+            }
+        }
+    }
+}
+
+impl GovernedStream {
+    /// What is left once the provider has been hung up on.
+    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            return Poll::Ready(Some(Ok(rest)));
+        }
+        match self.breaking {
+            Breaking::No => Poll::Ready(None),
+            Breaking::Flushing => {
+                // The connection sends what it has when there is nothing more for now.
+                self.breaking = Breaking::Due;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Breaking::Due => {
+                self.breaking = Breaking::No;
+                Poll::Ready(Some(Err(Broken)))
             }
         }
     }

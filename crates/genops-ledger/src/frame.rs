@@ -59,6 +59,10 @@ impl Frame {
             bad("does not follow the entry before it")
         } else if self.format > FORMAT_VERSION {
             bad("was written by a newer version of genops")
+        } else if self.format < FORMAT_VERSION {
+            bad(
+                "was written by a version of genops from before its first release, which cannot be read any more",
+            )
         } else if self.previous != previous {
             bad("does not continue the chain")
         } else if self.hash != self.expected_hash() {

@@ -27,7 +27,7 @@ use crate::store::StoreError;
 pub use estimates::Estimate;
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are. What is derived
 /// from the journal is derived anew; the cursors of others stay.
@@ -37,7 +37,7 @@ const FROM_3: &str = "
     ALTER TABLE dead_letters ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
     DELETE FROM awus;
     DELETE FROM cursors WHERE follower = 'views';
-    PRAGMA user_version = 4;
+    PRAGMA user_version = 5;
     COMMIT;";
 
 /// The cursor of the tables themselves, among those of the other followers.

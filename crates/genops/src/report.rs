@@ -116,7 +116,7 @@ pub struct AwuReport {
     /// What was charged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actual: Option<String>,
-    /// Whether the charge is the reservation, for want of a measurement.
+    /// Whether the charge is the reservation, or what was counted, for want of a report.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incomplete: bool,
     /// The price row that it is charged by.

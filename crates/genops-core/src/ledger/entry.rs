@@ -16,11 +16,11 @@ use crate::policy::{Policy, PolicyProblem};
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
 /// to another outcome.
-pub const ENGINE_VERSION: u16 = 1;
+pub const ENGINE_VERSION: u16 = 2;
 
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +117,7 @@ pub struct Reallocation {
 pub struct Settled {
     /// The actual amount in each cell, in the order of the AWU's path.
     pub actual: Vec<Amount>,
-    /// Whether the actual is the reservation, for want of a measurement (section 3.5).
+    /// Whether the actual is the reservation, or what was counted here, for want of a report (section 3.5).
     pub incomplete: bool,
 }
 

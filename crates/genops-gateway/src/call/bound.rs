@@ -1,17 +1,17 @@
 //! The most that a call can use, or the part of it for which nobody can say.
 //!
-//! Every token is at least one byte of what the model reads, so the body's bytes bound the text in it. What
-//! a template adds, and what stands elsewhere (pictures, tools of the provider's own), has to be known from
-//! the configuration; otherwise the call is not bounded. Nothing is refused here.
+//! Every token is at least one byte of what the model reads, so bytes bound the text. What servers write anew
+//! (the descriptions of tools, mostly) is taken at its longest; what a template adds, and what stands elsewhere
+//! (pictures, tools of the provider's own), has to be known from the configuration; otherwise the call is not
+//! bounded. Nothing is refused here.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use genops_core::Name;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
+use super::fields::{Fields, present};
+use super::messages::{self, Message};
 use super::tokens::{self, Encoding};
 
 /// What is configured about how much a model's input can come to.
@@ -44,82 +44,66 @@ pub fn input(body_bytes: usize, fields: &Fields<'_>, options: &BoundOptions) -> 
     if let Some(field) = costly_choice(fields) {
         return Err(Name::nearest(field));
     }
-    let parts = parts_tokens(fields.messages, options)?;
-    let has_tools = fields.tools.is_some_and(|tools| tools.get() != "null");
-    let tools = if has_tools { TOOLS_TEMPLATE_TOKENS } else { 0 };
-    let text = text_tokens(body_bytes, fields.messages, options);
-    Ok(text.saturating_add(options.template_tokens).saturating_add(tools).saturating_add(parts))
-}
-
-/// What the body comes to as text: the messages counted where their encoding is public, and all else by its
-/// bytes.
-fn text_tokens(body_bytes: usize, messages: Option<&RawValue>, options: &BoundOptions) -> u64 {
-    let bytes = body_bytes as u64;
-    let counted = messages.zip(options.encoding).and_then(|(messages, encoding)| {
-        let beside = bytes.saturating_sub(messages.get().len() as u64);
-        Some(beside.saturating_add(tokens::of_messages(messages, encoding)?))
-    });
-    counted.map_or(bytes, |counted| counted.min(bytes))
-}
-
-/// A known field with a value that costs more than tokens at the model's price.
-fn costly_choice(fields: &Fields<'_>) -> Option<&'static str> {
-    let texts = |raw: &RawValue| serde_json::from_str::<Vec<String>>(raw.get()).unwrap_or_default();
-    let text_alone = |raw: &RawValue| texts(raw) == ["text"];
-    if fields.modalities.is_some_and(|raw| raw.get() != "null" && !text_alone(raw)) {
-        return Some("modalities");
-    }
-    // What `auto` comes to is what leaving the field out comes to; `flex` costs less.
-    let tiers = ["null", "\"auto\"", "\"default\"", "\"flex\""];
-    if fields.service_tier.is_some_and(|raw| !tiers.contains(&raw.get())) {
-        return Some("service_tier");
-    }
-    let of_ours = |raw: &RawValue| match serde_json::from_str::<Vec<Typed<'_>>>(raw.get()) {
-        Ok(tools) => tools.iter().all(|tool| matches!(tool.kind.as_deref(), Some("function" | "custom"))),
-        Err(_) => false,
-    };
-    fields.tools.is_some_and(|raw| raw.get() != "null" && !of_ours(raw)).then_some("tools")
-}
-
-/// What the parts that are no text come to, over all messages.
-fn parts_tokens(messages: Option<&RawValue>, options: &BoundOptions) -> Result<u64, Name> {
-    let messages = messages.map(|raw| serde_json::from_str::<Vec<Message<'_>>>(raw.get()));
-    // What cannot be read is for the provider to refuse; as text it is bounded by its bytes.
-    let Some(Ok(messages)) = messages else { return Err(Name::nearest("messages")) };
-    let mut tokens = 0_u64;
+    let raw = present(fields.messages).ok_or_else(|| Name::nearest("messages"))?;
+    let messages = messages::read(raw)?;
+    let mut tokens = text_tokens(body_bytes, raw, &messages, options).saturating_add(options.template_tokens);
     for message in &messages {
-        if message.audio.is_some_and(|audio| audio.get() != "null") {
-            return Err(Name::nearest("messages.audio"));
+        tokens = tokens.saturating_add(message.parts_tokens(&options.parts)?);
+        for written in message.written_anew() {
+            tokens = tokens.saturating_add(growth(written));
         }
-        let Some(content) = message.content.filter(|content| content.get().starts_with('[')) else {
-            continue;
-        };
-        let Ok(parts) = serde_json::from_str::<Vec<Typed<'_>>>(content.get()) else {
-            return Err(Name::nearest("messages.content"));
-        };
-        for kind in parts.iter().map(|part| part.kind.as_deref().unwrap_or("text")) {
-            match (kind, options.parts.get(kind)) {
-                ("text" | "refusal", _) => {}
-                (_, Some(most)) => tokens = tokens.saturating_add(*most),
-                (kind, None) => return Err(Name::nearest(&format!("messages.content.{kind}"))),
-            }
-        }
+    }
+    for written in [fields.tools, fields.functions, fields.response_format] {
+        tokens = tokens.saturating_add(present(written).map_or(0, growth));
+    }
+    if present(fields.tools).or(present(fields.functions)).is_some() {
+        tokens = tokens.saturating_add(TOOLS_TEMPLATE_TOKENS);
     }
     Ok(tokens)
 }
 
-/// A message, as far as its cost depends on more than its bytes.
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    audio: Option<&'a RawValue>,
+/// What the body comes to as text: the messages counted where their encoding is public, and all else by its
+/// bytes.
+fn text_tokens(body_bytes: usize, raw: &RawValue, messages: &[Message<'_>], options: &BoundOptions) -> u64 {
+    let bytes = body_bytes as u64;
+    let Some(encoding) = options.encoding else { return bytes };
+    let beside = bytes.saturating_sub(raw.get().len() as u64);
+    beside.saturating_add(tokens::of_messages(messages, encoding)).min(bytes)
 }
 
-/// Anything that says of which type it is.
-#[derive(Deserialize)]
-struct Typed<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Option<Cow<'a, str>>,
+/// By how much a value may grow that a server reads and writes anew: with spaces and line breaks between its
+/// members, and numbers in full. Strings hold such values as well, so what stands in them counts the same.
+fn growth(raw: &RawValue) -> u64 {
+    /// A line break and an indentation, each a token; deeper ones are one token as well.
+    const BETWEEN: u64 = 2;
+    /// A double in full, sign and point included, less the one digit that it has at least.
+    const NUMBER: u64 = 24;
+    let mut grown = 0_u64;
+    let mut in_number = false;
+    for byte in raw.get().bytes() {
+        let is_number = byte.is_ascii_digit();
+        if matches!(byte, b',' | b':' | b'[' | b']' | b'{' | b'}') {
+            grown = grown.saturating_add(BETWEEN);
+        } else if is_number && !in_number {
+            grown = grown.saturating_add(NUMBER);
+        }
+        in_number = is_number;
+    }
+    grown
+}
+
+/// A known field with a value that costs more than tokens at the model's price.
+fn costly_choice(fields: &Fields<'_>) -> Option<&'static str> {
+    let text_alone = |raw: &RawValue| {
+        serde_json::from_str::<Vec<String>>(raw.get()).is_ok_and(|modalities| modalities == ["text"])
+    };
+    if present(fields.modalities).is_some_and(|raw| !text_alone(raw)) {
+        return Some("modalities");
+    }
+    // What `auto` comes to is what leaving the field out comes to; `flex` costs less.
+    let tiers = ["\"auto\"", "\"default\"", "\"flex\""];
+    if present(fields.service_tier).is_some_and(|raw| !tiers.contains(&raw.get())) {
+        return Some("service_tier");
+    }
+    present(fields.tools).is_some_and(|tools| !messages::are_tools_of_the_callers(tools)).then_some("tools")
 }

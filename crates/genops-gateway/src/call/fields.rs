@@ -30,6 +30,10 @@ pub struct Fields<'a> {
     pub stream_options: Option<&'a RawValue>,
     /// `tools`
     pub tools: Option<&'a RawValue>,
+    /// `functions`, as tools were called before
+    pub functions: Option<&'a RawValue>,
+    /// `response_format`, whose schema some servers write into the prompt
+    pub response_format: Option<&'a RawValue>,
     /// `modalities`
     pub modalities: Option<&'a RawValue>,
     /// `service_tier`
@@ -41,7 +45,7 @@ pub struct Fields<'a> {
     pub look_alike: Option<&'static str>,
 }
 
-const GOVERNED: [&str; 10] = [
+const GOVERNED: [&str; 12] = [
     "model",
     "messages",
     "max_tokens",
@@ -50,18 +54,17 @@ const GOVERNED: [&str; 10] = [
     "stream",
     "stream_options",
     "tools",
+    "functions",
+    "response_format",
     "modalities",
     "service_tier",
 ];
 
 /// Fields whose cost is within the bound, whatever they say: they choose among tokens, describe what may be
 /// written, or are notes. What they add to the prompt is in the body's bytes.
-const WITHIN_BOUND: [&str; 33] = [
-    "chat_template_kwargs",
-    "enable_thinking",
+const WITHIN_BOUND: [&str; 28] = [
     "frequency_penalty",
     "function_call",
-    "functions",
     "guided_choice",
     "guided_grammar",
     "guided_json",
@@ -76,13 +79,11 @@ const WITHIN_BOUND: [&str; 33] = [
     "prompt_cache_key",
     "reasoning_effort",
     "repetition_penalty",
-    "response_format",
     "safety_identifier",
     "seed",
     "stop",
     "store",
     "temperature",
-    "thinking",
     "tool_choice",
     "top_k",
     "top_logprobs",
@@ -91,6 +92,11 @@ const WITHIN_BOUND: [&str; 33] = [
     "user",
     "verbosity",
 ];
+
+/// `null` is as good as absent.
+pub fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
+    raw.filter(|raw| raw.get() != "null")
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -132,6 +138,8 @@ impl<'a> Fields<'a> {
             "stream" => &mut self.stream,
             "stream_options" => &mut self.stream_options,
             "tools" => &mut self.tools,
+            "functions" => &mut self.functions,
+            "response_format" => &mut self.response_format,
             "modalities" => &mut self.modalities,
             "service_tier" => &mut self.service_tier,
             _ => return None,

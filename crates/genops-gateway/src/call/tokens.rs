@@ -3,11 +3,9 @@
 //! Texts are counted exactly; what stands around them is taken with a margin over what the published chat
 //! formats add; what is neither is taken by its bytes, since every token is at least one. Nothing is kept.
 
-use std::borrow::Cow;
-
 use bpe_openai::Tokenizer;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+
+use super::messages::Message;
 
 /// A public encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,74 +48,33 @@ const AROUND_PART: u64 = 2;
 /// What opens the answer. The published formats add three.
 const BEFORE_ANSWER: u64 = 8;
 
-/// A message of text alone.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Plain<'a> {
-    #[serde(borrow, default)]
-    role: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
+/// The most tokens that the messages come to.
+pub fn of_messages(messages: &[Message<'_>], encoding: Encoding) -> u64 {
+    let each = messages.iter().map(|message| of_message(message, encoding));
+    each.fold(BEFORE_ANSWER, u64::saturating_add)
 }
 
-/// Any message.
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Option<Cow<'a, str>>,
-}
-
-/// The most tokens that a list of messages comes to; `None` where it has a form that nobody here knows.
-pub fn of_messages(messages: &RawValue, encoding: Encoding) -> Option<u64> {
-    let messages: Vec<&RawValue> = serde_json::from_str(messages.get()).ok()?;
-    let mut tokens = BEFORE_ANSWER;
-    for message in messages {
-        tokens = tokens.saturating_add(of_message(message, encoding)?);
-    }
-    Some(tokens)
-}
-
-fn of_message(raw: &RawValue, encoding: Encoding) -> Option<u64> {
-    if let Ok(Plain { role, name, content }) = serde_json::from_str(raw.get()) {
-        let names = [role, name].into_iter().flatten().map(|text| encoding.count(&text));
-        return Some(AROUND_MESSAGE + names.sum::<u64>() + of_content(content, encoding)?);
-    }
-    let Message { content } = serde_json::from_str(raw.get()).ok()?;
+fn of_message(message: &Message<'_>, encoding: Encoding) -> u64 {
+    let labels: u64 = message.labels().map(|text| encoding.count(text)).sum();
+    let Some((texts, parts)) = message.texts() else { return u64::MAX };
+    let texts: u64 = texts.iter().map(|text| encoding.count(text)).sum();
     // Calls of tools, reasoning and whatever else stands beside the text are taken by their bytes.
-    let beside = raw.get().len().saturating_sub(content.map_or(0, |content| content.get().len()));
-    Some(AROUND_MESSAGE + beside as u64 + of_content(content, encoding)?)
-}
-
-fn of_content(content: Option<&RawValue>, encoding: Encoding) -> Option<u64> {
-    let content = content.map_or("", RawValue::get);
-    Some(match content.as_bytes().first() {
-        Some(b'"') => encoding.count(&serde_json::from_str::<Cow<'_, str>>(content).ok()?),
-        Some(b'[') => {
-            let parts: Vec<Part<'_>> = serde_json::from_str(content).ok()?;
-            let of_part =
-                |part: &Part<'_>| AROUND_PART + part.text.as_ref().map_or(0, |text| encoding.count(text));
-            parts.iter().map(of_part).sum()
-        }
-        _ => 0,
-    })
+    let beside: u64 = message.beside().map(|raw| raw.get().len() as u64).sum();
+    AROUND_MESSAGE + AROUND_PART * parts as u64 + labels + texts + beside
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
-    use super::*;
+    use serde_json::value::RawValue;
 
-    fn count(messages: &str, encoding: Encoding) -> Option<u64> {
-        of_messages(&RawValue::from_string(messages.to_owned()).unwrap(), encoding)
+    use super::*;
+    use crate::call::messages;
+
+    fn count(messages: &str, encoding: Encoding) -> u64 {
+        let raw = RawValue::from_string(messages.to_owned()).unwrap();
+        of_messages(&messages::read(&raw).unwrap(), encoding)
     }
 
     #[test]
@@ -126,21 +83,23 @@ mod tests {
         // Tokens as the published vocabularies have them: "hello world" 2, "user" 1, "tiktoken is great!" 6
         // in cl100k_base.
         let cases = [
-            ("[]", O200kBase, Some(8)),
-            (r#"[{"role":"user","content":"hello world"}]"#, O200kBase, Some(8 + 6 + 1 + 2)),
-            (r#"[{"role":"user","content":"tiktoken is great!"}]"#, Cl100kBase, Some(8 + 6 + 1 + 6)),
-            (r#"[{"role":"user","content":"hello\u0020world"}]"#, O200kBase, Some(8 + 6 + 1 + 2)),
-            (r#"[{"role":"user","content":null}]"#, O200kBase, Some(8 + 6 + 1)),
+            ("[]", O200kBase, 8),
+            (r#"[{"role":"user","content":"hello world"}]"#, O200kBase, 8 + 6 + 1 + 2),
+            (r#"[{"role":"user","content":"tiktoken is great!"}]"#, Cl100kBase, 8 + 6 + 1 + 6),
+            (r#"[{"role":"user","content":"hello\u0020world"}]"#, O200kBase, 8 + 6 + 1 + 2),
+            (r#"[{"role":"user","content":null}]"#, O200kBase, 8 + 6 + 1),
             (
                 r#"[{"role":"user","content":[{"type":"text","text":"hello world"}]}]"#,
                 O200kBase,
-                Some(8 + 6 + 1 + 2 + 2),
+                8 + 6 + 1 + 2 + 2,
             ),
-            // 32 bytes stand beside the text.
-            (r#"[{"tool_calls":[1],"content":"hello world"}]"#, O200kBase, Some(8 + 6 + 29 + 2)),
-            ("[7]", O200kBase, None),
-            ("{}", O200kBase, None),
-            (r#"[{"role":"user","content":[7]}]"#, O200kBase, None),
+            // Two bytes stand beside the text.
+            (r#"[{"tool_calls":[],"content":"hello world"}]"#, O200kBase, 8 + 6 + 2 + 2),
+            (
+                r#"[{"role":"user","content":[{"type":"refusal","refusal":"hello world"}]}]"#,
+                O200kBase,
+                8 + 6 + 1 + 2 + 2,
+            ),
         ];
         for (messages, encoding, expected) in cases {
             assert_eq!(count(messages, encoding), expected, "{messages}");
@@ -155,7 +114,7 @@ mod tests {
         {
             let begun = Instant::now();
             let messages = serde_json::json!([{ "role": "user", "content": text }]).to_string();
-            assert!(count(&messages, Encoding::O200kBase).unwrap() <= messages.len() as u64);
+            assert!(count(&messages, Encoding::O200kBase) <= messages.len() as u64);
             // Tens of milliseconds where it is compiled for speed.
             assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
         }

@@ -41,6 +41,7 @@ const IN_FLIGHT_MAX: u64 = 4_096;
 /// How long calls that are in flight may take to end when the gateway stops, where nothing is said.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 const TIMEOUT_SECONDS: u64 = 600;
+const TIMEOUT_SECONDS_MAX: u64 = 86_400;
 
 /// No limit may be set higher than this: a gigabyte, or a thousand million calls.
 const SIZE_MAX: u64 = 1 << 30;
@@ -191,6 +192,11 @@ impl Reading<'_> {
             let limit_field = self.limit_field(provider.output_limit_field.as_ref());
             let price_book = provider.prices.as_ref().and_then(|book| self.price_book(book, table?));
             let seconds = provider.timeout_seconds.as_ref().map_or(TIMEOUT_SECONDS, |seconds| seconds.value);
+            if let Some(written) = provider.timeout_seconds.as_ref()
+                && !(1..=TIMEOUT_SECONDS_MAX).contains(&written.value)
+            {
+                self.problem(written, format!("has to be from 1 to {TIMEOUT_SECONDS_MAX}, which is a day"));
+            }
             if let (Some(name), Some(_)) = (name, url) {
                 let base_url = provider.base_url.value.clone();
                 let timeout = Duration::from_secs(seconds.max(1));

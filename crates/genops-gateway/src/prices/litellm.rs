@@ -69,10 +69,12 @@ fn row(name: &str, provider: &str, model: &Model<'_>) -> Result<Row, &'static st
         return Err("its price is nothing, which is not believed: write it into the configuration");
     }
     charged_by_tokens_alone(model, &rates)?;
-    let mut tiers = Vec::new();
+    let mut tiers: Vec<Tier> = Vec::new();
     for mark in marks(model) {
         let above = mark.checked_mul(1_000).ok_or("a tier of it begins beyond all numbers")?;
-        tiers.push(Tier { above, rates: tier_rates(model, mark, &rates)? });
+        let below = tiers.last().map_or(&rates, |tier| &tier.rates);
+        let rates = tier_rates(model, mark, below)?;
+        tiers.push(Tier { above, rates });
     }
     let source = text_of(model, "source");
     let names = vec![called.to_lowercase()];

@@ -61,6 +61,20 @@ fn a_model_is_found_by_its_names_and_never_guessed() {
 }
 
 #[test]
+fn models_that_search_are_not_charged_by_tokens_alone() {
+    let table = Table::built_in().unwrap();
+    for (provider, model) in [
+        ("openai", "gpt-4o-mini-search-preview"),
+        ("openai", "o3-deep-research"),
+        ("perplexity", "sonar"),
+        ("openrouter", "openai/gpt-4o-mini-search-preview"),
+    ] {
+        assert!(table.find(provider, model).is_none(), "{model}");
+        assert!(table.why_unpriced(provider, model).is_some(), "{model}");
+    }
+}
+
+#[test]
 fn genai_prices_is_read_as_of_a_day_digit_by_digit() {
     let text = r#"[{"id":"p","pricing_urls":["https://p/pricing"],"models":[
         {"id":"plain","match":{"or":[{"equals":"Plain"},{"starts_with":"plain-v"}]},

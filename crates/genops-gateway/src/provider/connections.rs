@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -21,9 +20,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::outgoing::Outgoing;
 use crate::config::Http2;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
 
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -91,7 +91,7 @@ impl Connections {
     /// # Errors
     ///
     /// There is no connection, or it broke.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<AnswerBody>, Error> {
+    pub async fn send(&self, request: Request<Outgoing>) -> Result<Response<AnswerBody>, Error> {
         let (client, call) = self.lane();
         let response = client.request(request).await?;
         Ok(response.map(|body| AnswerBody { body, _call: call }))

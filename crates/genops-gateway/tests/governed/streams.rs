@@ -314,6 +314,71 @@ async fn a_provider_that_breaks_off_anywhere_breaks_the_answer_off_and_the_call_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_did_not_ask_for_usage_gets_what_was_held_back_before_the_answer_breaks_off() {
+    let begun = b"data: {\"choices\":[{\"delta\":{\"content\":\"half an ev".to_vec();
+    let upstream = Upstream::with(Script { chunks: vec![begun.clone()], then: Then::BreakOff }).await;
+    let house = upstream.house("").await;
+    let mut body = house.open(NOT_ASKED).await.into_body();
+    let mut heard = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        heard.extend_from_slice(&frame.into_data().unwrap());
+    }
+    assert_eq!(heard, begun);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_choices_report_among_several_is_not_the_last_word() {
+    let stream = bytes_of("llamacpp-n2.sse");
+    let first = events(&stream).iter().position(|event| is_report(event)).unwrap();
+    let chunks = events(&stream)[..=first].iter().map(|event| event.to_vec()).collect();
+    let upstream = Upstream::with(Script { chunks, then: Then::BreakOff }).await;
+    let house = upstream.house("").await;
+    let mut body = house.open(&ASKED.replacen('{', r#"{"n":2,"#, 1)).await.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    let awu = last_ended(&house.governor).await;
+    assert_eq!((awu.incomplete, awu.actual), (true, awu.reserved));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_says_why_it_ended_is_whole_without_any_other_end() {
+    let stream = "data: {\"model\":\"m\",\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n\
+                  data: {\"model\":\"m\",\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    let upstream = Upstream::with(Script { chunks: vec![stream.into()], then: Then::End }).await;
+    let house = upstream.house("").await;
+    let answer = house.chat(ASKED).await;
+    let awu = house.ended(&answer).await;
+    assert_eq!((awu.end, awu.incomplete), (None, true), "it told no usage");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_caller_goes_before_the_provider_is_connected_costs_nothing() {
+    // Nobody accepts: once its queue is full, the system answers no connection any more.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+    {
+        queue.push(stream);
+    }
+    let house = House::at(address.port(), Arc::default(), "").await;
+    let admitted = async {
+        while house.governor.awus(&genops::ledger::views::Filter::default(), 1).unwrap().awus.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = house.chat(ASKED) => panic!("nobody answered"),
+        () = admitted => {}
+    }
+    let awu = last_ended(&house.governor).await;
+    assert_eq!((awu.actual.as_deref(), awu.end.as_deref()), (Some("0"), Some("never_sent")));
+    assert!(!awu.incomplete);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_counted_is_charged_where_the_provider_is_configured_so() {
     let stream = bytes_of("llamacpp-no-usage.sse");
     let text: usize = events(&stream)

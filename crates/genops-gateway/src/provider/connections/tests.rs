@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Version;
-use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::*;
+use crate::provider::Sent;
 
 /// What a server does with a call.
 #[derive(Clone)]
@@ -136,8 +137,10 @@ impl Server {
         Connections::over(HttpsConnectorBuilder::new().with_tls_config(tls), http2)
     }
 
-    fn request(&self, path: &str) -> Request<Full<Bytes>> {
-        Request::post(format!("{}{path}", self.url)).body(Full::from("{}")).unwrap()
+    fn request(&self, path: &str) -> Request<Outgoing> {
+        Request::post(format!("{}{path}", self.url))
+            .body(Outgoing::new(Bytes::from_static(b"{}"), Sent::default()))
+            .unwrap()
     }
 }
 
