@@ -171,12 +171,14 @@ keys:
     /// The AWU that an answer is about, once it has ended.
     pub async fn ended(&self, answer: &Answer) -> genops::report::AwuReport {
         let id = answer.header("x-genops-awu").parse().unwrap();
+        // From before the first look, so that what becomes durable after a look is not missed.
+        let mut durable = self.governor.durable();
         loop {
             let awu = self.governor.awu(id).unwrap().unwrap();
             if awu.ended_at.is_some() {
                 return awu;
             }
-            self.governor.durable().changed().await.unwrap();
+            durable.changed().await.unwrap();
         }
     }
 
