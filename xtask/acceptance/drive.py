@@ -1,20 +1,22 @@
 """Drives a running gateway with the official client and judges the telemetry that it exports.
 
     python drive.py --base-url http://127.0.0.1:4100/v1 --key KEY --model MODEL --denied-model NAME \\
-        --calls 30 --otlp-port 4318 --out summary.json
+        --calls 30 --otlp-port 4318 --out summary.json [--node-client client.mjs]
 
-It starts an OTLP receiver, makes the calls, some at the same time, and two calls with a model that policy
-must deny; then waits, for a bounded time, until the telemetry of every AWU that a response named has arrived,
+It starts an OTLP receiver, makes the calls, some at the same time, those of `streams.py`, those of the client
+for Node.js if it is given, and two calls with a model that policy must deny; then waits, for a bounded time, until the telemetry of every AWU that a response named has arrived,
 and has `judge.py` compare the two. It prints a table and writes the same as JSON.
 It exits with 0 if there is no problem, 1 if there is one, and 2 if it could not begin.
 
 The gateway's ledger must hold nothing undelivered from before, and nobody else may call it meanwhile, since
-an AWU that no call here was told of is a problem. It neither starts nor stops the gateway, and it makes no
-streamed calls.
+an AWU that no call here was told of is a problem. It neither starts nor stops the gateway, and it installs
+nothing.
 """
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +24,10 @@ from pathlib import Path
 
 import openai
 
+import streams
 from judge import Call, Verdict, judge, missing
 from receiver import Receiver
+from streams import genops_headers
 
 WAIT_SECONDS = 20.0
 # After everything expected is there, so that what must not come has time to come as well.
@@ -63,6 +67,9 @@ def main() -> int:
 
     troubles: list[str] = []
     calls = made(client, options, troubles)
+    calls += streams.made(client, options.model, troubles)
+    if options.node_client is not None:
+        calls += made_by_node(options, troubles)
     waited, absent = wait_for_telemetry(receiver, calls)
     time.sleep(QUIET_SECONDS)
     receiver.stop()
@@ -93,6 +100,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--calls", type=int, default=30)
     parser.add_argument("--otlp-port", type=int, default=4318)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--node-client", type=Path, help="client.mjs, with its package installed beside it")
     options = parser.parse_args()
     if options.calls < 1:
         parser.error("--calls must be at least 1")
@@ -179,8 +187,17 @@ def refused(client: openai.OpenAI, model: str, number: int) -> Call | str:
     return f"{label}: answered, must be refused with {DENIED_CODE}"
 
 
-def genops_headers(headers) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items() if name.lower().startswith("x-genops-")}
+def made_by_node(options: argparse.Namespace, troubles: list[str]) -> list[Call]:
+    """Has the client for Node.js make its calls."""
+    environment = {**os.environ, "OPENAI_BASE_URL": options.base_url, "OPENAI_API_KEY": options.key}
+    command = ["node", options.node_client, options.model]
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False)
+    if ended.returncode != 0:
+        troubles.append(f"the client for Node.js ended with {ended.returncode}, see above")
+        return []
+    outcomes = json.loads(ended.stdout)
+    troubles += [f"{outcome['label']}: {outcome['trouble']}" for outcome in outcomes if "trouble" in outcome]
+    return [Call(**outcome) for outcome in outcomes if "trouble" not in outcome]
 
 
 # --- The telemetry ---

@@ -5,9 +5,9 @@ gives a list of problems, a row for each AWU and the sums. It is written by hand
 vocabulary and shares nothing with the project's own encoder and checker, so that a mistake there is not
 repeated here.
 
-It judges a run in which every call was either answered with a usage or refused before reservation. It knows
-no other ends (a provider's error, a client that went away, an AWU in doubt), no optional events' contents,
-and it is no conformance suite.
+It judges a run in which every call was answered with a usage, refused before reservation, or left by its
+client in the middle. It knows no other ends (a provider's error, an AWU in doubt), no optional events'
+contents, and it is no conformance suite.
 """
 
 import math
@@ -117,10 +117,19 @@ class Call:
     awu: str
     # The code in the body of a refusal; None if the call was answered.
     refusal_code: str | None = None
+    # Whether the client hung up in the middle of the answer. Then nobody has told it of any tokens.
+    cancelled: bool = False
+    # What the client was told, or what follows from what it asked for and got where it was told nothing.
     input_tokens: int = 0
     output_tokens: int = 0
     # The response's headers that begin with x-genops-, names in lower case.
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def end(self) -> str:
+        if self.refusal_code is not None:
+            return "refused"
+        return "cancelled" if self.cancelled else "completed"
 
 
 @dataclass
@@ -202,7 +211,8 @@ def judge(calls: list[Call], spans: list[Span], logs: list[LogRecord]) -> Verdic
             )
     counts = {
         "calls": len(calls),
-        "refused_calls": sum(call.refusal_code is not None for call in calls),
+        "refused_calls": sum(call.end == "refused" for call in calls),
+        "cancelled_calls": sum(call.end == "cancelled" for call in calls),
         "awu_spans": len(awu_spans),
         "other_spans": len(one_spans) - len(awu_spans),
         "log_records": len(one_logs),
@@ -284,10 +294,13 @@ class _Case:
         self.judge_events()
         self.judge_logs()
         self.judge_headers()
-        if self.call.refusal_code is None:
-            self.judge_executed()
-        else:
-            self.judge_refused()
+        match self.call.end:
+            case "completed":
+                self.judge_executed()
+            case "cancelled":
+                self.judge_cancelled()
+            case _:
+                self.judge_refused()
 
     def require(self, holds: bool, what: str) -> None:
         if not holds:
@@ -425,7 +438,7 @@ class _Case:
             same = number(reserved) == on_span
             self.require(same, f"header x-genops-reserved is {reserved!r}, on the span {on_span!r}")
 
-    # --- The two ends ---
+    # --- The three ends ---
 
     def judge_refused(self) -> None:
         result, code = (self.values.get(f"genops.policy.{name}") for name in ("result", "reason_code"))
@@ -446,20 +459,40 @@ class _Case:
             actual = self.values.get("genops.accounting.actual")
             tokens = call.input_tokens + call.output_tokens
             self.require(actual == tokens, f"actual is {actual} tokens, the client was told of {tokens}")
+        for span in self.judge_call_spans():
+            kinds = {key: kind for key, kind, _ in span.attributes}
+            for side, tokens in (("input", call.input_tokens), ("output", call.output_tokens)):
+                key = f"gen_ai.usage.{side}_tokens"
+                self.same_count("call's span", values_of(span.attributes), key, tokens)
+                self.require(kinds.get(key, INT) == INT, f"call's span: {key} is sent as {kinds.get(key)}")
+            self.require("error.type" not in kinds, "answered, but the call's span has an error.type")
+
+    def judge_cancelled(self) -> None:
+        """Nobody knows what it used: the reservation is charged, and no tokens are made up."""
+        result = self.values.get("genops.policy.result")
+        self.require(result in PROCEEDS, f"begun, but the span says {result}")
+        reserved, actual = (self.values.get(f"genops.accounting.{name}") for name in ("reserved", "actual"))
+        self.require(actual == reserved, f"cancelled, but {actual} is charged of {reserved} reserved")
+        for key in ("genops.tokens.input", "genops.tokens.output"):
+            self.require(key not in self.values, f"cancelled, but {key} is {self.values.get(key)}")
+        for span in self.judge_call_spans():
+            values = values_of(span.attributes)
+            error = values.get("error.type")
+            self.require(error == "cancelled", f"cancelled, but the call's span has error.type {error}")
+            for key in ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"):
+                self.require(key not in values, f"cancelled, but {key} is {values.get(key)}")
+
+    def judge_call_spans(self) -> list[Span]:
         calls_below = [span for span in self.below if "gen_ai.operation.name" in values_of(span.attributes)]
         self.require(len(calls_below) == 1, f"{len(calls_below)} spans of model calls below it, must be one")
         for span in calls_below:
             self.judge_call_span(span)
+        return calls_below
 
     def judge_call_span(self, span: Span) -> None:
         kinds = {key: kind for key, kind, _ in span.attributes}
-        values = values_of(span.attributes)
         self.require(span.kind == SPAN_KIND_CLIENT, f"the call's span has kind {span.kind}")
         self.require(kinds["gen_ai.operation.name"] == STRING, "gen_ai.operation.name is no string")
-        for side, tokens in (("input", self.call.input_tokens), ("output", self.call.output_tokens)):
-            key = f"gen_ai.usage.{side}_tokens"
-            self.same_count("call's span", values, key, tokens)
-            self.require(kinds.get(key, INT) == INT, f"call's span: {key} is sent as {kinds.get(key)}")
         self.require(span.start_ns <= span.end_ns, "the call's span ends before it starts")
         self.require(span.end_ns <= self.span.end_ns, "the call's span ends after its AWU")
         for event in self.events:
@@ -477,6 +510,7 @@ class _Case:
         return {
             "label": self.call.label,
             "awu": self.call.awu,
+            "end": self.call.end,
             "result": values.get("genops.policy.result"),
             "reason_code": values.get("genops.policy.reason_code"),
             "unit": values.get("genops.accounting.unit"),

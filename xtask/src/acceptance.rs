@@ -1,8 +1,9 @@
-//! The acceptance run: the released program between the official client and a real model, judged from
-//! outside by what the client saw, what arrived as telemetry, and what the ledger says afterwards.
+//! The acceptance run: the released program between the official clients and a real model, judged from
+//! outside by what the clients saw, what arrived as telemetry, and what the ledger says afterwards.
 //!
-//! The judging is done by the Python programs in `xtask/acceptance`, which share no code with the product.
-//! This starts and stops what they need; the packages of `requirements.txt` come from the network once.
+//! The judging is done by the programs in `xtask/acceptance`, which share no code with the product. This
+//! starts and stops what they need; the packages of `requirements.txt` and `package.json` come from the
+//! network once. Where there is no Node.js, its client is left out, and the run says so.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,11 @@ const CALLS: &str = "30";
 const INPUT_PRICE: &str = "0.15";
 const OUTPUT_PRICE: &str = "0.60";
 
+const NODE_PROGRAMS: [&str; 2] = ["node", "npm"];
+const NODE_FILES: [&str; 3] = ["package.json", "package-lock.json", "client.mjs"];
+const NO_NODE: &str =
+    "its client was not run, as there are no `node` and `npm` here: apt-get install -y nodejs npm";
+
 /// The weights are put together and loaded first.
 const MODEL_WITHIN: Duration = Duration::from_secs(120);
 const GATEWAY_WITHIN: Duration = Duration::from_secs(20);
@@ -28,6 +34,8 @@ const GATEWAY_WITHIN: Duration = Duration::from_secs(20);
 struct Place {
     scripts: PathBuf,
     python: PathBuf,
+    /// The client for Node.js with its package; `None` where there is no Node.js.
+    node_client: Option<PathBuf>,
     program: PathBuf,
     weights: PathBuf,
     /// Emptied before each run.
@@ -39,7 +47,14 @@ struct Place {
 
 /// What was looked at, and what was wrong with it.
 #[derive(Default)]
-struct Findings(Vec<(&'static str, Result<String, String>)>);
+struct Findings(Vec<(&'static str, Finding)>);
+
+enum Finding {
+    Good(String),
+    /// It could not be looked at on this machine.
+    Skipped(&'static str),
+    Bad(String),
+}
 
 pub fn run(root: &Path) -> Result<(), String> {
     let target = children::target_folder(root)?;
@@ -47,12 +62,14 @@ pub fn run(root: &Path) -> Result<(), String> {
     fs::create_dir_all(&folder).map_err(|error| format!("cannot make `{}`: {error}", folder.display()))?;
     let scripts = root.join("xtask").join("acceptance");
     let python = python_with_packages(&scripts, &folder)?;
+    let node_client = node_client_with_package(&scripts.join("node"), &folder.join("node"))?;
     println!("== the program");
     children::run(children::cargo(root).args(["build", "--release"]))?;
     let [model, gateway, telemetry] = children::free_ports()?;
     let place = Place {
         scripts,
         python,
+        node_client,
         program: target.join("release").join("genops"),
         weights: folder.join("model"),
         run: folder.join("run"),
@@ -88,6 +105,34 @@ fn python_with_packages(scripts: &Path, folder: &Path) -> Result<PathBuf, String
     children::run(&mut install)?;
     children::write(&stamp, &wanted)?;
     Ok(python)
+}
+
+/// A folder with the client for Node.js and its package; installed anew when the lock file has changed.
+fn node_client_with_package(sources: &Path, folder: &Path) -> Result<Option<PathBuf>, String> {
+    if !NODE_PROGRAMS.into_iter().all(children::is_installed) {
+        println!("== Node.js: {NO_NODE}");
+        return Ok(None);
+    }
+    let cannot = |what: &Path, error| format!("cannot copy `{}`: {error}", what.display());
+    let lock = sources.join("package-lock.json");
+    let wanted = fs::read_to_string(&lock).map_err(|error| cannot(&lock, error))?;
+    let stamp = folder.join("installed-package-lock.json");
+    let is_installed = fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted);
+    if !is_installed {
+        children::make_empty(folder)?;
+    }
+    for name in NODE_FILES {
+        let source = sources.join(name);
+        fs::copy(&source, folder.join(name)).map_err(|error| cannot(&source, error))?;
+    }
+    if !is_installed {
+        println!("== the package for Node.js");
+        let mut install = Command::new("npm");
+        install.args(["ci", "--no-audit", "--no-fund", "--loglevel", "error"]).current_dir(folder);
+        children::run(&mut install)?;
+        children::write(&stamp, &wanted)?;
+    }
+    Ok(Some(folder.join("client.mjs")))
 }
 
 fn configuration(place: &Place, key: &Key) -> String {
@@ -153,6 +198,9 @@ fn judge(place: &Place) -> Result<Findings, String> {
     let mut findings = Findings::default();
     println!("== the calls");
     findings.add("calls and telemetry", drive(place, &key));
+    if place.node_client.is_none() {
+        findings.0.push(("Node.js", Finding::Skipped(NO_NODE)));
+    }
     println!("\n== the books");
     findings.add("books", compare_books(place, &key));
     findings.add("end", stop(gateway));
@@ -160,15 +208,18 @@ fn judge(place: &Place) -> Result<Findings, String> {
     Ok(findings)
 }
 
-/// The official client makes calls, and what arrives as telemetry is judged.
+/// The official clients make calls, and what arrives as telemetry is judged.
 fn drive(place: &Place, key: &Key) -> Result<String, String> {
     let mut drive = Command::new(&place.python);
     drive.arg(place.scripts.join("drive.py"));
     drive.arg("--base-url").arg(format!("http://127.0.0.1:{}/v1", place.gateway));
     drive.args(["--key", &key.secret, "--model", MODEL, "--denied-model", DENIED_MODEL, "--calls", CALLS]);
     drive.arg("--otlp-port").arg(place.telemetry.to_string()).arg("--out").arg(place.summary());
+    if let Some(client) = &place.node_client {
+        drive.arg("--node-client").arg(client);
+    }
     children::run(&mut drive).map_err(|trouble| format!("drive.py has problems, see above: {trouble}"))?;
-    Ok("what the client saw and what arrived as telemetry agree".to_owned())
+    Ok("what the clients saw and what arrived as telemetry agree".to_owned())
 }
 
 /// The ledger, asked through the running gateway, against what the calls came to.
@@ -184,7 +235,8 @@ fn compare_books(place: &Place, key: &Key) -> Result<String, String> {
     compare.arg("--summary").arg(place.summary());
     compare.args(["--input-price", INPUT_PRICE, "--output-price", OUTPUT_PRICE]);
     children::run(&mut compare).map_err(|trouble| format!("books.py has problems, see above: {trouble}"))?;
-    Ok("the ledger has the client's tokens and their exact cost, AWU by AWU".to_owned())
+    Ok("the ledger has the clients' tokens and their exact cost, AWU by AWU, and no AWU was over its bound"
+        .to_owned())
 }
 
 fn stop(gateway: Running) -> Result<String, String> {
@@ -215,17 +267,18 @@ impl Place {
 
 impl Findings {
     fn add(&mut self, what: &'static str, finding: Result<String, String>) {
-        self.0.push((what, finding));
+        self.0.push((what, finding.map_or_else(Finding::Bad, Finding::Good)));
     }
 
     fn conclude(&self, place: &Place) -> Result<(), String> {
         for (what, finding) in &self.0 {
             match finding {
-                Ok(good) => println!("  {what:<20} good: {good}"),
-                Err(trouble) => println!("  {what:<20} BAD: {trouble}"),
+                Finding::Good(good) => println!("  {what:<20} good: {good}"),
+                Finding::Skipped(why) => println!("  {what:<20} SKIPPED: {why}"),
+                Finding::Bad(trouble) => println!("  {what:<20} BAD: {trouble}"),
             }
         }
-        match self.0.iter().filter(|(_, finding)| finding.is_err()).count() {
+        match self.0.iter().filter(|(_, finding)| matches!(finding, Finding::Bad(_))).count() {
             0 => Ok(()),
             bad => Err(format!(
                 "{bad} of {} findings are bad; logs and summary are in `{}`",

@@ -137,6 +137,13 @@ fn terminate(ids: &[u32]) {
 
 // === Children that end by themselves ===
 
+/// Whether a program can be started; it has to know `--version`.
+pub fn is_installed(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// Runs a command whose output people see.
 pub fn run(command: &mut Command) -> Result<(), String> {
     match command.stdin(Stdio::null()).status() {

@@ -4,7 +4,6 @@
 //! The slow checks are tasks of their own.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::{children, layers, tidy};
@@ -31,15 +30,10 @@ enum Step {
 }
 
 pub fn run(root: &Path) -> Result<(), String> {
-    let missing: Vec<&str> = PROGRAMS.iter().copied().filter(|program| !is_installed(program)).collect();
+    let missing: Vec<&str> =
+        PROGRAMS.iter().copied().filter(|program| !children::is_installed(program)).collect();
     require_none(&missing)?;
     STEPS.iter().try_for_each(|step| run_timed(root, step))
-}
-
-fn is_installed(program: &str) -> bool {
-    let mut command = Command::new(program);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn require_none(missing: &[&str]) -> Result<(), String> {
@@ -94,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_program_that_does_not_exist_is_not_installed() {
-        assert!(!is_installed("a-program-nobody-has-written"));
+        assert!(!children::is_installed("a-program-nobody-has-written"));
     }
 
     #[test]
