@@ -154,6 +154,27 @@ impl GovernedStream {
         }
     }
 
+    /// What is left once the provider has been hung up on.
+    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            return Poll::Ready(Some(Ok(rest)));
+        }
+        match self.breaking {
+            Breaking::No => Poll::Ready(None),
+            Breaking::Flushing => {
+                // The connection sends what it has when there is nothing more for now.
+                self.breaking = Breaking::Due;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Breaking::Due => {
+                self.breaking = Breaking::No;
+                Poll::Ready(Some(Err(Broken)))
+            }
+        }
+    }
+
     fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             let Some(upstream) = &mut self.upstream else {
@@ -178,29 +199,6 @@ impl GovernedStream {
                     ready!(self.gap.as_mut().poll(cx));
                     self.break_off(Failure::Timeout);
                 }
-            }
-        }
-    }
-}
-
-impl GovernedStream {
-    /// What is left once the provider has been hung up on.
-    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let rest = std::mem::take(&mut self.rest);
-        if !rest.is_empty() {
-            return Poll::Ready(Some(Ok(rest)));
-        }
-        match self.breaking {
-            Breaking::No => Poll::Ready(None),
-            Breaking::Flushing => {
-                // The connection sends what it has when there is nothing more for now.
-                self.breaking = Breaking::Due;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Breaking::Due => {
-                self.breaking = Breaking::No;
-                Poll::Ready(Some(Err(Broken)))
             }
         }
     }

@@ -159,6 +159,14 @@ async fn nothing_is_outstanding(house: &House) {
     }
 }
 
+/// Waits until so many bytes of an answer have come.
+async fn hear(body: &mut hyper::body::Incoming, bytes: usize) {
+    let mut heard = 0;
+    while heard < bytes {
+        heard += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    }
+}
+
 /// Whether the last event is a usage report alone, which is left out for those who did not ask.
 fn is_report(event: &[u8]) -> bool {
     let text = String::from_utf8_lossy(event);
@@ -213,10 +221,7 @@ async fn a_caller_who_hangs_up_after_any_event_hangs_up_on_the_provider_and_is_c
         let mut upstream = Upstream::with(Script { chunks, then: Then::Wait }).await;
         let house = upstream.house("").await;
         let mut body = house.open(ASKED).await.into_body();
-        let mut length = 0;
-        while length < all[..heard].concat().len() {
-            length += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
-        }
+        hear(&mut body, all[..heard].concat().len()).await;
         drop(body);
         upstream.hung_up.recv().await.unwrap();
         let awu = last_ended(&house.governor).await;
@@ -235,10 +240,7 @@ async fn a_caller_who_has_heard_the_report_is_charged_by_it_whenever_they_hang_u
         let mut upstream = Upstream::with(Script { chunks, then: Then::Wait }).await;
         let house = upstream.house("").await;
         let mut body = house.open(ASKED).await.into_body();
-        let mut length = 0;
-        while length < all[..heard].concat().len() {
-            length += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
-        }
+        hear(&mut body, all[..heard].concat().len()).await;
         drop(body);
         upstream.hung_up.recv().await.unwrap();
         let awu = last_ended(&house.governor).await;
