@@ -18,10 +18,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::config::{Config, Route};
-use fields::{Fields, present};
+use fields::Fields;
 use splice::Edits;
 
 pub use bound::BoundOptions;
+pub(crate) use fields::present;
 pub use tokens::Encoding;
 
 /// A call, read.

@@ -15,6 +15,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::call::present;
 use crate::usage;
 
 /// The data of an event is read up to this size; a larger one is passed on unread.
@@ -289,11 +290,6 @@ impl Meter {
         // Where several choices were asked for, another may follow.
         self.seen.usage_is_final = self.choices == 1 && (is_apart || has_finished);
     }
-}
-
-/// `null` is as good as absent.
-fn present(raw: Option<&RawValue>) -> Option<&RawValue> {
-    raw.filter(|raw| raw.get() != "null")
 }
 
 /// What leaves for the caller.

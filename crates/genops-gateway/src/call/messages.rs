@@ -53,8 +53,8 @@ struct Part<'a> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TextPart<'a> {
-    #[serde(rename = "type")]
-    _kind: serde::de::IgnoredAny,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
     #[serde(borrow, default)]
     text: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
@@ -178,7 +178,6 @@ impl<'a> Message<'a> {
 
 /// A part that is text and nothing else: what some servers take for a picture has other fields.
 fn text_part(raw: &RawValue) -> Option<TextPart<'_>> {
-    let text = object(raw)?;
-    let Part { kind } = serde_json::from_str(text).ok()?;
-    matches!(&*kind, "text" | "refusal").then(|| serde_json::from_str(text).ok())?
+    let part: TextPart<'_> = serde_json::from_str(object(raw)?).ok()?;
+    matches!(&*part.kind, "text" | "refusal").then_some(part)
 }

@@ -159,12 +159,21 @@ async fn nothing_is_outstanding(house: &House) {
     }
 }
 
-/// Waits until so many bytes of an answer have come.
-async fn hear(body: &mut hyper::body::Incoming, bytes: usize) {
+/// A caller who hangs up once these events have come, from a provider that then hears it: the house, and the
+/// AWU as it ended.
+async fn hung_up_after(events: &[&[u8]]) -> (House, AwuReport) {
+    let chunks = events.iter().map(|event| event.to_vec()).collect();
+    let mut upstream = Upstream::with(Script { chunks, then: Then::Wait }).await;
+    let house = upstream.house("").await;
+    let mut body = house.open(ASKED).await.into_body();
     let mut heard = 0;
-    while heard < bytes {
+    while heard < events.concat().len() {
         heard += body.frame().await.unwrap().unwrap().into_data().unwrap().len();
     }
+    drop(body);
+    upstream.hung_up.recv().await.unwrap();
+    let awu = last_ended(&house.governor).await;
+    (house, awu)
 }
 
 /// Whether the last event is a usage report alone, which is left out for those who did not ask.
@@ -217,14 +226,7 @@ async fn a_caller_who_hangs_up_after_any_event_hangs_up_on_the_provider_and_is_c
     let all = events(&stream);
     // Before the first byte, and after each event but those that tell the usage and the end.
     for heard in 0..all.len() - 2 {
-        let chunks = all[..heard].iter().map(|event| event.to_vec()).collect();
-        let mut upstream = Upstream::with(Script { chunks, then: Then::Wait }).await;
-        let house = upstream.house("").await;
-        let mut body = house.open(ASKED).await.into_body();
-        hear(&mut body, all[..heard].concat().len()).await;
-        drop(body);
-        upstream.hung_up.recv().await.unwrap();
-        let awu = last_ended(&house.governor).await;
+        let (house, awu) = hung_up_after(&all[..heard]).await;
         assert_eq!((awu.end.as_deref(), awu.incomplete), (Some("cancelled"), true), "after {heard} events");
         assert_eq!(awu.actual, awu.reserved, "after {heard} events");
         nothing_is_outstanding(&house).await;
@@ -236,14 +238,7 @@ async fn a_caller_who_has_heard_the_report_is_charged_by_it_whenever_they_hang_u
     let stream = bytes_of("llamacpp-usage.sse");
     let all = events(&stream);
     for (heard, end) in [(all.len() - 1, Some("cancelled")), (all.len(), None)] {
-        let chunks = all[..heard].iter().map(|event| event.to_vec()).collect();
-        let mut upstream = Upstream::with(Script { chunks, then: Then::Wait }).await;
-        let house = upstream.house("").await;
-        let mut body = house.open(ASKED).await.into_body();
-        hear(&mut body, all[..heard].concat().len()).await;
-        drop(body);
-        upstream.hung_up.recv().await.unwrap();
-        let awu = last_ended(&house.governor).await;
+        let (_house, awu) = hung_up_after(&all[..heard]).await;
         assert_eq!((awu.end.as_deref(), awu.incomplete), (end, false), "{heard}");
         assert_eq!(awu.tokens.map(|tokens| (tokens.input, tokens.output)), Some((30, 24)), "{heard}");
     }
