@@ -19,6 +19,7 @@ use crate::identity::Caller;
 use crate::provider::{Opened, Provider};
 use crate::server::Gateway;
 use crate::stream::{GovernedStream, Running};
+use crate::to_its_end::ToItsEnd;
 
 /// A body of this size is read within about a millisecond.
 const READ_AT_ONCE_BYTES_MAX: usize = 32 << 10;
@@ -48,10 +49,9 @@ pub async fn chat_completion(
                 stream(awu, &provider, call, streaming, place).await
             }
             Ok(awu) => {
-                // The call runs on a task of its own: a caller who hangs up does not stop what the
-                // provider will charge for anyhow, and its settlement gets the real usage.
-                let running = tokio::spawn(execute(awu, provider, call.forwarded, place));
-                running.await.unwrap_or_else(|_| answer::unavailable("the call could not be completed"))
+                // A caller who hangs up does not stop what the provider will charge for anyhow, and the
+                // settlement gets the real usage.
+                ToItsEnd::new(execute(awu, provider, call.forwarded, place)).await
             }
         },
     }

@@ -21,6 +21,8 @@ pub mod provider;
 
 pub mod stream;
 
+mod to_its_end;
+
 pub mod meter;
 
 pub mod usage;
