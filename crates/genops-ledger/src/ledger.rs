@@ -2,7 +2,8 @@
 //!
 //! A caller applies its command to the books under a short lock, and its entry joins the batch that is
 //! being gathered. The writer takes the whole batch while the disk syncs the one before; so one sync
-//! carries whatever gathered meanwhile, and no timer holds a caller up. An outcome may be told once its
+//! carries whatever gathered meanwhile, and no timer holds a caller up. The first who waits lets the others that
+//! can run join before it calls the writer. An outcome may be told once its
 //! entry is durable ([`Posted::durable`]); an entry that nobody waits for rides along with the next batch.
 //!
 //! After a failed commit nothing is acknowledged any more: the books in memory are ahead of the disk, and
@@ -65,6 +66,8 @@ struct Batch {
     entries: Vec<Entry>,
     payload: Vec<u8>,
     waiters: Vec<oneshot::Sender<()>>,
+    /// Somebody waits, and whoever else could join has had the time to.
+    is_due: bool,
 }
 
 /// The batch that is being written: its last entry, and who waits for it.
@@ -290,7 +293,7 @@ impl Shared {
             if state.failure.is_some() {
                 return None;
             }
-            let is_due = lingered || state.closing || !state.gathering.waiters.is_empty();
+            let is_due = lingered || state.closing || state.gathering.is_due;
             if !state.gathering.entries.is_empty() && is_due {
                 break;
             }
@@ -346,6 +349,7 @@ impl Shared {
     }
 
     async fn durable(&self, sequence: u64) -> Result<(), LedgerError> {
+        let mut is_first = false;
         let told = {
             let mut state = self.lock()?;
             if sequence <= state.durable {
@@ -355,23 +359,44 @@ impl Shared {
                 return Err(LedgerError::Failed(failure.clone()));
             }
             let (tell, told) = oneshot::channel();
-            if sequence <= state.writing.last {
-                state.writing.waiters.push(tell);
-            } else {
-                state.gathering.waiters.push(tell);
-                // One waiter makes the batch due; the writer may be lingering over it.
-                if state.gathering.waiters.len() == 1 {
-                    self.work.notify_one();
+            let waiters = match sequence <= state.writing.last {
+                true => &mut state.writing.waiters,
+                false => {
+                    is_first = state.gathering.waiters.is_empty();
+                    &mut state.gathering.waiters
                 }
-            }
+            };
+            waiters.push(tell);
             told
         };
+        if is_first {
+            // The writer comes once everybody who can run now has run: they share one sync instead of
+            // queueing for the next. Where nobody else can run, that is at once.
+            let call = CallForWriter(self);
+            tokio::task::yield_now().await;
+            drop(call);
+        }
         match told.await {
             Ok(()) => Ok(()),
             Err(_) => match self.lock()?.failure.clone() {
                 Some(failure) => Err(LedgerError::Failed(failure)),
                 None => Err(LedgerError::Failed(StoreError::Failed { what: "it was closed".to_owned() })),
             },
+        }
+    }
+}
+
+/// Makes the batch that is being gathered due when it is dropped: also where who would have said so has gone,
+/// since others have joined meanwhile.
+struct CallForWriter<'a>(&'a Shared);
+
+impl Drop for CallForWriter<'_> {
+    fn drop(&mut self) {
+        // A ledger that cannot be locked has failed, and everybody is told.
+        if let Ok(mut state) = self.0.lock() {
+            state.gathering.is_due = true;
+            drop(state);
+            self.0.work.notify_one();
         }
     }
 }
