@@ -22,7 +22,7 @@ use crate::config::ProviderConfig;
 use crate::usage;
 
 pub use connections::AnswerBody;
-use connections::Connections;
+use connections::{Connections, NoAnswer};
 use outgoing::Outgoing;
 pub use outgoing::Sent;
 
@@ -160,8 +160,8 @@ impl Provider {
         if self.sends_traceparent {
             request.headers_mut().extend(traceparent(permit.id()).map(|value| (TRACEPARENT, value)));
         }
-        self.connections.send(request).await.map_err(|error| {
-            if error.is_connect() || !sent.maybe() {
+        self.connections.send(request).await.map_err(|NoAnswer| {
+            if !sent.maybe() {
                 return Outcome::unreachable("the provider cannot be reached".to_owned());
             }
             let message = "the connection to the provider broke before it answered".to_owned();

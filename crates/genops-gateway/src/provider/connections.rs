@@ -5,23 +5,27 @@
 //! more of them than providers allow, and each has a window of its own: a caller who reads slowly fills that,
 //! and leaves the connection's room to the others.
 
+mod exclusive;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::outgoing::Outgoing;
 use crate::config::Http2;
+use exclusive::Exclusive;
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
 
@@ -46,12 +50,21 @@ const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * 100;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
 
-/// The connections to a provider.
+/// The connections to a provider, which is one server.
 #[derive(Debug)]
 pub struct Connections {
+    http2: Http2,
     connector: HttpsConnector<HttpConnector>,
+    /// Where HTTP/2 may be spoken: that is known once a connection stands.
     lanes: Mutex<Vec<Lane>>,
+    /// Where it is not.
+    exclusive: Exclusive,
 }
+
+/// There is no connection, or it broke before the head of the answer had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no connection, or it broke")]
+pub struct NoAnswer;
 
 /// Connections that carry up to [`CALLS_PER_LANE`] calls: over HTTP/2, one connection.
 #[derive(Debug)]
@@ -82,7 +95,7 @@ impl Connections {
             Http2::Auto => http1.enable_http2().wrap_connector(tcp),
             Http2::Never => http1.wrap_connector(tcp),
         };
-        Self { connector, lanes: Mutex::default() }
+        Self { http2, exclusive: Exclusive::new(connector.clone()), connector, lanes: Mutex::default() }
     }
 
     /// Sends a request, and waits for the head of the answer. Dropping the answer's body, or this, hangs up: it
@@ -91,10 +104,15 @@ impl Connections {
     /// # Errors
     ///
     /// There is no connection, or it broke.
-    pub async fn send(&self, request: Request<Outgoing>) -> Result<Response<AnswerBody>, Error> {
+    pub async fn send(&self, request: Request<Outgoing>) -> Result<Response<AnswerBody>, NoAnswer> {
+        // Only over TLS can a server say that it speaks HTTP/2.
+        if self.http2 == Http2::Never || request.uri().scheme() != Some(&Scheme::HTTPS) {
+            let response = self.exclusive.send(request).await?;
+            return Ok(response.map(AnswerBody::Exclusive));
+        }
         let (client, call) = self.lane();
-        let response = client.request(request).await?;
-        Ok(response.map(|body| AnswerBody { body, _call: call }))
+        let response = client.request(request).await.map_err(|_| NoAnswer)?;
+        Ok(response.map(|body| AnswerBody::OfLane { body, _call: call }))
     }
 
     /// The first lane that has room. Filled from the first, so that the others fall idle.
@@ -124,11 +142,18 @@ fn client(connector: HttpsConnector<HttpConnector>) -> HttpClient {
         .build(connector)
 }
 
-/// The body of an answer. Until it is dropped, its call has its place among those of its connection.
+/// The body of an answer.
 #[derive(Debug)]
-pub struct AnswerBody {
-    body: Incoming,
-    _call: Arc<()>,
+pub enum AnswerBody {
+    /// Over a connection of its own.
+    Exclusive(exclusive::Answer),
+    /// Over a lane. Until it is dropped, its call has its place there.
+    OfLane {
+        /// What comes.
+        body: Incoming,
+        /// The place.
+        _call: Arc<()>,
+    },
 }
 
 impl Body for AnswerBody {
@@ -136,18 +161,27 @@ impl Body for AnswerBody {
     type Error = hyper::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        match self.get_mut() {
+            Self::Exclusive(answer) => Pin::new(answer).poll_frame(cx),
+            Self::OfLane { body, .. } => Pin::new(body).poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match self {
+            Self::Exclusive(answer) => answer.is_end_stream(),
+            Self::OfLane { body, .. } => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self {
+            Self::Exclusive(answer) => answer.size_hint(),
+            Self::OfLane { body, .. } => body.size_hint(),
+        }
     }
 }
 
