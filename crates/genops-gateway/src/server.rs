@@ -1,17 +1,21 @@
 //! Routes, limits and the listener. What happens behind a route is elsewhere.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use genops::Governor;
-use http::{StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -38,6 +42,8 @@ pub struct Gateway {
     /// Turns to read a large body.
     pub(crate) reading: Arc<Semaphore>,
 }
+
+const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 
 /// So many connections are served at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 10_000;
@@ -72,7 +78,7 @@ impl Gateway {
 
     /// Serves until `stop` is ready, then lets what is in flight come to its end.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let service = TowerToHyperService::new(Arc::clone(&self).router());
+        let routes = TowerToHyperService::new(Arc::clone(&self).router());
         let connections = GracefulShutdown::new();
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut stop = std::pin::pin!(stop);
@@ -81,7 +87,9 @@ impl Gateway {
             accepted = accept(&listener, &places) => Some(accepted),
             () = &mut stop => None,
         } {
-            let connection = http1().serve_connection(TokioIo::new(Box::pin(stream)), service.clone());
+            let (gateway, routes) = (Arc::clone(&self), routes.clone());
+            let service = service_fn(move |request| Arc::clone(&gateway).answer(routes.clone(), request));
+            let connection = http1().serve_connection(TokioIo::new(Box::pin(stream)), service);
             let connection = connections.watch(connection);
             while serving.try_join_next().is_some() {}
             serving.spawn(async move {
@@ -104,9 +112,24 @@ impl Gateway {
         }
     }
 
+    /// Calls go straight to where they are governed; everything else to its route.
+    async fn answer(
+        self: Arc<Self>,
+        routes: TowerToHyperService<Router>,
+        request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        if request.method() == Method::POST && request.uri().path() == CHAT_COMPLETIONS {
+            return Ok(chat_completion(self, request).await);
+        }
+        Box::pin(routes.call(request)).await
+    }
+
     fn router(self: Arc<Self>) -> Router {
         Router::new()
-            .route("/v1/chat/completions", post(chat_completion))
+            .route(
+                CHAT_COMPLETIONS,
+                post(|State(gateway), request: Request<_>| chat_completion(gateway, request)),
+            )
             .route("/v1/models", get(api::models))
             .route("/genops/v1/budgets", get(api::budgets))
             .route("/genops/v1/estimates", get(api::estimates))
@@ -149,7 +172,10 @@ fn http1() -> http1::Builder {
     builder
 }
 
-async fn chat_completion(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+async fn chat_completion<B>(gateway: Arc<Gateway>, request: Request<B>) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
     let (head, body) = request.into_parts();
     // Who is not known takes no place, and no body is read for them.
     let caller = match identity::of(&gateway.config.keys, &head.headers) {
@@ -186,7 +212,7 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     }
 }
 
-async fn no_such_route(request: axum::extract::Request<Body>) -> Response {
+async fn no_such_route(request: Request<Body>) -> Response {
     let message = format!("there is no `{} {}` in this gateway", request.method(), request.uri().path());
     answer::error(StatusCode::NOT_FOUND, "invalid_request_error", None, None, &message)
 }
