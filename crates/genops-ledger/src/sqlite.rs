@@ -3,6 +3,7 @@
 //! A lock file beside it keeps a second writer out; readers may come and go. No SQL looks into a frame.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,9 +16,14 @@ use crate::store::{FrameReader, Readers, Store, StoreError};
 /// Tells SQLite and people what the file is: "GnOp".
 const APPLICATION_ID: i32 = 0x476e_4f70;
 
-/// WAL pages before SQLite copies them back into the file: 64 MiB. A checkpoint is the one pause that a
-/// commit can meet, so it is rare.
-const CHECKPOINT_PAGES: u32 = 16_384;
+/// WAL pages before SQLite copies them back into the file: 8 MiB. A checkpoint is the one pause that a commit can
+/// meet, so it is neither frequent nor long.
+const CHECKPOINT_PAGES: u32 = 2_048;
+
+/// So long is the write-ahead log from the beginning: a page and its head for every one before a checkpoint, and
+/// some that may come while readers put that off. In a file that does not grow, a sync has the data to write and
+/// nothing to note about the file.
+const LOG_BYTES: u64 = 10 << 20;
 
 /// A ledger file, open for writing.
 #[derive(Debug)]
@@ -37,6 +43,8 @@ impl SqliteStore {
         let lock = lock(path)?;
         let connection = Connection::open(path).map_err(|error| told(path, &error))?;
         prepare(&connection, path).map_err(|error| told(path, &error))??;
+        // Where that cannot be had, the log grows as it is written.
+        drop(reserve_log(path));
         Ok(Self { connection, path: path.to_owned(), _lock: lock })
     }
 
@@ -54,6 +62,21 @@ impl SqliteStore {
         check_application(&connection, path).map_err(|error| told(path, &error))??;
         Ok(SqliteReader { connection, path: path.to_owned() })
     }
+}
+
+/// Makes the write-ahead log as long as it will be, with zeros, which SQLite takes for what they are: no frames.
+/// Nothing that stands there is touched.
+fn reserve_log(path: &Path) -> std::io::Result<()> {
+    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = File::options().write(true).create(true).truncate(false).open(name)?;
+    let mut length = log.metadata()?.len();
+    while length < LOG_BYTES {
+        log.write_all_at(&ZEROS, length)?;
+        length += ZEROS.len() as u64;
+    }
+    log.sync_all()
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {
