@@ -138,6 +138,7 @@ impl Amount {
         // Fifteen significant digits always survive, and both operands are exact doubles, so IEEE 754
         // division rounds the true quotient once. Zeros at the end are not significant.
         const SURE_MAX: u128 = 999_999_999_999_999;
+        const SHORTEST_MAX: u128 = 99_999_999_999_999_999;
         let (mut atoms, mut scale) = (self.0, Self::WHOLE);
         while atoms.unsigned_abs() > SURE_MAX && scale > 1 && atoms % 10 == 0 {
             atoms /= 10;
@@ -148,7 +149,9 @@ impl Amount {
         }
         // Decimal text of a finite number always parses, and parsing rounds correctly.
         let double: f64 = self.to_string().parse().unwrap_or(f64::NAN);
-        (double, double.to_string().parse() == Ok(self))
+        // The shortest text of a double has at most seventeen significant digits.
+        let may_be_exact = atoms.unsigned_abs() <= SHORTEST_MAX || atoms % 10 == 0;
+        (double, may_be_exact && double.to_string().parse() == Ok(self))
     }
 }
 

@@ -8,6 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::hex;
 
+/// More than most values take.
+const VALUE_BYTES: usize = 512;
+
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Digest([u8; 32]);
@@ -33,7 +36,7 @@ impl Digest {
     #[must_use]
     pub fn of_value<T: Serialize>(domain: &str, value: &T) -> Self {
         // Encoding into a growing vector cannot fail for the plain data of this crate.
-        let bytes = postcard::to_stdvec(value).unwrap_or_default();
+        let bytes = postcard::to_extend(value, Vec::with_capacity(VALUE_BYTES)).unwrap_or_default();
         Self::of(domain, &[&bytes])
     }
 

@@ -2,10 +2,12 @@
 //!
 //! The field numbers are those of OTLP 1.x. Tests decode the result with the published definitions.
 
+use std::borrow::Cow;
+
 use genops_core::event::{Event, Fact, Value};
 
 use crate::signal::{LogRecord, Span};
-use crate::wire::{Field, Writer, fields};
+use crate::wire::{Field, Writer, field_len, fields, varint_len};
 
 /// A request that is being filled with spans or log records.
 #[derive(Debug)]
@@ -100,15 +102,15 @@ impl Request {
             scope.bytes(1, SCOPE.as_bytes());
             scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
         });
-        // The records may be megabytes: they are copied once, behind a head whose lengths are known.
-        let records = self.records.into_bytes();
-        of_resource.message_head(2, of_scope.len() + records.len());
+        let mut request = self.records.into_bytes();
+        of_resource.message_head(2, of_scope.len() + request.len());
         of_resource.append(&of_scope.into_bytes());
-        let mut request = Writer::with_capacity(of_resource.len() + records.len() + 16);
-        request.message_head(1, of_resource.len() + records.len());
-        request.append(&of_resource.into_bytes());
-        request.append(&records);
-        request.into_bytes()
+        let mut head = Writer::default();
+        head.message_head(1, of_resource.len() + request.len());
+        head.append(&of_resource.into_bytes());
+        // The records may be megabytes: they make room for their head where they are.
+        drop(request.splice(..0, head.into_bytes()));
+        request
     }
 }
 
@@ -132,10 +134,28 @@ fn attribute(m: &mut Writer, field: u32, (key, value): &Fact<'_>) {
 }
 
 fn pair(m: &mut Writer, field: u32, key: &str, value: &Value<'_>) {
-    m.message(field, |m| {
-        m.bytes(1, key.as_bytes());
-        m.message(2, |m| any_value(m, value));
-    });
+    let Some(length) = any_value_len(value) else {
+        return m.message(field, |m| {
+            m.bytes(1, key.as_bytes());
+            m.message(2, |m| any_value(m, value));
+        });
+    };
+    m.message_head(field, field_len(key.len()) + field_len(length));
+    m.bytes(1, key.as_bytes());
+    m.message_head(2, length);
+    any_value(m, value);
+}
+
+/// How many bytes a value takes; `None` for those whose length is found out by writing them.
+const fn any_value_len(value: &Value<'_>) -> Option<usize> {
+    Some(match value {
+        Value::Text(Cow::Borrowed(text)) => field_len(text.len()),
+        Value::Text(Cow::Owned(text)) => field_len(text.len()),
+        Value::Bool(_) => 2,
+        Value::Int(int) => 1 + varint_len(int.cast_unsigned()),
+        Value::Double(_) => 9,
+        Value::Texts(_) => return None,
+    })
 }
 
 fn any_value(m: &mut Writer, value: &Value<'_>) {

@@ -125,6 +125,13 @@ fn awu_span(record: &AwuRecord, end: Timestamp) -> Span<'_> {
     }
 }
 
+/// Room for the facts of a model call's span, as most have them.
+const CALL_FACTS: usize = 8;
+
+fn text<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Fact<'a> {
+    (key, Value::Text(value.into()))
+}
+
 /// The model call. None where nothing was sent, or where nobody knows whether anything was.
 fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     let execution = record.execution()?;
@@ -133,12 +140,10 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     }
     let id = record.id();
     let proposal = &record.request.proposal;
-    let text = |key, value: &'_ str| (key, Value::Text(Cow::Owned(value.to_owned())));
-    let mut facts = vec![
-        text("gen_ai.operation.name", "chat"),
-        text("gen_ai.provider.name", proposal.provider.as_str()),
-        text("gen_ai.request.model", proposal.model.as_str()),
-    ];
+    let mut facts = Vec::with_capacity(CALL_FACTS);
+    facts.push(text("gen_ai.operation.name", "chat"));
+    facts.push(text("gen_ai.provider.name", proposal.provider.as_str()));
+    facts.push(text("gen_ai.request.model", proposal.model.as_str()));
     facts
         .extend(execution.response_model.as_ref().map(|model| text("gen_ai.response.model", model.as_str())));
     if let Some(tokens) = record.reported_tokens() {
@@ -154,7 +159,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         facts.extend(parts.into_iter().filter(|(_, some)| *some > 0).map(|(key, some)| (key, count(some))));
     }
     match &execution.end {
-        End::ProviderError(failure) => facts.push(text("error.type", &failure.to_string())),
+        End::ProviderError(failure) => facts.push(text("error.type", failure.to_string())),
         End::Abandoned => facts.push(text("error.type", "abandoned")),
         End::Cancelled => facts.push(text("error.type", "cancelled")),
         End::Completed | End::NeverSent => {}

@@ -2,6 +2,22 @@
 //!
 //! Nothing here knows a message type. Reading is limited to what a collector's answer needs.
 
+/// How many bytes a varint takes.
+pub const fn varint_len(value: u64) -> usize {
+    let mut length = 1;
+    let mut rest = value >> 7;
+    while rest > 0 {
+        length += 1;
+        rest >>= 7;
+    }
+    length
+}
+
+/// How many bytes a field below 16 takes that holds so many bytes of text, bytes or a message.
+pub const fn field_len(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
 /// Appends fields to a buffer.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -157,6 +173,10 @@ impl Prefix {
 }
 
 fn varint(bytes: &mut Vec<u8>, value: u64) {
+    // Keys, and most lengths.
+    if let Ok(byte @ ..0x80) = u8::try_from(value) {
+        return bytes.push(byte);
+    }
     let mut prefix = Prefix::default();
     prefix.varint(value);
     bytes.extend_from_slice(prefix.as_slice());
