@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use genops_core::ledger::{self, ApplyError, Books, Command, Entry, Rejection};
 use genops_core::{Digest, Timestamp};
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use crate::frame::Frame;
@@ -65,7 +66,7 @@ struct State {
 struct Batch {
     entries: Vec<Entry>,
     payload: Vec<u8>,
-    waiters: Vec<oneshot::Sender<()>>,
+    waiters: Waiters,
     /// Somebody waits, and whoever else could join has had the time to.
     is_due: bool,
 }
@@ -74,7 +75,15 @@ struct Batch {
 #[derive(Debug)]
 struct Writing {
     last: u64,
-    waiters: Vec<oneshot::Sender<()>>,
+    waiters: Waiters,
+}
+
+/// Those who wait for a batch.
+#[derive(Debug, Default)]
+struct Waiters {
+    all: Vec<oneshot::Sender<()>>,
+    /// The task that tells them, where they wait: so the writer wakes one of their threads and not each of them.
+    teller: Option<oneshot::Sender<Vec<oneshot::Sender<()>>>>,
 }
 
 /// An entry that has its place in the order, and is on its way to the disk.
@@ -112,7 +121,7 @@ impl Ledger {
             state: Mutex::new(State {
                 books,
                 gathering: Batch::default(),
-                writing: Writing { last: durable, waiters: Vec::new() },
+                writing: Writing { last: durable, waiters: Waiters::default() },
                 durable,
                 writer_sleeps: false,
                 short_of_space: is_short_of_space(&store),
@@ -328,10 +337,7 @@ impl Shared {
         let waiters = std::mem::take(&mut state.writing.waiters);
         drop(state);
         self.durable.send_replace(last);
-        for waiter in waiters {
-            // Whoever has stopped waiting does not want to know.
-            let _ = waiter.send(());
-        }
+        waiters.tell();
     }
 
     /// From now on nothing is acknowledged. The first failure is the one that is told.
@@ -339,8 +345,8 @@ impl Shared {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let failure = state.failure.get_or_insert(error).clone();
         // Dropping the senders tells the waiters.
-        state.writing.waiters.clear();
-        state.gathering.waiters.clear();
+        state.writing.waiters = Waiters::default();
+        state.gathering.waiters = Waiters::default();
         drop(state);
         self.work.notify_one();
         // Wakes those who watch, so that they see the failure; the number does not change.
@@ -348,8 +354,8 @@ impl Shared {
         LedgerError::Failed(failure)
     }
 
-    async fn durable(&self, sequence: u64) -> Result<(), LedgerError> {
-        let mut is_first = false;
+    async fn durable(self: &Arc<Self>, sequence: u64) -> Result<(), LedgerError> {
+        let mut first = None;
         let told = {
             let mut state = self.lock()?;
             if sequence <= state.durable {
@@ -359,38 +365,76 @@ impl Shared {
                 return Err(LedgerError::Failed(failure.clone()));
             }
             let (tell, told) = oneshot::channel();
-            let waiters = match sequence <= state.writing.last {
-                true => &mut state.writing.waiters,
-                false => {
-                    is_first = state.gathering.waiters.is_empty();
-                    &mut state.gathering.waiters
+            if sequence <= state.writing.last {
+                state.writing.waiters.all.push(tell);
+            } else {
+                let waiters = &mut state.gathering.waiters;
+                if waiters.all.is_empty() {
+                    let (teller, told) = oneshot::channel();
+                    (waiters.teller, first) = (Some(teller), Some(told));
                 }
-            };
-            waiters.push(tell);
+                waiters.all.push(tell);
+            }
             told
         };
-        if is_first {
-            // The writer comes once everybody who can run now has run: they share one sync instead of
-            // queueing for the next. Where nobody else can run, that is at once.
-            let call = CallForWriter(self);
-            tokio::task::yield_now().await;
-            drop(call);
+        // Not under the lock, which the call for the writer takes.
+        if let Some(told) = first {
+            self.call_for_writer(told);
         }
         match told.await {
             Ok(()) => Ok(()),
-            Err(_) => match self.lock()?.failure.clone() {
-                Some(failure) => Err(LedgerError::Failed(failure)),
-                None => Err(LedgerError::Failed(StoreError::Failed { what: "it was closed".to_owned() })),
-            },
+            Err(_) => {
+                let state = self.lock()?;
+                match state.failure.clone() {
+                    Some(failure) => Err(LedgerError::Failed(failure)),
+                    // Who should have told it has gone.
+                    None if state.durable >= sequence => Ok(()),
+                    None => Err(LedgerError::Failed(StoreError::Failed { what: "it was closed".to_owned() })),
+                }
+            }
+        }
+    }
+
+    /// Calls the writer for the batch that is being gathered, which now has one who waits for it. The writer comes
+    /// once everybody who can run now has run: they share one sync instead of queueing for the next.
+    fn call_for_writer(self: &Arc<Self>, told: oneshot::Receiver<Vec<oneshot::Sender<()>>>) {
+        let call = CallForWriter(Arc::clone(self));
+        // Without a runtime the writer is called at once, and tells for itself.
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn(async move {
+                tokio::task::yield_now().await;
+                drop(call);
+                if let Ok(waiters) = told.await {
+                    tell(waiters);
+                }
+            }));
         }
     }
 }
 
-/// Makes the batch that is being gathered due when it is dropped: also where who would have said so has gone,
-/// since others have joined meanwhile.
-struct CallForWriter<'a>(&'a Shared);
+impl Waiters {
+    fn tell(self) {
+        let Self { all, teller } = self;
+        match teller {
+            // A teller whose runtime has ended gives them back.
+            Some(teller) => drop(teller.send(all).map_err(tell)),
+            None => tell(all),
+        }
+    }
+}
 
-impl Drop for CallForWriter<'_> {
+fn tell(waiters: Vec<oneshot::Sender<()>>) {
+    for waiter in waiters {
+        // Whoever has stopped waiting does not want to know.
+        let _ = waiter.send(());
+    }
+}
+
+/// Makes the batch that is being gathered due when it is dropped: also where the runtime that would have done so
+/// has ended.
+struct CallForWriter(Arc<Shared>);
+
+impl Drop for CallForWriter {
     fn drop(&mut self) {
         // A ledger that cannot be locked has failed, and everybody is told.
         if let Ok(mut state) = self.0.lock() {
