@@ -395,14 +395,13 @@ impl Shared {
         }
     }
 
-    /// Calls the writer for the batch that is being gathered, which now has one who waits for it. The writer comes
-    /// once everybody who can run now has run: they share one sync instead of queueing for the next.
+    /// Calls the writer for the batch that is being gathered, which now has one who waits for it. It is called by a
+    /// task behind those that can run now: they share one sync instead of queueing for the next.
     fn call_for_writer(self: &Arc<Self>, told: oneshot::Receiver<Vec<oneshot::Sender<()>>>) {
         let call = CallForWriter(Arc::clone(self));
         // Without a runtime the writer is called at once, and tells for itself.
         if let Ok(runtime) = Handle::try_current() {
             drop(runtime.spawn(async move {
-                tokio::task::yield_now().await;
                 drop(call);
                 if let Ok(waiters) = told.await {
                     tell(waiters);
