@@ -67,7 +67,7 @@ impl SqliteStore {
 /// Makes the write-ahead log as long as it will be, with zeros, which SQLite takes for what they are: no frames.
 /// Nothing that stands there is touched.
 fn reserve_log(path: &Path) -> std::io::Result<()> {
-    const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     let log = File::options().write(true).create(true).truncate(false).open(name)?;

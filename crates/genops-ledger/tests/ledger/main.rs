@@ -343,6 +343,38 @@ fn a_second_writer_is_told_that_the_ledger_is_held() {
     place.store();
 }
 
+/// Where the frames of a write-ahead log end that was never written anew; the zeros behind them are reserved.
+fn end_of_frames(log: &[u8]) -> usize {
+    const HEAD: usize = 32;
+    const FRAME: usize = 24 + 4_096;
+    let last = log.iter().rposition(|byte| *byte != 0).unwrap();
+    HEAD + (last - HEAD + 1).div_ceil(FRAME) * FRAME
+}
+
+#[tokio::test]
+async fn the_log_is_reserved_and_what_a_dead_process_left_in_it_is_kept() {
+    let place = OnDisk::new();
+    let wal = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    let ledger = open(&place).await;
+    let reserved = std::fs::metadata(wal(&place.path())).unwrap().len();
+    for number in 0..10 {
+        ledger.submit(wall(), admit(number)).unwrap().durable().await.unwrap();
+    }
+    assert_eq!(std::fs::metadata(wal(&place.path())).unwrap().len(), reserved, "nothing grows");
+    // As a dead process leaves it; and cut off behind the last frame, as before logs were reserved.
+    let mut log = std::fs::read(wal(&place.path())).unwrap();
+    for length in [log.len(), end_of_frames(&log)] {
+        let copy = OnDisk::new();
+        std::fs::copy(place.path(), copy.path()).unwrap();
+        log.truncate(length);
+        std::fs::write(wal(&copy.path()), &log).unwrap();
+        let (reopened, recovered) = recover::open(copy.store(), wall()).await.unwrap();
+        assert_eq!(recovered.entries, 10);
+        reopened.submit(wall(), admit(99)).unwrap().durable().await.unwrap();
+        assert!(std::fs::metadata(wal(&copy.path())).unwrap().len() >= reserved);
+    }
+}
+
 #[tokio::test]
 async fn a_torn_write_costs_nothing_that_was_acknowledged() {
     let place = OnDisk::new();
@@ -355,7 +387,8 @@ async fn a_torn_write_costs_nothing_that_was_acknowledged() {
     let wal = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
     std::fs::copy(place.path(), copy.path()).unwrap();
     let mut log = std::fs::read(wal(&place.path())).unwrap();
-    log.extend_from_slice(&vec![0x5a; 5_000]);
+    let written = end_of_frames(&log);
+    log[written..written + 5_000].fill(0x5a);
     std::fs::write(wal(&copy.path()), log).unwrap();
     let replayed = recover::replay(&mut SqliteStore::read(&copy.path()).unwrap()).unwrap();
     assert_eq!(replayed.books.sequence(), 10);
