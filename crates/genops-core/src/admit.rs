@@ -13,27 +13,34 @@ use crate::budget::CellKey;
 use crate::digest::Digest;
 use crate::ledger::{Books, CellId, Standing};
 use crate::name::Name;
+use crate::rate::RateStep;
 use crate::time::Timestamp;
 
 /// Decides whether a proposal may run at the time `at`.
 ///
-/// The questions, in order: may this model be used; can what it costs be bounded; is its price known; is
-/// there room in every budget that covers it. The first refusal is the answer. `starts` says that admission records the start too.
+/// The questions, in order: may this model be used; can what it costs be bounded; is its price known; does it come
+/// too soon; is there room in every budget that covers it. The first refusal is the answer. `starts` says that
+/// admission records the start too.
 #[must_use]
 pub fn admit(books: &Books, at: Timestamp, proposal: &Proposal, starts: bool) -> Verdict {
     let refusal = model(books, proposal).or_else(|| bound(proposal)).or_else(|| price(proposal));
     if let Some(refusal) = refusal {
-        return Verdict::Refused(refusal.after_reading(books, Vec::new()));
+        return Verdict::Refused(refusal.after_reading(books, Vec::new(), Vec::new()));
     }
+    let rates = match rate(books, at, proposal) {
+        Ok(rates) => rates,
+        Err((refusal, rates)) => return Verdict::Refused(refusal.after_reading(books, rates, Vec::new())),
+    };
     match room(books, at, proposal) {
         Ok(path) => Verdict::Admitted(Admitted {
             decision: Decision::Allowed,
             policy: books.policy_version(),
             unit: books.policy().accounting_unit,
             path,
+            rates,
             started: starts,
         }),
-        Err((refusal, read)) => Verdict::Refused(refusal.after_reading(books, read)),
+        Err((refusal, read)) => Verdict::Refused(refusal.after_reading(books, rates, read)),
     }
 }
 
@@ -53,6 +60,27 @@ fn bound(proposal: &Proposal) -> Option<Refusal> {
 /// Is the price known? What cannot be priced cannot be reserved.
 fn price(proposal: &Proposal) -> Option<Refusal> {
     proposal.price.is_none().then(|| Refusal::blocked(ReasonCode::unpriced_model(), None))
+}
+
+/// Does it come too soon, by any rate that counts it? Gives what the rates come to if it is admitted, or the first
+/// refusal and the rates that were asked up to it.
+fn rate(
+    books: &Books,
+    at: Timestamp,
+    proposal: &Proposal,
+) -> Result<Vec<RateStep>, (Refusal, Vec<RateStep>)> {
+    let rules = books.policy().rates.iter();
+    let mut steps = Vec::new();
+    for rule in rules.filter(|rule| rule.selector.matches(&proposal.attribution)) {
+        let before = books.arrival(&rule.name);
+        let asked = rule.admit(at, before);
+        let (Ok(after) | Err(after)) = asked;
+        steps.push(RateStep { rule: rule.name.clone(), before, after });
+        if asked.is_err() {
+            return Err((Refusal::rate_limited(&rule.name), steps));
+        }
+    }
+    Ok(steps)
 }
 
 /// Is there room in every budget on the path? Gives the reservations, all or nothing, or the first
@@ -123,6 +151,7 @@ pub struct Admitted {
     policy: Digest,
     unit: Unit,
     path: Vec<Reservation>,
+    rates: Vec<RateStep>,
     started: bool,
 }
 
@@ -166,6 +195,12 @@ impl Admitted {
         &self.path
     }
 
+    /// What the rates that count it come to.
+    #[must_use]
+    pub fn rates(&self) -> &[RateStep] {
+        &self.rates
+    }
+
     /// Whether the admission recorded the start as well.
     #[must_use]
     pub const fn started(&self) -> bool {
@@ -199,8 +234,21 @@ pub struct Refused {
     pub rule: Option<Name>,
     /// The policy that decided.
     pub policy: Digest,
+    /// The rates that were asked; the last one refused, where a rate did.
+    pub rates: Vec<RateStep>,
     /// The cells that were read; the last one refused, where a budget did.
     pub read: Vec<Reservation>,
+}
+
+impl Refused {
+    /// The earliest time at which a rate would admit it, if nothing else arrives; `None` where no rate refused.
+    #[must_use]
+    pub fn earliest(&self) -> Option<Timestamp> {
+        match self.decision {
+            Decision::RateLimited(_) => self.rates.last().map(|step| step.after),
+            _ => None,
+        }
+    }
 }
 
 /// One question's "no".
@@ -214,7 +262,11 @@ impl Refusal {
         Self { decision: Decision::Blocked(code), rule: rule.cloned() }
     }
 
-    fn after_reading(self, books: &Books, read: Vec<Reservation>) -> Refused {
-        Refused { decision: self.decision, rule: self.rule, policy: books.policy_version(), read }
+    fn rate_limited(rule: &Name) -> Self {
+        Self { decision: Decision::RateLimited(ReasonCode::RateLimited), rule: Some(rule.clone()) }
+    }
+
+    fn after_reading(self, books: &Books, rates: Vec<RateStep>, read: Vec<Reservation>) -> Refused {
+        Refused { decision: self.decision, rule: self.rule, policy: books.policy_version(), rates, read }
     }
 }

@@ -231,6 +231,10 @@ impl AwuRecord {
             Some(ReasonCode::BudgetReservationFailed) => {
                 format!("budget `{rule}` has {left} left, the call can use up to {wanted}")
             }
+            Some(ReasonCode::RateLimited) => {
+                let wait = refused.earliest().map_or(0, |earliest| earliest.nanos_since(self.at));
+                format!("rate `{rule}` has no room for {} ms", wait.div_ceil(1_000_000))
+            }
             Some(ReasonCode::AccountingInvariantViolation) => {
                 "the amount cannot be counted: it is beyond what the books can hold".to_owned()
             }

@@ -7,7 +7,8 @@
 //!
 //! In reading order:
 //!
-//! - [`name`], [`hex`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`], [`budget`], [`policy`]: the nouns;
+//! - [`name`], [`hex`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`], [`budget`], [`rate`],
+//!   [`policy`]: the nouns;
 //! - [`admit`]: the corridor that every admission walks, what is asked and in which order;
 //! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
 //! - [`audit`]: the invariants, computed a second time and in another way;
@@ -29,6 +30,8 @@ pub mod awu;
 pub mod price;
 
 pub mod budget;
+
+pub mod rate;
 
 pub mod policy;
 

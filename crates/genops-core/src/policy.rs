@@ -11,6 +11,7 @@ use crate::amount::{Amount, Unit};
 use crate::budget::{Budget, Selector, UNBUDGETED};
 use crate::digest::Digest;
 use crate::name::Name;
+use crate::rate::RateRule;
 
 /// Everything that admission goes by, apart from the books.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Policy {
     pub accounting_unit: Unit,
     /// Which models may be used, asked in this order.
     pub models: Vec<ModelRule>,
+    /// How often AWUs may be admitted, asked in this order; names are unique.
+    pub rates: Vec<RateRule>,
     /// The budgets, reserved in this order; names are unique.
     pub budgets: Vec<Budget>,
 }
@@ -38,13 +41,26 @@ impl Policy {
     /// A policy that asks nothing and limits nothing; it accounts in US dollars.
     #[must_use]
     pub const fn unrestricted() -> Self {
-        Self { accounting_unit: Unit::Usd, models: Vec::new(), budgets: Vec::new() }
+        Self { accounting_unit: Unit::Usd, models: Vec::new(), rates: Vec::new(), budgets: Vec::new() }
     }
 
-    /// What makes the policy unusable, if anything does: a budget's name that stands twice or means something
-    /// else, a limit below nothing.
+    /// What makes the policy unusable, if anything does: a name that stands twice or means something else, a limit
+    /// below nothing, a rate that admits nothing.
     #[must_use]
     pub fn problem(&self) -> Option<PolicyProblem> {
+        let mut names = BTreeSet::new();
+        let bad_rate = self.rates.iter().find_map(|rate| {
+            if rate.requests == 0 || rate.burst == 0 {
+                Some(PolicyProblem::EmptyRate)
+            } else if !names.insert(&rate.name) {
+                Some(PolicyProblem::RateTwice)
+            } else {
+                None
+            }
+        });
+        if bad_rate.is_some() {
+            return bad_rate;
+        }
         let mut names = BTreeSet::new();
         self.budgets.iter().find_map(|budget| {
             if budget.name.as_str() == UNBUDGETED {
@@ -62,7 +78,7 @@ impl Policy {
     /// The policy's address: the digest of its content.
     #[must_use]
     pub fn version(&self) -> Digest {
-        Digest::of_value("genops policy 1", self)
+        Digest::of_value("genops policy 2", self)
     }
 }
 
@@ -78,6 +94,12 @@ pub enum PolicyProblem {
     /// A budget allows less than nothing.
     #[error("a budget's limit is negative")]
     NegativeLimit,
+    /// Two rates have one name.
+    #[error("two rates of the policy have the same name")]
+    RateTwice,
+    /// A rate would never admit anything.
+    #[error("a rate of no requests, or without a burst, would admit nothing")]
+    EmptyRate,
 }
 
 impl ModelRule {

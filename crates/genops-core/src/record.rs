@@ -10,6 +10,7 @@ use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, State};
 use crate::digest::Digest;
 use crate::ledger::{Admit, Command, Entry, Outcome, Settled};
+use crate::rate::RateStep;
 use crate::spec::Decision;
 use crate::time::Timestamp;
 
@@ -158,6 +159,15 @@ impl AwuRecord {
         }
     }
 
+    /// The rates that the decision asked, in order.
+    #[must_use]
+    pub fn rates(&self) -> &[RateStep] {
+        match &self.verdict {
+            Verdict::Admitted(admitted) => admitted.rates(),
+            Verdict::Refused(refused) => &refused.rates,
+        }
+    }
+
     /// Whether nothing more can be told about it, but for late news.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
@@ -214,10 +224,13 @@ impl AwuRecord {
         Digest::of_value("genops input 1", &self.request.proposal)
     }
 
-    /// The digest of exactly the state that the decision read: policy and cells (section 3.5).
+    /// The digest of exactly the state that the decision read: policy, time, rates and cells (section 3.5). Only a
+    /// decision that asked a rate depends on the time beyond the windows of its cells.
     #[must_use]
     pub fn state_digest(&self) -> Digest {
         let cells: Vec<_> = self.cells().iter().map(|step| (&step.key, step.before)).collect();
-        Digest::of_value("genops state 1", &(self.policy(), cells))
+        let rates: Vec<_> = self.rates().iter().map(|step| (&step.rule, step.before)).collect();
+        let asked_at = (!rates.is_empty()).then_some(self.at);
+        Digest::of_value("genops state 2", &(self.policy(), asked_at, rates, cells))
     }
 }

@@ -32,6 +32,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(nanos))
     }
 
+    /// How many nanoseconds it is later than `earlier`; 0 if it is not.
+    #[must_use]
+    pub const fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     fn date(self) -> Date {
         jiff::Timestamp::from_nanosecond(i128::from(self.0))
             .map_or(Date::MAX, |at| TimeZone::UTC.to_datetime(at).date())

@@ -132,6 +132,12 @@ pub fn refused(refusal: &Refusal) -> Response {
     let mut response = error(status, kind, Some(code), None, &message);
     let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None };
     told.add_to(response.headers_mut());
+    if let Some(wait) = refusal.wait() {
+        // Whole seconds, as the header has them; rounded up, since earlier does not help.
+        add(response.headers_mut(), "retry-after", &wait.as_millis().div_ceil(1_000).to_string());
+        // The official SDKs read this one first.
+        add(response.headers_mut(), "retry-after-ms", &wait.as_millis().to_string());
+    }
     if !retry_helps {
         // The official SDKs read this: waiting does not help.
         add(response.headers_mut(), "x-should-retry", "false");

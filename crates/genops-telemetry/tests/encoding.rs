@@ -15,6 +15,7 @@ use genops_core::budget::{Budget, Selector};
 use genops_core::ledger::{self, Admit, Books, Command};
 use genops_core::policy::{ModelRule, Policy};
 use genops_core::price::{Price, Tokens};
+use genops_core::rate::{Per, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::time::Period;
 use genops_core::{Attribution, Digest, Name, Timestamp, Unit};
@@ -38,6 +39,13 @@ fn policy() -> Policy {
     let team = |team: &str| Selector { team: vec![name(team)], ..Selector::default() };
     Policy {
         accounting_unit: Unit::Usd,
+        rates: vec![RateRule {
+            name: name("e-hour"),
+            selector: team("e"),
+            requests: 1,
+            per: Per::Hour,
+            burst: 1,
+        }],
         models: vec![ModelRule { name: name("small only"), selector: team("b"), allow: vec![name("small")] }],
         budgets: vec![
             Budget {
@@ -122,6 +130,8 @@ fn records() -> BTreeMap<&'static str, AwuRecord> {
         ("released", vec![admit(7, "a", false, TraceContext::Root), Command::Release { awu: id(7) }]),
         ("model refused", vec![admit(8, "b", true, TraceContext::Root)]),
         ("budget refused", vec![admit(9, "c", true, TraceContext::Root)]),
+        ("in time", vec![admit(12, "e", true, TraceContext::Root), settle(12, End::Completed, reported)]),
+        ("rate refused", vec![admit(13, "e", true, TraceContext::Root)]),
     ];
     let mut books = Books::default();
     let mut clock = 1_795_000_000_000_000_000;
@@ -182,7 +192,7 @@ fn protobuf_and_json_say_the_same_and_carry_what_the_specification_requires() {
         let refused = record.state() == "REFUSED";
         let executed = matches!(
             way,
-            "settled" | "unbudgeted" | "no usage" | "cancelled" | "provider error" | "in doubt"
+            "settled" | "in time" | "unbudgeted" | "no usage" | "cancelled" | "provider error" | "in doubt"
         );
         for required in attribute::ALL {
             let due = match required.when {
@@ -220,6 +230,8 @@ fn each_way_to_go_has_its_events_in_order() {
     let reconciled = event::BUDGET_RECONCILIATION.name;
     let expected: BTreeMap<&str, Vec<&str>> = BTreeMap::from([
         ("settled", vec![decided, reserved, reconciled]),
+        ("in time", vec![decided, reserved, reconciled]),
+        ("rate refused", vec![decided]),
         ("unbudgeted", vec![decided, reserved, reconciled]),
         ("no usage", vec![decided, reserved, reconciled]),
         ("cancelled", vec![decided, reserved, reconciled]),
@@ -276,7 +288,8 @@ fn log_records_are_the_same_events() {
 fn the_model_call_is_a_child_that_begins_after_the_decision() {
     for (way, record) in records() {
         let spans = decoded_spans(&record);
-        let called = matches!(way, "settled" | "unbudgeted" | "no usage" | "cancelled" | "provider error");
+        let called =
+            matches!(way, "settled" | "in time" | "unbudgeted" | "no usage" | "cancelled" | "provider error");
         assert_eq!(spans.len(), if called { 2 } else { 1 }, "{way}");
         let Some(call) = spans.get(1) else { continue };
         assert_eq!((call.kind, &call.parent_span_id), (3, &spans[0].span_id), "{way}");
@@ -284,7 +297,10 @@ fn the_model_call_is_a_child_that_begins_after_the_decision() {
         assert!(call.end_time_unix_nano <= spans[0].end_time_unix_nano, "{way}");
         let facts = values(&call.attributes);
         assert_eq!(text(facts["gen_ai.operation.name"]), "chat", "{way}");
-        assert_eq!(facts.contains_key("gen_ai.usage.input_tokens"), matches!(way, "settled" | "unbudgeted"));
+        assert_eq!(
+            facts.contains_key("gen_ai.usage.input_tokens"),
+            matches!(way, "settled" | "in time" | "unbudgeted")
+        );
         for (key, expected) in [
             ("gen_ai.usage.cache_read.input_tokens", 8),
             ("gen_ai.usage.cache_creation.input_tokens", 3),

@@ -1,10 +1,11 @@
 //! The governor: a ledger, its views and its outbox, and the door to admission.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use genops_core::awu::{AwuId, Proposal, Reserved, TraceContext};
 use genops_core::ledger::{Admit, Books, Command, Outcome};
-use genops_core::record::{AwuRecord, Journaled};
+use genops_core::record::{AwuRecord, Journaled, Verdict};
 use genops_core::{Digest, Timestamp};
 use genops_ledger::background::step_back;
 use genops_ledger::memory::MemoryStore;
@@ -249,6 +250,13 @@ impl Refusal {
     #[must_use]
     pub fn id(&self) -> AwuId {
         self.record.id()
+    }
+
+    /// How long it takes until a rate would admit it, if nothing else arrives; `None` where no rate refused.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        let Verdict::Refused(refused) = &self.record.verdict else { return None };
+        Some(Duration::from_nanos(refused.earliest()?.nanos_since(self.record.at)))
     }
 
     /// Why, in a sentence for people.

@@ -2,7 +2,7 @@
 //!
 //! No rule is applied here. What an entry says happened, happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use genops_spec::ReasonCode;
@@ -14,6 +14,7 @@ use crate::amount::Amount;
 use crate::awu::{AwuId, State};
 use crate::budget::CellKey;
 use crate::digest::Digest;
+use crate::name::Name;
 use crate::policy::Policy;
 use crate::price::Price;
 use crate::time::Timestamp;
@@ -30,6 +31,8 @@ pub struct Books {
     cells: Vec<Cell>,
     cell_of: HashMap<CellKey, CellId>,
     open: HashMap<AwuId, OpenAwu>,
+    /// When the next AWU arrives if all come evenly, by the name of the rate.
+    arrivals: BTreeMap<Name, Timestamp>,
 }
 
 /// A cell's number: cells are counted from 0 in the order in which they were opened.
@@ -143,6 +146,7 @@ impl Default for Books {
             cells: Vec::new(),
             cell_of: HashMap::new(),
             open: HashMap::new(),
+            arrivals: BTreeMap::new(),
         }
     }
 }
@@ -197,6 +201,12 @@ impl Books {
         CellId(u32::try_from(self.cells.len()).unwrap_or(u32::MAX))
     }
 
+    /// When the next AWU is to arrive by a rate; the beginning of time where none has.
+    #[must_use]
+    pub fn arrival(&self, rate: &Name) -> Timestamp {
+        self.arrivals.get(rate).copied().unwrap_or_default()
+    }
+
     /// An open AWU.
     #[must_use]
     pub fn open_awu(&self, awu: AwuId) -> Option<&OpenAwu> {
@@ -223,6 +233,8 @@ impl Books {
             cell.totals.cut = cell.totals.cut.checked_add(cut).unwrap_or(Amount::MAX);
             cell.standing.allocated = Some(*allocated);
         }
+        // A rate that is gone is forgotten; one that has changed goes on from where it stands.
+        self.arrivals.retain(|name, _| policy.rates.iter().any(|rate| rate.name == *name));
         self.policy = Arc::new(policy.clone());
         self.policy_version = version;
         Some(())
@@ -233,6 +245,12 @@ impl Books {
             let cell = self.cell_or_open(step)?;
             cell.standing.out = cell.standing.out.checked_add(step.amount)?;
             cell.totals.admitted = cell.totals.admitted.checked_add(step.amount)?;
+        }
+        for step in admitted.rates() {
+            match self.arrivals.get_mut(&step.rule) {
+                Some(arrival) => *arrival = step.after,
+                None => drop(self.arrivals.insert(step.rule.clone(), step.after)),
+            }
         }
         let state = if admitted.started() { State::Executing } else { State::Reserved };
         let path = admitted.path().iter().map(|step| (step.cell, step.amount)).collect();

@@ -16,11 +16,11 @@ use crate::policy::{Policy, PolicyProblem};
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
 /// to another outcome.
-pub const ENGINE_VERSION: u16 = 2;
+pub const ENGINE_VERSION: u16 = 3;
 
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

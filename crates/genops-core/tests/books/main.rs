@@ -16,6 +16,7 @@ use genops_core::budget::{Budget, Selector};
 use genops_core::ledger::{self, Admit, ApplyError, Books, Command, Entry, Outcome};
 use genops_core::policy::{ModelRule, Policy};
 use genops_core::price::{Price, Tokens};
+use genops_core::rate::{Per, RateRule};
 use genops_core::record::AwuRecord;
 use genops_core::time::Period;
 use genops_core::{Amount, Attribution, Name, Timestamp, Unit};
@@ -102,6 +103,13 @@ fn policy(limits: &[u64], allow_all: bool) -> Policy {
         limit: if unit == Unit::Usd { usd(limits[at]) } else { Amount::from_whole(limits[at]) },
         period,
     };
+    let rate = |called: &str, selector, requests, burst| RateRule {
+        name: name(called),
+        selector,
+        requests,
+        per: Per::Day,
+        burst,
+    };
     Policy {
         accounting_unit: Unit::Usd,
         models: vec![ModelRule {
@@ -109,6 +117,8 @@ fn policy(limits: &[u64], allow_all: bool) -> Policy {
             selector: team("b"),
             allow: if allow_all { vec![name("*")] } else { vec![name("small*")] },
         }],
+        // Intervals that are no whole number of nanoseconds.
+        rates: vec![rate("a-rate", team("a"), 7, 3), rate("p-rate", project("p"), 11, 2)],
         budgets: vec![
             budget(0, "a-ever", team("a"), Unit::Usd, Period::None),
             budget(1, "b-day", team("b"), Unit::Usd, Period::Day),

@@ -17,6 +17,12 @@ pub struct Model {
 
 struct Work {
     awu: AwuId,
+    /// When it was admitted, and whose it was.
+    at: i128,
+    team: String,
+    project: String,
+    /// Whether there were rates then.
+    is_rated: bool,
     /// Budget, unit, window, reserved atoms.
     path: Vec<(String, Unit, String, i128)>,
     state: &'static str,
@@ -52,7 +58,17 @@ impl Model {
                         });
                         assert_eq!(reserved.collect::<Vec<_>>(), path);
                         let state = if request.starts { "executing" } else { "reserved" };
-                        self.history.push(Work { awu: request.awu, path, state, actual: Vec::new() });
+                        let attribution = &request.proposal.attribution;
+                        self.history.push(Work {
+                            awu: request.awu,
+                            at: i128::from(entry.at.nanos()),
+                            team: attribution.team().to_string(),
+                            project: attribution.project().to_string(),
+                            is_rated: self.policy.is_some(),
+                            path,
+                            state,
+                            actual: Vec::new(),
+                        });
                     }
                     (Outcome::Refused(refused), Some(code)) => {
                         assert_eq!(refused.decision.reason_code(), Some(&code), "at {}", entry.sequence);
@@ -118,6 +134,13 @@ impl Model {
         if proposal.price.is_none() {
             return (path, Some(ReasonCode::unpriced_model()));
         }
+        let attribution = &proposal.attribution;
+        let at = i128::from(entry.at.nanos());
+        let (of_a, of_p) = (attribution.team().as_str() == "a", attribution.project().as_str() == "p");
+        let a_is_empty = of_a && self.is_empty(7, 3, at, |work| work.team == "a");
+        if a_is_empty || (of_p && self.is_empty(11, 2, at, |work| work.project == "p")) {
+            return (path, Some(ReasonCode::RateLimited));
+        }
         for budget in &policy.budgets {
             let covers = match budget.name.as_str() {
                 "a-ever" => proposal.attribution.team().as_str() == "a",
@@ -147,6 +170,19 @@ impl Model {
             path.push(("unbudgeted".into(), Unit::Usd, "none".into(), bound));
         }
         (path, None)
+    }
+
+    /// Whether a bucket that holds `burst` and is filled evenly, `requests` a day, has nothing left for one more.
+    /// In nanoseconds of filling; the history is poured through it from the beginning.
+    fn is_empty(&self, requests: i128, burst: i128, now: i128, of: impl Fn(&Work) -> bool) -> bool {
+        const DAY: i128 = 86_400_000_000_000;
+        let one = (DAY + requests - 1) / requests;
+        let (mut held, mut last) = (burst * one, 0);
+        for work in self.history.iter().filter(|work| work.is_rated && of(work)) {
+            held = (held + work.at - last).min(burst * one) - one;
+            last = work.at;
+        }
+        (held + now - last).min(burst * one) < one
     }
 
     /// Outstanding and used in a cell, summed over the whole history.

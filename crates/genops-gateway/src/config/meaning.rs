@@ -1,19 +1,20 @@
 //! From the configuration as written to the configuration as meant: names resolved, amounts read, secrets
-//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`].
+//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`], budgets and rates are
+//! in [`limits`].
 
+mod limits;
 mod telemetry;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use genops::LedgerPlace;
 use genops_core::attribution::{Field, Meaningful};
-use genops_core::budget::{Budget, Selector};
+use genops_core::budget::Selector;
 use genops_core::hex;
 use genops_core::policy::{ModelRule, Policy};
 use genops_core::price::Price;
-use genops_core::time::Period;
 use genops_core::{Amount, Name, Unit};
 use http::{HeaderValue, Uri};
 use serde_saphyr::{Location, Spanned};
@@ -63,6 +64,7 @@ pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config,
     let policy = Policy {
         accounting_unit: Unit::Usd,
         models: written.allowed_models.iter().filter_map(|rule| reading.model_rule(rule)).collect(),
+        rates: reading.rates(&written.rates),
         budgets: reading.budgets(&written.budgets),
     };
     let config = Config {
@@ -398,45 +400,6 @@ impl Reading<'_> {
         let selector = self.selector(&written.team, &written.project, &written.environment);
         let allow = written.allow.iter().filter_map(|model| self.name("a model", model)).collect();
         Some(ModelRule { name: name?, selector, allow })
-    }
-
-    fn budgets(&mut self, written: &[written::Budget]) -> Vec<Budget> {
-        let mut names = HashSet::new();
-        let mut budgets = Vec::new();
-        for budget in written {
-            if !names.insert(budget.name.value.as_str()) {
-                self.problem(&budget.name, "a budget of this name stands above");
-            }
-            if budget.name.value == genops_core::budget::UNBUDGETED {
-                self.problem(&budget.name, "this name is kept for calls that no budget covers");
-            }
-            budgets.extend(self.budget(budget));
-        }
-        budgets
-    }
-
-    fn budget(&mut self, written: &written::Budget) -> Option<Budget> {
-        let name = self.name("`name`", &written.name);
-        let limit = self.amount("`limit`", &written.limit);
-        let unit = match written.unit.value.as_str() {
-            "USD" => Some(Unit::Usd),
-            "tokens" => Some(Unit::Tokens),
-            _ => {
-                self.problem(&written.unit, "`unit` has to be `USD` or `tokens`");
-                None
-            }
-        };
-        let period = match written.period.as_ref().map(|period| (period, period.value.as_str())) {
-            None | Some((_, "none")) => Some(Period::None),
-            Some((_, "day")) => Some(Period::Day),
-            Some((_, "month")) => Some(Period::Month),
-            Some((period, _)) => {
-                self.problem(period, "`period` has to be `none`, `day` or `month`");
-                None
-            }
-        };
-        let selector = self.selector(&written.team, &written.project, &written.environment);
-        Some(Budget { name: name?, selector, unit: unit?, limit: limit?, period: period? })
     }
 
     fn selector(

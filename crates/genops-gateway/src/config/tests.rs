@@ -83,6 +83,9 @@ fn the_schema_refuses_what_the_reader_refuses_by_its_shape() {
         "budgets: [{name: a, unit: USD, limit: -1}]".to_owned(),
         "budgets: [{name: a, unit: USD, limit: 1, period: week}]".to_owned(),
         "allowed_models: [{name: a, allow: [], teams: x}]".to_owned(),
+        "rates: [{name: a, requests: 0, per: second}]".to_owned(),
+        "rates: [{name: a, requests: 1, per: week}]".to_owned(),
+        "rates: [{name: a, requests: 1, per: day, burst: 0}]".to_owned(),
         "keys: [{name: a, sha256: abc}]".to_owned(),
         "limits: {bodybytes: 1}".to_owned(),
     ];

@@ -49,6 +49,10 @@ pub struct Written {
     /// that none covers may use every model. Refused with `POLICY_DENY_MODEL`.
     #[serde(default)]
     pub allowed_models: Vec<AllowedModels>,
+    /// How often calls may be admitted; a call has to be in time by every rate that covers it. Refused with
+    /// `RATE_LIMITED`, and told when to come again. Default: no limit.
+    #[serde(default)]
+    pub rates: Vec<Rate>,
     /// The budgets. Any number may cover a call; all that do have to have room. Default: no limit.
     #[serde(default)]
     pub budgets: Vec<Budget>,
@@ -249,6 +253,37 @@ pub struct AllowedModels {
     /// The models that it allows; `*` at the end stands for any rest.
     #[schemars(with = "Vec<String>", example = ["gpt-4o-mini*"])]
     pub allow: Vec<Text>,
+}
+
+/// A limit on how often calls may be admitted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Its name, which a refusal tells.
+    #[schemars(with = "String", example = &"search-minute")]
+    pub name: Text,
+    /// The teams that it covers: a name or a list. Default: all.
+    #[serde(default)]
+    #[schemars(with = "Option<Names>", example = &"search")]
+    pub team: Option<OneOrMore>,
+    /// The projects that it covers: a name or a list. Default: all.
+    #[serde(default)]
+    #[schemars(with = "Option<Names>", example = &"ranking")]
+    pub project: Option<OneOrMore>,
+    /// The environments that it covers: a name or a list. Default: all.
+    #[serde(default)]
+    #[schemars(with = "Option<Names>", example = ["dev", "test"])]
+    pub environment: Option<OneOrMore>,
+    /// So many calls may be admitted; those that are refused do not count.
+    #[schemars(with = "u64", range(min = 1, max = 1_000_000_000), example = 600)]
+    pub requests: Spanned<u64>,
+    /// In this time.
+    #[schemars(with = "String", extend("enum" = ["second", "minute", "hour", "day"]))]
+    pub per: Text,
+    /// So many may come at once after a pause; then they are admitted evenly. Default: as many as `requests`.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), example = 20)]
+    pub burst: Option<Spanned<u64>>,
 }
 
 /// A budget.

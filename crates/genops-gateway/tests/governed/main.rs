@@ -9,6 +9,7 @@
 mod house;
 mod necessity;
 mod priced;
+mod rates;
 mod streams;
 mod traced;
 
