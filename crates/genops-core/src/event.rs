@@ -137,8 +137,11 @@ impl AwuRecord {
     pub fn ending_events(&self) -> Vec<Event<'_>> {
         let Some(ending) = &self.ending else { return Vec::new() };
         let mut events = Vec::new();
-        if let How::Settled { execution: Execution { end: End::ProviderError(failure), .. }, .. } =
+        // Where nothing was sent, nothing ran: what stopped the AWU is no finding about an execution, and the decision
+        // that admitted it stays the last one.
+        if let How::Settled { execution: Execution { end: end @ End::ProviderError(failure), .. }, .. } =
             &ending.how
+            && end.was_sent()
         {
             let finding = Decision::Warning(ReasonCode::ProviderErrorUpstream);
             let mut facts = Vec::with_capacity(EVENT_FACTS);

@@ -237,7 +237,7 @@ fn each_way_to_go_has_its_events_in_order() {
         ("cancelled", vec![decided, reserved, reconciled]),
         ("provider error", vec![decided, reserved, decided, reconciled]),
         ("never sent", vec![decided, reserved]),
-        ("unreachable", vec![decided, reserved, decided]),
+        ("unreachable", vec![decided, reserved]),
         ("in doubt", vec![decided, reserved, reconciled]),
         ("released", vec![decided, reserved]),
         ("model refused", vec![decided]),
