@@ -1,8 +1,13 @@
 //! What the program can be asked: its commands and their arguments.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use genops_conformance::level;
+use genops_conformance::report;
+use jiff::SignedDuration;
 
 /// Governance for AI workloads: decide, reserve, settle, prove.
 #[derive(Debug, Parser)]
@@ -18,6 +23,10 @@ pub struct Arguments {
 pub enum Command {
     /// Run the gateway
     Serve(Serve),
+    /// Hold the telemetry of any runtime against the GenOps Governance Specification
+    Check(Checking),
+    /// Say what a requirement, a reason code, an attribute or an event is
+    Explain(Naming),
     /// Show the budgets, and what is reserved and used
     Budgets(Source),
     /// Show how good the bounds were: what calls could have used, and what they did
@@ -63,6 +72,135 @@ pub struct Serve {
     /// Try it out: no configuration, no key, no network; a stand-in for a model, two teams, a few calls
     #[arg(long, conflicts_with = "config")]
     pub demo: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("what").required(true).args(["paths", "listen", "list", "schema"])),
+    after_help = "Exit codes: 0 the claim stands (or, without --claim, a level is reached), 1 it does not, \
+                  2 the telemetry cannot be read, 3 there is no AWU in it."
+)]
+pub struct Checking {
+    /// OTLP as JSON or Protocol Buffers, also gzipped: files, directories, or - for standard input
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Receive OTLP instead, gRPC and HTTP, until Ctrl-C; everything is taken, nothing rejected
+    #[arg(long)]
+    pub listen: bool,
+    /// Where gRPC is received
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4317", conflicts_with_all = NOT_LISTENING)]
+    pub grpc: SocketAddr,
+    /// Where HTTP is received
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318", conflicts_with_all = NOT_LISTENING)]
+    pub http: SocketAddr,
+    /// Listen for so long: 30s, 5m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, conflicts_with_all = NOT_LISTENING)]
+    pub for_: Option<Duration>,
+    /// Listen until nothing has come for so long
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = NOT_LISTENING)]
+    pub idle: Option<Duration>,
+    /// What is claimed of the runtime; it sets the exit code
+    #[arg(long, value_enum)]
+    pub claim: Option<Claim>,
+    /// The words in which compliance is declared, to be judged too (section 9.2)
+    #[arg(long, value_name = "TEXT")]
+    pub declaration: Option<String>,
+    /// Everything that was emitted is in the capture, so what is missing was not emitted
+    #[arg(long)]
+    pub complete: bool,
+    /// Let a SHOULD that is not met break the claim
+    #[arg(long)]
+    pub strict: bool,
+    /// Take whole numbers in place of doubles for a thing worth a look, not for a failure
+    #[arg(long)]
+    pub lenient_numeric: bool,
+    /// The most memory that traces may take which are not complete yet, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = MEMORY_MIB, value_parser = clap::value_parser!(u32).range(1..))]
+    pub memory: u32,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// Write the report to a file, and only the verdict to standard output
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "schema"])]
+    pub out: Option<PathBuf>,
+    /// List every requirement instead (text or json)
+    #[arg(long)]
+    pub list: bool,
+    /// Print the JSON Schema of the JSON report instead
+    #[arg(long)]
+    pub schema: bool,
+}
+
+/// What leaves nothing to listen for.
+const NOT_LISTENING: [&str; 3] = ["paths", "list", "schema"];
+
+/// As the checker has it.
+pub const MEMORY_MIB: u32 = 256;
+
+/// What can be claimed of a runtime (section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Claim {
+    /// Full compliance
+    Full,
+    /// Partial compliance
+    Partial,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Text,
+    /// For programs; --schema describes it
+    Json,
+    /// For continuous integration: one test case a requirement
+    Junit,
+    /// For a comment or a wiki
+    Markdown,
+    /// One page that stands by itself
+    Html,
+}
+
+impl From<Claim> for level::Claim {
+    fn from(claim: Claim) -> Self {
+        match claim {
+            Claim::Full => Self::Full,
+            Claim::Partial => Self::Partial,
+        }
+    }
+}
+
+impl From<ReportFormat> for report::Format {
+    fn from(format: ReportFormat) -> Self {
+        match format {
+            ReportFormat::Text => Self::Text,
+            ReportFormat::Json => Self::Json,
+            ReportFormat::Junit => Self::Junit,
+            ReportFormat::Markdown => Self::Markdown,
+            ReportFormat::Html => Self::Html,
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Result<SignedDuration, _> = text.parse();
+    let duration = parsed.ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "a time such as `30s` or `5m` is expected".to_owned())
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct Naming {
+    /// A requirement (ATT-7.1-6), an ambiguity (AMB-03), a reason code (BUDGET_EXCEEDED), a decision
+    /// state, an attribute (genops.accounting.actual) or an event (genops.policy.evaluated)
+    #[arg(value_name = "ID", required = true)]
+    pub names: Vec<String>,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Commands of `config`.

@@ -2,7 +2,7 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`verify`], [`keys`], [`prices`], with [`table`] and [`client`] for those that show something.
+//! [`verify`], [`keys`], [`prices`], [`check`], [`explain`], with [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -24,6 +24,9 @@ mod verify;
 mod keys;
 
 mod prices;
+
+mod check;
+mod explain;
 
 mod client;
 mod table;
@@ -68,7 +71,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(arguments.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(trouble) => {
             eprintln!("genops: {}", trouble.message);
             ExitCode::from(trouble.code)
@@ -103,8 +106,11 @@ fn configuration(command: ConfigCommand) -> Result<(), Trouble> {
     }
 }
 
-async fn run(command: Command) -> Result<(), Trouble> {
-    match command {
+async fn run(command: Command) -> Result<ExitCode, Trouble> {
+    let done = match command {
+        // What was judged may end in an exit code without being trouble.
+        Command::Check(checking) => return check::run(&checking).await,
+        Command::Explain(naming) => explain::run(&naming),
         Command::Serve(arguments) if arguments.demo => demo::run().await,
         Command::Serve(arguments) => serve::run(&arguments.config).await,
         Command::Estimates(source) => read::estimates(&source).await,
@@ -122,5 +128,6 @@ async fn run(command: Command) -> Result<(), Trouble> {
             keys::new();
             Ok(())
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
