@@ -101,8 +101,8 @@ models:
 allowed_models:
   - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other]}}
 keys:
-  - {{name: caller, sha256: {key}, team: search, project: ranking, environment: test, reads_ledger: true}}
-  - {{name: open, sha256: {open_key}, team: search, environment: test, trusts_trace_context: true}}
+  - {{name: caller, sha256: {key}, team: search, project: ranking, environment: staging, reads_ledger: true}}
+  - {{name: open, sha256: {open_key}, team: search, environment: staging, trusts_trace_context: true}}
 {limits}
 {more}"
         );

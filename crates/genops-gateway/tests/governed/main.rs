@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod certified;
 mod house;
 mod necessity;
 mod priced;
@@ -71,7 +72,7 @@ fn fifty_calls(count: usize) -> String {
             "  - {{name: tokens-month, project: ranking, unit: tokens, limit: {tokens}, period: month}}\n"
         ),
         format!(
-            "  - {{name: env-month, environment: [test, dev], unit: USD, limit: {usd}, period: month}}\n"
+            "  - {{name: env-month, environment: [staging, dev], unit: USD, limit: {usd}, period: month}}\n"
         ),
     ];
     format!("budgets:\n{}", budgets.iter().take(count).map(String::as_str).collect::<String>())

@@ -1,0 +1,162 @@
+//! The gateway certifies itself: what it tells of every way in which an AWU can go is judged by the conformance suite,
+//! which knows nothing of it but the specification.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genops::core::awu::{Proposal, TraceContext};
+use genops::core::ledger::Admit;
+use genops::core::price::{Price, Tokens};
+use genops::core::{Attribution, Name};
+use genops::{Admission, Awu, Destination, Governor, Reserved, Settings};
+use genops_conformance::awu::State;
+use genops_conformance::checker::OPEN_BYTES_MAX;
+use genops_conformance::judge::Judgement;
+use genops_conformance::level::{self, Claim, Level, Standing, Terms};
+use genops_conformance::{Checker, Strictness, input};
+use genops_gateway::stand_in::StandIn;
+use http::StatusCode;
+
+use crate::BODY;
+use crate::house::{House, nobody};
+
+const STREAM: &str =
+    r#"{"model":"small","max_tokens":20,"messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+
+/// Judges the telemetry in these directories as one complete capture.
+fn judged(directories: &[tempfile::TempDir]) -> (Judgement, Standing) {
+    let strictness = Strictness { is_complete: true, ..Strictness::default() };
+    let mut checker = Checker::new(strictness, OPEN_BYTES_MAX);
+    let telemetry: Vec<_> = directories.iter().map(|directory| directory.path().join("telemetry")).collect();
+    input::read(&telemetry, &mut checker).unwrap();
+    let mut judgement = checker.finish();
+    let terms = Terms { claim: Some(Claim::Full), ..Terms::default() };
+    let standing = level::sum_up(&mut judgement, &terms);
+    (judgement, standing)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_in_which_an_awu_can_go_is_told_so_that_full_compliance_is_verified() {
+    let mut directories = vec![answered_and_refused().await, never_sent().await];
+    let reports_nothing = StandIn { says: Some("{}"), ..StandIn::default() };
+    directories.push(one_call(reports_nothing, StatusCode::OK).await);
+    let fails =
+        StandIn { status: StatusCode::INTERNAL_SERVER_ERROR, says: Some("oops"), ..StandIn::default() };
+    directories.push(one_call(fails, StatusCode::INTERNAL_SERVER_ERROR).await);
+    directories.push(released_and_in_doubt().await);
+
+    let (judgement, standing) = judged(&directories);
+    let worth_a_look: Vec<_> = judgement.findings.iter().collect();
+    assert!(worth_a_look.is_empty(), "{worth_a_look:#?}");
+    let unseen: Vec<_> =
+        standing.unseen.iter().map(|id| (id.requirement().id, id.requirement().text)).collect();
+    assert_eq!((standing.level, standing.verified), (Level::Full, true), "{unseen:#?}");
+    assert_eq!(standing.claim_holds, Some(true));
+    let states = State::ALL.into_iter().zip(judgement.counts.states);
+    for (state, count) in states {
+        // What runs without an account, or leaves no trace, is what this runtime never does.
+        let never = matches!(state, State::ExecutedIncomplete | State::Indeterminate);
+        assert_eq!(count == 0, never, "{state:?}: {count}");
+    }
+}
+
+/// Whole calls and streams, one that is hung up on, and every refusal.
+async fn answered_and_refused() -> tempfile::TempDir {
+    let stand_in = StandIn { delay: Duration::from_millis(20), ..StandIn::default() };
+    let house = House::with(
+        stand_in,
+        "budgets:
+  - {name: search-month, team: search, unit: USD, limit: 0.0005, period: month}
+rates:
+  - {name: search-day, team: search, requests: 4, per: day}
+",
+    )
+    .await;
+    let answer = house.chat(BODY).await;
+    assert_eq!(answer.header("x-genops-result"), "ALLOWED");
+    house.ended(&answer).await;
+    let streamed = house.chat(STREAM).await;
+    assert_eq!(streamed.status, StatusCode::OK);
+    house.ended(&streamed).await;
+    house.hang_up_while_it_runs(STREAM).await;
+    for (model, code) in [("denied", "POLICY_DENY_MODEL"), ("unpriced", "x_unpriced_model")] {
+        let body = format!(r#"{{"model":"{model}","max_tokens":20,"messages":[]}}"#);
+        assert_eq!(house.chat(&body).await.header("x-genops-reason-code"), code);
+    }
+    let large = r#"{"model":"small","max_tokens":900,"messages":[]}"#;
+    assert_eq!(house.chat(large).await.header("x-genops-reason-code"), "BUDGET_RESERVATION_FAILED");
+    let mut codes = Vec::new();
+    for _ in 0..4 {
+        codes.push(house.chat(BODY).await.header("x-genops-reason-code").to_owned());
+    }
+    assert!(codes.iter().any(|code| code == "RATE_LIMITED"), "{codes:?}");
+    house.close().await
+}
+
+/// A provider that cannot be reached: the AWU is stopped after its reservation.
+async fn never_sent() -> tempfile::TempDir {
+    let house = House::at(nobody().await, Arc::default(), "").await;
+    house.ended(&house.chat(BODY).await).await;
+    house.close().await
+}
+
+async fn one_call(stand_in: StandIn, status: StatusCode) -> tempfile::TempDir {
+    let house = House::with(stand_in, "").await;
+    let answer = house.chat(BODY).await;
+    assert_eq!(answer.status, status);
+    house.ended(&answer).await;
+    house.close().await
+}
+
+/// One AWU that was reserved and given back, and one whose process died while it ran: the ledger goes on from a copy
+/// that was made meanwhile, as after a power cut.
+async fn released_and_in_doubt() -> tempfile::TempDir {
+    let before = tempfile::tempdir().unwrap();
+    let governor = open(before.path()).await;
+    admitted(&governor).await.release().unwrap();
+    let running = admitted(&governor).await.start().await.unwrap();
+    let after = tempfile::tempdir().unwrap();
+    for file in ["genops.db", "genops.db-wal"] {
+        std::fs::copy(before.path().join(file), after.path().join(file)).unwrap();
+    }
+    drop(running);
+    governor.close().await.unwrap();
+    open(after.path()).await.close().await.unwrap();
+    after
+}
+
+async fn admitted(governor: &Governor) -> Awu<Reserved> {
+    match governor.admit_as(proposal(governor)).await.unwrap() {
+        Admission::Admitted(awu) => awu,
+        Admission::Refused(refusal) => panic!("nothing limits it: {}", refusal.reason()),
+    }
+}
+
+async fn open(directory: &Path) -> Governor {
+    let settings = Settings {
+        destinations: vec![Destination::Directory { path: directory.join("telemetry") }],
+        ..Settings::in_file(directory.join("genops.db"), genops::core::policy::Policy::unrestricted())
+    };
+    Governor::open(settings).await.unwrap().0
+}
+
+fn proposal(governor: &Governor) -> Admit {
+    let name = |text| Name::new(text).unwrap();
+    Admit {
+        awu: governor.new_id(),
+        trace: TraceContext::Root,
+        starts: false,
+        proposal: Proposal {
+            attribution: Attribution::new(Some("search"), Some("ranking"), Some("staging")).unwrap(),
+            operation_name: name("rerank"),
+            operation_type: name("inference"),
+            key: None,
+            provider: name("in-process"),
+            model: name("small"),
+            bound: Tokens::new(100, 20),
+            unbounded: None,
+            price: Some(Price::flat(name("row"), "1".parse().unwrap(), "2".parse().unwrap())),
+        },
+    }
+}
