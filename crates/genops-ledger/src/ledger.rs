@@ -2,8 +2,8 @@
 //!
 //! A caller applies its command to the books under a short lock, and its entry joins the batch that is
 //! being gathered. The writer takes the whole batch while the disk syncs the one before; so one sync
-//! carries whatever gathered meanwhile, and no timer holds a caller up. The first who waits lets the others that
-//! can run join before it calls the writer. An outcome may be told once its
+//! carries whatever gathered meanwhile, and no timer holds a caller up. On a runtime of one
+//! thread the first who waits lets the others that can run join before it calls the writer. An outcome may be told once its
 //! entry is durable ([`Posted::durable`]); an entry that nobody waits for rides along with the next batch.
 //!
 //! After a failed commit nothing is acknowledged any more: the books in memory are ahead of the disk, and
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use genops_core::ledger::{self, ApplyError, Books, Command, Entry, Rejection};
 use genops_core::{Digest, Timestamp};
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
 
 use crate::frame::Frame;
@@ -81,9 +81,17 @@ struct Writing {
 /// Those who wait for a batch.
 #[derive(Debug, Default)]
 struct Waiters {
-    all: Vec<oneshot::Sender<()>>,
-    /// The task that tells them, where they wait: so the writer wakes one of their threads and not each of them.
-    teller: Option<oneshot::Sender<Vec<oneshot::Sender<()>>>>,
+    all: Vec<Waiter>,
+    /// The task that tells them, where the first of them waits: so the writer wakes one thread there and not each of
+    /// them. It is their own runtime that runs it; whoever waits elsewhere is told by the writer.
+    teller: Option<(runtime::Id, oneshot::Sender<Vec<Waiter>>)>,
+}
+
+/// One who waits, and where.
+#[derive(Debug)]
+struct Waiter {
+    runtime: Option<runtime::Id>,
+    tell: oneshot::Sender<()>,
 }
 
 /// An entry that has its place in the order, and is on its way to the disk.
@@ -283,8 +291,10 @@ fn is_short_of_space(store: &impl Store) -> bool {
 
 impl Shared {
     fn lock(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
-        self.state.lock().map_err(|_| {
-            LedgerError::Failed(StoreError::Failed { what: "a thread panicked at the books".to_owned() })
+        self.state.lock().map_err(|poisoned| {
+            // It holds the lock, which telling everybody takes.
+            drop(poisoned);
+            self.failed(StoreError::Failed { what: "a thread panicked at the books".to_owned() })
         })
     }
 
@@ -365,21 +375,24 @@ impl Shared {
                 return Err(LedgerError::Failed(failure.clone()));
             }
             let (tell, told) = oneshot::channel();
+            let here = Handle::try_current().ok();
+            let waiter = Waiter { runtime: here.as_ref().map(Handle::id), tell };
             if sequence <= state.writing.last {
-                state.writing.waiters.all.push(tell);
+                state.writing.waiters.all.push(waiter);
             } else {
                 let waiters = &mut state.gathering.waiters;
                 if waiters.all.is_empty() {
                     let (teller, told) = oneshot::channel();
-                    (waiters.teller, first) = (Some(teller), Some(told));
+                    waiters.teller = waiter.runtime.map(|runtime| (runtime, teller));
+                    first = Some((here, told));
                 }
-                waiters.all.push(tell);
+                waiters.all.push(waiter);
             }
             told
         };
         // Not under the lock, which the call for the writer takes.
-        if let Some(told) = first {
-            self.call_for_writer(told);
+        if let Some((here, told)) = first {
+            self.call_for_writer(here, told);
         }
         match told.await {
             Ok(()) => Ok(()),
@@ -397,10 +410,10 @@ impl Shared {
 
     /// Calls the writer for the batch that is being gathered, which now has one who waits for it. It is called by a
     /// task behind those that can run now: they share one sync instead of queueing for the next.
-    fn call_for_writer(self: &Arc<Self>, told: oneshot::Receiver<Vec<oneshot::Sender<()>>>) {
+    fn call_for_writer(self: &Arc<Self>, here: Option<Handle>, told: oneshot::Receiver<Vec<Waiter>>) {
         let call = CallForWriter(Arc::clone(self));
         // Without a runtime the writer is called at once, and tells for itself.
-        if let Ok(runtime) = Handle::try_current() {
+        if let Some(runtime) = here {
             drop(runtime.spawn(async move {
                 drop(call);
                 if let Ok(waiters) = told.await {
@@ -413,19 +426,25 @@ impl Shared {
 
 impl Waiters {
     fn tell(self) {
-        let Self { all, teller } = self;
-        match teller {
-            // A teller whose runtime has ended gives them back.
-            Some(teller) => drop(teller.send(all).map_err(tell)),
-            None => tell(all),
+        let Self { mut all, teller } = self;
+        let Some((runtime, teller)) = teller else { return tell(all) };
+        let mut elsewhere = all.extract_if(.., |waiter| waiter.runtime != Some(runtime)).collect::<Vec<_>>();
+        // The first is told by the writer as well: where nobody drives its runtime's tasks, it waits by itself.
+        if !all.is_empty() {
+            elsewhere.push(all.swap_remove(0));
+        }
+        tell(elsewhere);
+        // A teller whose runtime has ended gives them back.
+        if !all.is_empty() {
+            teller.send(all).unwrap_or_else(tell);
         }
     }
 }
 
-fn tell(waiters: Vec<oneshot::Sender<()>>) {
+fn tell(waiters: Vec<Waiter>) {
     for waiter in waiters {
         // Whoever has stopped waiting does not want to know.
-        let _ = waiter.send(());
+        let _ = waiter.tell.send(());
     }
 }
 
@@ -437,7 +456,8 @@ impl Drop for CallForWriter {
     fn drop(&mut self) {
         // A ledger that cannot be locked has failed, and everybody is told.
         if let Ok(mut state) = self.0.lock() {
-            state.gathering.is_due = true;
+            // The batch may have been taken meanwhile; the one after it has a caller of its own.
+            state.gathering.is_due |= !state.gathering.waiters.all.is_empty();
             drop(state);
             self.0.work.notify_one();
         }

@@ -11,6 +11,7 @@ use genops_core::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::frame::Frame;
+use crate::ledger::FREE_BYTES_MIN;
 use crate::store::{FrameReader, Readers, Store, StoreError};
 
 /// Tells SQLite and people what the file is: "GnOp".
@@ -43,9 +44,26 @@ impl SqliteStore {
         let lock = lock(path)?;
         let connection = Connection::open(path).map_err(|error| told(path, &error))?;
         prepare(&connection, path).map_err(|error| told(path, &error))??;
+        let store = Self { connection, path: path.to_owned(), _lock: lock };
         // Where that cannot be had, the log grows as it is written.
-        drop(reserve_log(path));
-        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+        if store.free_bytes().is_some_and(|free| free > FREE_BYTES_MIN + LOG_BYTES) {
+            drop(store.reserve_log());
+        }
+        Ok(store)
+    }
+
+    /// Makes the write-ahead log as long as it will be, with zeros, which SQLite takes for what they are: no frames.
+    /// Nothing that stands there is touched. The log is where SQLite has made it, which may be behind a link.
+    fn reserve_log(&self) -> std::io::Result<()> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        let name = format!("{}-wal", self.connection.path().unwrap_or_default());
+        let log = File::options().write(true).open(name)?;
+        let mut length = log.metadata()?.len();
+        while length < LOG_BYTES {
+            log.write_all_at(&ZEROS, length)?;
+            length += ZEROS.len() as u64;
+        }
+        log.sync_all()
     }
 
     /// Opens the ledger at `path` for reading alone; a running writer is not disturbed.
@@ -62,21 +80,6 @@ impl SqliteStore {
         check_application(&connection, path).map_err(|error| told(path, &error))??;
         Ok(SqliteReader { connection, path: path.to_owned() })
     }
-}
-
-/// Makes the write-ahead log as long as it will be, with zeros, which SQLite takes for what they are: no frames.
-/// Nothing that stands there is touched.
-fn reserve_log(path: &Path) -> std::io::Result<()> {
-    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    let log = File::options().write(true).create(true).truncate(false).open(name)?;
-    let mut length = log.metadata()?.len();
-    while length < LOG_BYTES {
-        log.write_all_at(&ZEROS, length)?;
-        length += ZEROS.len() as u64;
-    }
-    log.sync_all()
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {

@@ -1,5 +1,10 @@
 //! What the ledger promises, over every store.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
 
 mod work;
 
@@ -202,6 +207,33 @@ async fn after_a_failed_commit_nothing_is_acknowledged_any_more() {
     drop(ledger);
     let books = open(&store).await.read(Clone::clone).unwrap();
     assert_eq!(books.open_awu(awu(2)), None, "what was not acknowledged is not there");
+}
+
+#[test]
+fn who_waits_on_a_runtime_whose_tasks_nobody_runs_is_told_all_the_same() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (idle, busy) = (runtime(), runtime());
+    let ledger = busy.block_on(open(&MemoryStore::default()));
+    // The handle of a runtime of one thread runs the future, and none of the runtime's tasks.
+    idle.handle().block_on(ledger.submit(wall(), budget_of("1")).unwrap().durable()).unwrap();
+    // The first waits there, and does not come back for its answer; another joins the same batch elsewhere.
+    let first = ledger.submit(wall(), admit(1)).unwrap();
+    let second = ledger.submit(wall(), admit(2)).unwrap();
+    let mut first = Box::pin(first.durable());
+    idle.handle().block_on(async {
+        std::future::poll_fn(|cx| std::task::Poll::Ready(first.as_mut().poll(cx).is_ready())).await;
+    });
+    busy.block_on(second.durable()).unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_at_the_books_is_told_to_everybody() {
+    let ledger = open(&MemoryStore::default()).await;
+    let panics = || ledger.read(|_| panic!("on purpose"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+    let refused = ledger.submit(wall(), budget_of("1"));
+    assert!(matches!(refused, Err(LedgerError::Failed(_))), "{refused:?}");
+    assert!(matches!(ledger.failure(), Some(LedgerError::Failed(_))));
 }
 
 #[tokio::test]
