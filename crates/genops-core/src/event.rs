@@ -9,7 +9,7 @@ use genops_spec::{Decision, ReasonCode, SPEC_VERSION, attribute as key, event};
 
 use crate::admit::{Refused, Reservation};
 use crate::amount::{Amount, Unit};
-use crate::awu::{End, Execution, Used};
+use crate::awu::{End, Execution, Failure, Used};
 use crate::hex;
 use crate::price::Tokens;
 use crate::record::{AwuRecord, How, Verdict};
@@ -131,7 +131,8 @@ impl AwuRecord {
         events
     }
 
-    /// The events of the end: a provider's error as a decision of its own, and the reconciliation. None
+    /// The events of the end: a provider's error as a decision of its own, if anything was sent, and the
+    /// reconciliation. None
     /// where the AWU did not execute (section 7.2.1).
     #[must_use]
     pub fn ending_events(&self) -> Vec<Event<'_>> {
@@ -302,6 +303,7 @@ impl AwuRecord {
             How::Released => Some("released"),
             How::Settled { execution, .. } => match execution.end {
                 End::Completed => None,
+                End::ProviderError(Failure::Unreachable) => Some("unreachable"),
                 End::ProviderError(_) => Some("provider_error"),
                 End::NeverSent => Some("never_sent"),
                 End::Abandoned => Some("abandoned"),

@@ -52,6 +52,8 @@ impl Policy {
         let bad_rate = self.rates.iter().find_map(|rate| {
             if rate.requests == 0 || rate.burst == 0 {
                 Some(PolicyProblem::EmptyRate)
+            } else if rate.refill().is_none_or(|nanos| nanos > REFILL_NANOS_MAX) {
+                Some(PolicyProblem::EndlessBurst)
             } else if !names.insert(&rate.name) {
                 Some(PolicyProblem::RateTwice)
             } else {
@@ -82,6 +84,9 @@ impl Policy {
     }
 }
 
+/// A burst that takes longer to be there again is no rate: ten years, far from what a point in time can hold.
+const REFILL_NANOS_MAX: u64 = 10 * 366 * 86_400 * 1_000_000_000;
+
 /// Why a policy cannot be adopted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyProblem {
@@ -100,6 +105,9 @@ pub enum PolicyProblem {
     /// A rate would never admit anything.
     #[error("a rate of no requests, or without a burst, would admit nothing")]
     EmptyRate,
+    /// A rate's burst takes years to be there again.
+    #[error("a rate's burst would take more than ten years to be there again")]
+    EndlessBurst,
 }
 
 impl ModelRule {

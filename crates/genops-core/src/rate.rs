@@ -20,7 +20,8 @@ pub struct RateRule {
     pub requests: u64,
     /// … in this time.
     pub per: Per,
-    /// As many may come at once after a pause; at least 1.
+    /// As many may come at once after a pause; at least 1. In no time `per` are there more than `requests` and
+    /// `burst` less one.
     pub burst: u64,
 }
 
@@ -72,12 +73,22 @@ impl RateRule {
     pub fn admit(&self, at: Timestamp, arrival: Timestamp) -> Result<Timestamp, Timestamp> {
         let interval = self.interval();
         let tolerance = interval.saturating_mul(self.burst.saturating_sub(1));
-        let arrival = arrival.max(at);
+        // While a rule stays as it is, no arrival is later than that. One that is has been left by another rule of this
+        // name, whose times mean nothing here.
+        let latest = at.nanos().saturating_add(tolerance).saturating_add(interval);
+        let arrival = arrival.max(at).min(Timestamp::from_nanos(latest));
         let earliest = arrival.minus_nanos(tolerance);
         if at < earliest {
             return Err(earliest);
         }
         Ok(Timestamp::from_nanos(arrival.nanos().saturating_add(interval)))
+    }
+
+    /// How long it takes until a burst that was used is there again, in nanoseconds; `None` where that cannot be
+    /// counted.
+    #[must_use]
+    pub const fn refill(&self) -> Option<u64> {
+        self.interval().checked_mul(self.burst)
     }
 
     /// The time between two AWUs that come evenly, rounded up: rounding never admits more than the rule says. A
@@ -132,6 +143,14 @@ mod tests {
         for (rule, times, expected) in cases {
             assert_eq!(run(&rule, times), expected, "{rule:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_has_changed_does_not_keep_the_debt_of_the_old_one() {
+        let at = Timestamp::from_nanos(START);
+        let owed = Timestamp::from_nanos(START + Per::Day.nanos());
+        let changed = rule(600, Per::Minute, 20);
+        assert_eq!(changed.admit(at, owed), Err(Timestamp::from_nanos(START + 100_000_000)), "one interval");
     }
 
     #[test]

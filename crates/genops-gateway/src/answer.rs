@@ -4,6 +4,7 @@
 
 use axum::response::{IntoResponse, Response};
 use genops::Refusal;
+use genops_core::Timestamp;
 use genops_core::admit::Admitted;
 use genops_core::attribution::InvalidAttribution;
 use genops_core::awu::AwuId;
@@ -111,9 +112,9 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// A refusal, with the reason code as the error's code.
+/// A refusal, with the reason code as the error's code, told at `now`.
 #[must_use]
-pub fn refused(refusal: &Refusal) -> Response {
+pub fn refused(refusal: &Refusal, now: Timestamp) -> Response {
     let decision = refusal.decision();
     let code = decision.reason_code().map_or("", ReasonCode::as_str);
     let (status, kind, retry_helps) = match decision.reason_code() {
@@ -132,11 +133,12 @@ pub fn refused(refusal: &Refusal) -> Response {
     let mut response = error(status, kind, Some(code), None, &message);
     let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None };
     told.add_to(response.headers_mut());
-    if let Some(wait) = refusal.wait() {
-        // Whole seconds, as the header has them; rounded up, since earlier does not help.
-        add(response.headers_mut(), "retry-after", &wait.as_millis().div_ceil(1_000).to_string());
-        // The official SDKs read this one first.
-        add(response.headers_mut(), "retry-after-ms", &wait.as_millis().to_string());
+    if let Some(wait) = refusal.wait(now) {
+        // Rounded up, since earlier does not help. The header has whole seconds; the official SDKs read the one in
+        // milliseconds first.
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        add(response.headers_mut(), "retry-after", &millis.div_ceil(1_000).to_string());
+        add(response.headers_mut(), "retry-after-ms", &millis.to_string());
     }
     if !retry_helps {
         // The official SDKs read this: waiting does not help.

@@ -42,7 +42,7 @@ pub async fn chat_completion(
     let request = request(&gateway, &caller, &call, &provider);
     match gateway.governor.admit_as(request).await {
         Err(trouble) => answer::unavailable(&trouble.to_string()),
-        Ok(Admission::Refused(refusal)) => answer::refused(&refusal),
+        Ok(Admission::Refused(refusal)) => answer::refused(&refusal, gateway.governor.now()),
         Ok(Admission::Admitted(awu)) => match awu.start().await {
             Err(trouble) => answer::unavailable(&trouble.to_string()),
             Ok(awu) if let Some(streaming) = call.stream => {

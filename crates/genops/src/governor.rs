@@ -105,8 +105,8 @@ impl Governor {
         let ahead = ledger.read(Books::at)?.nanos().saturating_sub(wall.nanos());
         if ahead > CLOCK_AHEAD_NS {
             report(&format!(
-                "the ledger's last entry is {} s ahead of the clock: its time stands still until then, and no \
-                 budget begins anew",
+                "the ledger's last entry is {} s ahead of the clock: its time stands still until then, no budget \
+                 begins anew, and no rate has room again",
                 ahead / 1_000_000_000
             ));
         }
@@ -252,11 +252,13 @@ impl Refusal {
         self.record.id()
     }
 
-    /// How long it takes until a rate would admit it, if nothing else arrives; `None` where no rate refused.
+    /// How long it takes from `now`, by the governor's clock, until a rate would admit it if nothing else arrives;
+    /// `None` where no rate refused. Where the ledger's time is ahead of the clock and stands still, that is longer
+    /// than the rate alone says.
     #[must_use]
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn wait(&self, now: Timestamp) -> Option<Duration> {
         let Verdict::Refused(refused) = &self.record.verdict else { return None };
-        Some(Duration::from_nanos(refused.earliest()?.nanos_since(self.record.at)))
+        Some(Duration::from_nanos(refused.earliest()?.nanos_since(now)))
     }
 
     /// Why, in a sentence for people.

@@ -233,7 +233,7 @@ impl Books {
             cell.totals.cut = cell.totals.cut.checked_add(cut).unwrap_or(Amount::MAX);
             cell.standing.allocated = Some(*allocated);
         }
-        // A rate that is gone is forgotten; one that has changed goes on from where it stands.
+        // A rate that is gone is forgotten; one that has changed goes on, as far as that means anything to it.
         self.arrivals.retain(|name, _| policy.rates.iter().any(|rate| rate.name == *name));
         self.policy = Arc::new(policy.clone());
         self.policy_version = version;

@@ -280,7 +280,8 @@ pub struct Rate {
     /// In this time.
     #[schemars(with = "String", extend("enum" = ["second", "minute", "hour", "day"]))]
     pub per: Text,
-    /// So many may come at once after a pause; then they are admitted evenly. Default: as many as `requests`.
+    /// So many may come at once after a pause; then they are admitted evenly. In no time `per` are there more than
+    /// `requests` and `burst` together. Default: as many as `requests`.
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), example = 20)]
     pub burst: Option<Spanned<u64>>,

@@ -259,7 +259,7 @@ async fn a_provider_that_cannot_be_reached_costs_nothing() {
     let answer = house.chat(BODY).await;
     assert_eq!(answer.error(), (502, "PROVIDER_ERROR_UPSTREAM".to_owned(), String::new()));
     let awu = house.ended(&answer).await;
-    assert_eq!((awu.actual.as_deref(), awu.end.as_deref()), (Some("0"), Some("provider_error")));
+    assert_eq!((awu.actual.as_deref(), awu.end.as_deref()), (Some("0"), Some("unreachable")));
     assert!(!awu.incomplete);
 }
 

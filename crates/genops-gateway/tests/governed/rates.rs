@@ -23,6 +23,7 @@ async fn a_call_that_comes_too_soon_is_refused_and_told_when_to_come_again() {
     let wait: u64 = refused.header("retry-after-ms").parse().unwrap();
     assert!((1..=60_000).contains(&wait), "one a minute: {wait} ms");
     assert_eq!(refused.header("retry-after"), wait.div_ceil(1_000).to_string());
+    assert_ne!(refused.header("retry-after"), "0", "earlier does not help");
     let message = refused.json().pointer("/error/message").unwrap().to_string();
     assert!(message.contains("rate `search-hour`"), "{message}");
     assert_eq!(house.reached(), 2);

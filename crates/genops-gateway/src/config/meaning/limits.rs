@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use genops_core::Unit;
 use genops_core::budget::Budget;
+use genops_core::policy::Policy;
 use genops_core::rate::{Per, RateRule};
 use genops_core::time::Period;
 use serde_saphyr::Spanned;
@@ -44,7 +45,12 @@ impl Reading<'_> {
             }
         };
         let selector = self.selector(&written.team, &written.project, &written.environment);
-        Some(RateRule { name: name?, selector, requests: requests?, per: per?, burst: burst? })
+        let rate = RateRule { name: name?, selector, requests: requests?, per: per?, burst: burst? };
+        let policy = Policy { rates: vec![rate.clone()], ..Policy::unrestricted() };
+        if let Some(problem) = policy.problem() {
+            self.problem(&written.name, problem.to_string());
+        }
+        Some(rate)
     }
 
     fn requests(&mut self, written: &Spanned<u64>) -> Option<u64> {
