@@ -78,7 +78,7 @@ fn say_what_takes_long(paths: &[impl AsRef<Path>]) {
 async fn receive(checking: &Checking) -> Result<Taken, Trouble> {
     let mut addresses = vec![checking.grpc, checking.http];
     addresses.dedup();
-    let listener = Listener::bind(&addresses).await.map_err(Trouble::failed)?;
+    let listener = Listener::bind(&addresses).await.map_err(Trouble::unusable)?;
     let shown: Vec<_> = listener.addresses().iter().map(ToString::to_string).collect();
     eprintln!("genops: listening on {}; Ctrl-C ends it and shows the report", shown.join(" and "));
     let until = Until { for_: checking.for_, idle: checking.idle };
@@ -113,7 +113,7 @@ fn tell(checking: &Checking, report: &Report) -> Result<(), Trouble> {
     let Some(file) = &checking.out else { return print_all(&text) };
     let shown = file.display();
     std::fs::write(file, text)
-        .map_err(|error| Trouble::failed(format!("cannot write `{shown}`: {error}")))?;
+        .map_err(|error| Trouble::unusable(format!("cannot write `{shown}`: {error}")))?;
     table::line(&report.summary);
     table::line(&format!("wrote {shown}"));
     Ok(())

@@ -66,17 +66,22 @@ fn main() -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("genops: cannot start: {error}");
+            complain(&format!("cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(run(arguments.command)) {
         Ok(code) => code,
         Err(trouble) => {
-            eprintln!("genops: {}", trouble.message);
+            complain(&trouble.message);
             ExitCode::from(trouble.code)
         }
     }
+}
+
+/// Tells people of trouble. Who has closed standard error does not want to know.
+fn complain(message: &str) {
+    drop(writeln!(std::io::stderr(), "genops: {message}"));
 }
 
 /// On one or two processors a single thread serves more: the ledger and the outbox have threads of their

@@ -108,12 +108,6 @@ impl Across {
         self.seen.has(self.hasher.hash_one((trace_id, span_id)))
     }
 
-    /// How many AWUs are remembered by their identity; the rest of a long capture has been forgotten.
-    #[must_use]
-    pub fn remembers(&self) -> usize {
-        self.seen.len()
-    }
-
     /// Notes attributes that stand elsewhere than on an AWU's span: of a scope, a metric, another log record.
     pub fn note_elsewhere(&mut self, place: &'static str, attributes: &Attributes<'_>) {
         if self.clash.is_some() || !attributes.has_genops() {
@@ -154,14 +148,14 @@ impl Across {
         self.versioned += 1;
         let resource = self.resource_identity(awu.resource);
         match self.declared.get(&resource) {
-            Some(declared) if declared != version && self.versions.is_none() => {
+            Some(declared) if *declared != shortened(version) && self.versions.is_none() => {
                 let observed = format!("{version:?} and {declared:?} from one resource");
                 let evidence = Evidence::new("resource", key::VERSION.name(), observed, "one version");
                 self.versions = Some(evidence.mend("declare the version that is implemented, everywhere"));
             }
             Some(_) => {}
             None if self.declared.len() < RESOURCES_MAX => {
-                self.declared.insert(resource, version.to_owned());
+                self.declared.insert(resource, shortened(version));
             }
             None => {}
         }
@@ -282,6 +276,11 @@ impl Across {
     }
 }
 
+/// As much of a version as is kept: more than any has.
+fn shortened(version: &str) -> String {
+    version.chars().take(64).collect()
+}
+
 /// The keys under which runtimes tell the identifier of a reservation or a decision. The specification has none.
 fn is_identifier(key: &str) -> bool {
     let suffixes = ["reservation_id", "reservation.id", "decision_id", "decision.id"];
@@ -309,9 +308,5 @@ impl Seen {
 
     fn has(&self, id: u64) -> bool {
         self.young.contains_key(&id) || self.old.contains_key(&id)
-    }
-
-    fn len(&self) -> usize {
-        self.young.len() + self.old.len()
     }
 }

@@ -4,6 +4,7 @@
 //! been quiet for longest. Order is counted in records, not by a clock, so that the same input is judged alike.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::otlp::value::Attributes;
@@ -17,7 +18,7 @@ pub struct Trace {
     touched: u64,
     /// What it takes, once it is judged.
     bytes: usize,
-    /// It was too large for the memory there is: this is a piece of it.
+    /// It was handed on before the input ended, to make room: something of it may be missing.
     pub was_cut: bool,
 }
 
@@ -52,8 +53,9 @@ pub struct Open {
     clock: u64,
     bytes: usize,
     bytes_max: usize,
-    /// The traces of which a piece was handed on, as far as they are remembered.
-    cut: HashSet<[u8; 16]>,
+    /// The traces that were handed on, as far as they are remembered, by the hash of their identifiers.
+    cut: HashSet<u64>,
+    hasher: RandomState,
 }
 
 /// Kind, flaw, resource and length stand before each record.
@@ -65,8 +67,15 @@ const RECORD: usize = 512;
 /// What an open trace takes beside its records.
 const OVERHEAD: usize = 256;
 
-/// So many traces are remembered as cut.
-const CUT_MAX: usize = 1_024;
+/// So many traces are remembered as handed on.
+const CUT_MAX: usize = 1 << 20;
+
+/// One trace may take this part of all memory; what it is read into, when it is judged, takes several times that.
+const TRACE_PART: usize = 8;
+const TRACE_MIN: usize = 1 << 20;
+
+/// Among so many of the last resources of a trace one is looked for.
+const RESOURCES_LOOKED_AT: usize = 16;
 
 impl Open {
     /// No trace; they may take `bytes_max` together.
@@ -79,6 +88,7 @@ impl Open {
             bytes: 0,
             bytes_max,
             cut: HashSet::new(),
+            hasher: RandomState::new(),
         }
     }
 
@@ -88,11 +98,19 @@ impl Open {
         let trace = self.traces.entry(trace_id).or_insert_with(|| {
             self.queue.push_back((trace_id, self.clock));
             self.bytes += OVERHEAD;
-            Trace { bytes: OVERHEAD, was_cut: self.cut.contains(&trace_id), ..Trace::default() }
+            Trace {
+                bytes: OVERHEAD,
+                was_cut: self.cut.contains(&self.hasher.hash_one(trace_id)),
+                ..Trace::default()
+            }
         });
         trace.touched = self.clock;
         self.bytes += trace.push(resource, record);
+        let is_too_large = trace.bytes > (self.bytes_max / TRACE_PART).max(TRACE_MIN);
         let mut gone = Vec::new();
+        if is_too_large && let Some(trace) = self.hand_on(&trace_id) {
+            gone.push(trace);
+        }
         while self.bytes > self.bytes_max
             && let Some(trace) = self.quietest()
         {
@@ -118,18 +136,19 @@ impl Open {
                 self.queue.push_back((trace_id, touched));
                 continue;
             }
-            let mut trace = self.traces.remove(&trace_id)?;
-            self.bytes = self.bytes.saturating_sub(trace.bytes);
-            // It was not quiet: it alone is too large.
-            if trace.touched == self.clock {
-                trace.was_cut = true;
-                if self.cut.len() < CUT_MAX {
-                    self.cut.insert(trace_id);
-                }
-            }
-            return Some(trace);
+            return self.hand_on(&trace_id);
         }
         None
+    }
+
+    fn hand_on(&mut self, trace_id: &[u8; 16]) -> Option<Trace> {
+        let mut trace = self.traces.remove(trace_id)?;
+        self.bytes = self.bytes.saturating_sub(trace.bytes);
+        trace.was_cut = true;
+        if self.cut.len() < CUT_MAX {
+            self.cut.insert(self.hasher.hash_one(trace_id));
+        }
+        Some(trace)
     }
 }
 
@@ -143,7 +162,9 @@ impl Trace {
     }
 
     fn push(&mut self, resource: &Arc<[u8]>, record: Record<'_>) -> usize {
-        let known = self.resources.iter().position(|known| Arc::ptr_eq(known, resource) || known == resource);
+        let mut last = self.resources.iter().enumerate().rev().take(RESOURCES_LOOKED_AT);
+        let known = last.find(|(_, known)| Arc::ptr_eq(known, resource) || *known == resource);
+        let known = known.map(|(place, _)| place);
         let (place, new) = match known {
             Some(place) => (place, 0),
             None => {
@@ -243,13 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_that_was_quiet_was_not_cut() {
+    fn a_trace_that_was_handed_on_may_lack_something_and_one_that_stayed_does_not() {
         let mut open = Open::new(OVERHEAD + RECORD + 1);
         let record = Record { kind: Kind::Span, resource: 0, is_flawed: false, message: b"x" };
         for trace in 1..=3 {
             let gone = open.add([trace; 16], &Arc::from(&b""[..]), record);
-            assert!(gone.iter().all(|trace| !trace.was_cut));
+            assert!(gone.iter().all(|trace| trace.was_cut));
             assert_eq!(gone.len(), usize::from(trace > 1));
         }
+        assert!(open.drain().all(|trace| !trace.was_cut));
     }
 }

@@ -73,6 +73,8 @@ pub struct Gaps {
     pub events: Option<&'static str>,
     /// About the spans below it.
     pub spans: Option<&'static str>,
+    /// About whole events: they may have come later.
+    pub later: Option<&'static str>,
 }
 
 /// The decision that admitted or refused an AWU.
@@ -200,12 +202,6 @@ impl<'a> Awu<'a> {
         self.span.attributes.text(key)
     }
 
-    /// The double of an attribute of its span.
-    #[must_use]
-    pub fn double(&self, key: Key) -> Option<f64> {
-        self.span.attributes.double(key)
-    }
-
     /// Whether the decision that counts refused it.
     #[must_use]
     pub fn is_refused(&self) -> bool {
@@ -219,7 +215,7 @@ impl<'a> Awu<'a> {
         self.state.executed()
     }
 
-    /// Whether it carries a budget reservation, by its event or by its attribute.
+    /// Whether it has a reservation event.
     #[must_use]
     pub fn has_reservation(&self) -> bool {
         self.has_event(&BUDGET_RESERVATION)
@@ -242,8 +238,7 @@ impl<'a> Awu<'a> {
     fn independent_evidence(&self) -> bool {
         let begun = |call: &Call<'_>| self.admission.time.is_none_or(|time| call.span.start >= time);
         let charged = || self.get(ACCOUNTING_ACTUAL).and_then(number).is_some_and(|actual| actual > 0.0);
-        self.span.attributes.has(TOKENS_OUTPUT)
-            || self.span.attributes.all().iter().any(|(key, _)| tells_of_an_answer(key))
+        self.span.attributes.all().iter().any(|(key, value)| tells_of_an_answer(key, *value))
             || self.calls.iter().any(begun)
             || (self.is_refused() && charged())
     }
@@ -261,9 +256,10 @@ impl<'a> Awu<'a> {
     }
 }
 
-/// The attributes of a span that a model's answer leaves.
-fn tells_of_an_answer(key: &str) -> bool {
-    key == "gen_ai.usage.output_tokens" || key.starts_with("gen_ai.response.")
+/// The attributes of a span that a model's answer leaves. No tokens at all are what a refused AWU has as well.
+fn tells_of_an_answer(key: &str, value: Value<'_>) -> bool {
+    let counts = key == "gen_ai.usage.output_tokens" || key == TOKENS_OUTPUT.name();
+    (counts && number(value) != Some(0.0)) || key.starts_with("gen_ai.response.")
 }
 
 /// Whether a span is a model call.

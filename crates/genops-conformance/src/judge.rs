@@ -20,6 +20,9 @@ const EXAMPLES_MAX: usize = 20;
 /// Of so many reports of one span each is compared with the others.
 const REPORTS_MAX: usize = 64;
 
+/// Among so many events of one name and time the copy of a log record is looked for.
+const COPIES_MAX: usize = 16;
+
 /// So many events of one AWU are looked at.
 const EVENTS_MAX: usize = 1_024;
 
@@ -115,7 +118,7 @@ impl Judgement {
         for group in order.chunk_by(|one, other| family.id(*one) == family.id(*other)) {
             self.span(&family, &resources, group, trace.was_cut);
         }
-        self.orphans(&family);
+        self.orphans(&family, trace.was_cut);
     }
 
     /// Judges the capture as a whole. Everything that came has to be judged by then.
@@ -194,7 +197,7 @@ impl Judgement {
             }
         }
         self.counts.spans += 1;
-        if !family.is_awu(&node.span) {
+        if !group.iter().any(|at| family.is_awu(*at)) {
             return;
         }
         match self.across.meet(&node.span) {
@@ -234,7 +237,9 @@ impl Judgement {
     }
 
     /// Log records of governance whose span is not here.
-    fn orphans(&mut self, family: &Family<'_>) {
+    fn orphans(&mut self, family: &Family<'_>, was_cut: bool) {
+        let is_complete = self.strictness.is_complete && !was_cut;
+        let strictness = Strictness { is_complete, ..self.strictness };
         let is_governance = |log: &&Log<'_>| log.event.name.starts_with(NAMESPACE);
         let is_left = |log: &&Log<'_>| family.find(log.span_id).is_none();
         let left: Vec<&Log<'_>> = family.logs.iter().filter(is_governance).filter(is_left).collect();
@@ -248,7 +253,7 @@ impl Judgement {
             self.across.note_orphan(&orphan);
             for (id, rule) in rules::OF_ORPHAN.iter().copied().flatten() {
                 let span = Span { trace_id: first.trace_id, span_id: first.span_id, ..Span::default() };
-                let outcome = rule(&orphan, self.strictness);
+                let outcome = rule(&orphan, strictness);
                 self.take(*id, Some(&span), outcome);
             }
         }
@@ -281,14 +286,29 @@ struct Family<'a> {
     order: &'a [usize],
     /// By the identifiers of their spans.
     logs: &'a [Log<'a>],
+    /// For each node, whether it is an AWU.
+    awus: Vec<bool>,
     /// The identifier of an AWU, and the place of a model call below it; by the identifiers.
     calls: Vec<(&'a [u8], usize)>,
 }
 
 impl<'a> Family<'a> {
     fn of(nodes: &'a [Node<'a>], order: &'a [usize], logs: &'a [Log<'a>]) -> Self {
-        let mut family = Self { nodes, order, logs, calls: Vec::new() };
-        let calls = (0..nodes.len()).filter(|at| nodes.get(*at).is_some_and(|node| is_call(&node.span)));
+        let mut family = Self { nodes, order, logs, awus: Vec::new(), calls: Vec::new() };
+        let mut awus: Vec<bool> = nodes.iter().map(|node| family.is_candidate(&node.span)).collect();
+        // Of several reports of one span it is enough that one is an AWU's.
+        for group in order.chunk_by(|one, other| family.id(*one) == family.id(*other)) {
+            if group.iter().any(|at| awus.get(*at) == Some(&true)) {
+                for at in group {
+                    awus.get_mut(*at).into_iter().for_each(|is_awu| *is_awu = true);
+                }
+            }
+        }
+        family.awus = awus;
+        // An AWU of its own is nobody's call.
+        let is_its_call =
+            |at: usize| nodes.get(at).is_some_and(|node| is_call(&node.span)) && !family.is_awu(at);
+        let calls = (0..nodes.len()).filter(|at| is_its_call(*at));
         family.calls = calls.filter_map(|at| Some((family.awu_above(nodes.get(at)?)?, at))).collect();
         family.calls.sort_unstable();
         family
@@ -298,10 +318,14 @@ impl<'a> Family<'a> {
         self.nodes.get(at).map_or(&[], |node| node.span.span_id)
     }
 
-    fn find(&self, span_id: &[u8]) -> Option<&'a Node<'a>> {
+    fn find(&self, span_id: &[u8]) -> Option<usize> {
         let at = self.order.partition_point(|at| self.id(*at) < span_id);
-        let node = self.nodes.get(*self.order.get(at)?)?;
-        (node.span.span_id == span_id).then_some(node)
+        let at = *self.order.get(at)?;
+        (self.id(at) == span_id).then_some(at)
+    }
+
+    fn is_awu(&self, at: usize) -> bool {
+        self.awus.get(at).copied().unwrap_or_default()
     }
 
     fn logs_of(&self, span_id: &[u8]) -> &'a [Log<'a>] {
@@ -311,7 +335,7 @@ impl<'a> Family<'a> {
     }
 
     /// `awu_candidate` of the catalogue.
-    fn is_awu(&self, span: &Span<'_>) -> bool {
+    fn is_candidate(&self, span: &Span<'_>) -> bool {
         let named = |name: &str| name.starts_with(NAMESPACE);
         span.attributes.has_genops()
             || span.events.iter().any(|event| named(event.name))
@@ -323,10 +347,10 @@ impl<'a> Family<'a> {
         let mut parent = node.span.parent_span_id;
         for _ in 0..DEPTH_MAX {
             let above = self.find(parent)?;
-            if self.is_awu(&above.span) {
-                return Some(above.span.span_id);
+            if self.is_awu(above) {
+                return Some(self.id(above));
             }
-            parent = above.span.parent_span_id;
+            parent = self.nodes.get(above)?.span.parent_span_id;
         }
         None
     }
@@ -339,12 +363,13 @@ impl<'a> Family<'a> {
         let on_span = events.len();
         let logs = self.logs_of(span.span_id).iter();
         for log in logs.filter(|log| log.event.name.starts_with(NAMESPACE)).take(EVENTS_MAX) {
-            let copy = events.iter_mut().take(on_span).find(|told| {
+            let may_be = |told: &&mut AwuEvent<'_>| {
                 told.told == Told::Span
                     && told.event.name == log.event.name
                     && told.event.time.abs_diff(log.event.time) <= SAME_TIME_NS
-                    && told.event.attributes.is_same(&log.event.attributes)
-            });
+            };
+            let mut near = events.iter_mut().take(on_span).filter(may_be).take(COPIES_MAX);
+            let copy = near.find(|told| told.event.attributes.is_same(&log.event.attributes));
             match copy {
                 Some(told) => told.told = Told::Both,
                 None => events.push(AwuEvent { event: &log.event, told: Told::Log }),
@@ -387,9 +412,8 @@ fn gaps(node: &Node<'_>, was_cut: bool) -> Gaps {
         gaps.events = gaps.events.or(gaps.spans);
     }
     if was_cut {
-        let cut = Some("the trace was too large to be judged in one piece");
-        gaps.spans = gaps.spans.or(cut);
-        gaps.events = gaps.events.or(cut);
+        gaps.later =
+            Some("its trace was judged before the input ended, to make room: check with more --memory");
     }
     if node.is_flawed {
         let broken = Some("a part of the span could not be read");
@@ -397,6 +421,7 @@ fn gaps(node: &Node<'_>, was_cut: bool) -> Gaps {
             attributes: gaps.attributes.or(broken),
             events: gaps.events.or(broken),
             spans: gaps.spans.or(broken),
+            later: gaps.later,
         };
     }
     gaps

@@ -21,7 +21,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::checker::Checker;
 use crate::input::{Format, Input, Inputs};
-use judging::Delivery;
+use judging::Arrival;
 
 mod answer;
 mod judging;
@@ -130,7 +130,7 @@ pub async fn listen(
 
 /// What every request needs.
 struct Receiver {
-    judge: mpsc::Sender<Delivery>,
+    judge: mpsc::Sender<Arrival>,
     /// Told of every request that was received.
     received: watch::Sender<()>,
     /// Turns to receive a body.

@@ -12,6 +12,14 @@ use crate::input::{Input, MESSAGE_BYTES_MAX};
 use crate::judge::hex;
 use crate::otlp::request::{Encoding, Signal};
 
+/// What comes from the network.
+pub enum Arrival {
+    /// A request, whole.
+    Request(Delivery),
+    /// A request was refused, and why: what it held is missing from the capture.
+    Refused(String),
+}
+
 /// A request that was received, and where to say what became of it.
 pub struct Delivery {
     pub body: Body,
@@ -33,18 +41,23 @@ pub enum Refusal {
 pub fn judge(
     mut checker: Checker,
     mut input: Input,
-    mut deliveries: mpsc::Receiver<Delivery>,
+    mut arrivals: mpsc::Receiver<Arrival>,
 ) -> (Checker, Input) {
     let mut digest = Sha256::new();
-    while let Some(Delivery { body, encoding, signal, answer }) = deliveries.blocking_recv() {
+    while let Some(arrival) = arrivals.blocking_recv() {
+        let Delivery { body, encoding, signal, answer } = match arrival {
+            Arrival::Request(delivery) => delivery,
+            Arrival::Refused(why) => {
+                input.problems.add(format!("a request was refused: {why}"));
+                continue;
+            }
+        };
         input.bytes += body.bytes.len() as u64;
         input.is_gzip |= body.is_gzip;
         digest.update(&body.bytes);
         let outcome = take(&mut checker, &body, encoding, signal);
-        match &outcome {
-            Ok(()) => input.messages += 1,
-            Err(refusal) => input.problems.add(format!("a request was refused: {}", refusal.what())),
-        }
+        // That it was refused is told by whoever refuses it.
+        input.messages += u64::from(outcome.is_ok());
         // Whoever sent it may have gone; it counts all the same.
         drop(answer.send(outcome));
     }

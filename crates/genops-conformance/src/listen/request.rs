@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::answer::{self, Code, Transport};
-use super::judging::{Delivery, Refusal};
+use super::judging::{Arrival, Delivery, Refusal};
 use super::{Body, Receiver};
 use crate::input::MESSAGE_BYTES_MAX;
 use crate::otlp::request::{Encoding, Signal};
@@ -53,7 +53,13 @@ pub async fn serve(receiver: &Receiver, request: Request<Incoming>) -> Response<
     };
     match outcome {
         Ok(()) => answer::taken(transport),
-        Err(Refused(code, what)) => answer::refused(transport, code, &what),
+        Err(Refused(code, what)) => {
+            if !matches!(code, Code::NotFound | Code::NotAllowed | Code::Unavailable) {
+                // A judge that has gone needs to know nothing more.
+                drop(receiver.judge.send(Arrival::Refused(what.clone())).await);
+            }
+            answer::refused(transport, code, &what)
+        }
     }
 }
 
@@ -168,7 +174,7 @@ impl Receiver {
         let (answer, outcome) = oneshot::channel();
         let delivery = Delivery { body: unwrap(bytes)?, encoding, signal, answer };
         let gone = || Refused(Code::Unavailable, "listening has ended".to_owned());
-        self.judge.send(delivery).await.map_err(|_| gone())?;
+        self.judge.send(Arrival::Request(delivery)).await.map_err(|_| gone())?;
         let outcome = outcome.await.map_err(|_| gone())?;
         drop(turn);
         outcome.map_err(|refusal| match refusal {

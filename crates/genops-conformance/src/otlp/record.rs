@@ -78,7 +78,7 @@ pub struct Dropped {
 }
 
 /// A span with more events or links than this is broken: each of them takes more room here than on the wire.
-pub const PARTS_MAX: usize = 4_096;
+pub const PARTS_MAX: usize = 1_024;
 
 /// The kind of a span that calls somebody else.
 pub const CLIENT: u64 = 3;

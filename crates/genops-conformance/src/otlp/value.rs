@@ -231,12 +231,6 @@ impl<'a> Attributes<'a> {
         self.get(key)?.text()
     }
 
-    /// The double of an attribute of the specification.
-    #[must_use]
-    pub fn double(&self, key: Key) -> Option<f64> {
-        self.get(key)?.double()
-    }
-
     /// Every attribute, in its order.
     #[must_use]
     pub fn all(&self) -> &[(&'a str, Value<'a>)] {

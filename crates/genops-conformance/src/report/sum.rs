@@ -3,7 +3,7 @@
 //! No verdict is made here; those of the requirements are counted and put in order.
 
 use super::{Example, Item, Outcomes, Report, Row};
-use crate::catalogue::{Checkable, Id, Subject, id};
+use crate::catalogue::{Checkable, Id, Keyword, Subject, id};
 use crate::level::{Claim, Level};
 use crate::rules;
 use crate::verdict::Verdict;
@@ -92,7 +92,7 @@ impl Report {
     /// Whether the claim is reached or, where nothing is claimed, a level, and under `strict` every SHOULD.
     #[must_use]
     pub fn holds(&self) -> bool {
-        let breaks = |row: &Row| row.verdict == Verdict::Fail && !row.level.binds();
+        let breaks = |row: &Row| row.verdict == Verdict::Fail && row.level == Keyword::Should;
         let is_met = || matches!(self.level, Some(Level::Full | Level::Partial));
         let holds = || is_met() && !(self.terms.strict && self.requirements.iter().any(breaks));
         self.claim.holds.unwrap_or_else(holds)

@@ -242,7 +242,7 @@ fn nearly_named(key: &str) -> Option<Key> {
 
 /// Where OpenTelemetry itself has attributes whose names end alike, such as `gen_ai.operation.name`. They mean what
 /// it says (section 1.3), and shadow nothing.
-const OPENTELEMETRY: [&str; 4] = ["db.", "deployment.", "gen_ai.", "messaging."];
+const OPENTELEMETRY: [&str; 5] = ["db.", "deployment.", "gen_ai.", "graphql.", "messaging."];
 
 /// The attribute of the specification that a key of another namespace ends in: all of its name behind `genops.`.
 fn shadowed(key: &str) -> Option<Key> {

@@ -143,7 +143,7 @@ fn dec_4_3_2(awu: &Awu<'_>, _: Strictness) -> Outcome {
     let Some(first) = results(awu).next() else { return Outcome::NotObserved };
     let span = awu.text(POLICY_RESULT).unwrap_or(first);
     if span != first && !results(awu).any(|result| result == span) {
-        return awu.gaps.events.map_or_else(|| unrecorded(span), Outcome::Inconclusive);
+        return awu.gaps.events.or(awu.gaps.later).map_or_else(|| unrecorded(span), Outcome::Inconclusive);
     }
     match results(awu).any(|result| result != first) {
         true => Outcome::Pass,
@@ -276,7 +276,10 @@ fn span_agrees(awu: &Awu<'_>) -> Outcome {
         .mend("let the span state the decision that admitted or refused the AWU")
         .advises(),
         (true, _) => Outcome::Pass,
-        (false, _) => awu.gaps.events.map_or_else(|| unrecorded(span), Outcome::Inconclusive),
+        (false, _) => {
+            let gap = awu.gaps.events.or(awu.gaps.later);
+            gap.map_or_else(|| unrecorded(span), Outcome::Inconclusive)
+        }
     }
 }
 

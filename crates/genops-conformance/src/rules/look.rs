@@ -121,7 +121,7 @@ pub fn all_typed(
 
 /// An event that should be there is not.
 pub fn missing_event(awu: &Awu<'_>, name: &'static str, mend: &'static str) -> Outcome {
-    match awu.gaps.events {
+    match awu.gaps.events.or(awu.gaps.later) {
         Some(why) => Outcome::Inconclusive(why),
         None => {
             Evidence::new(Place::Span, name, "no such event, on the span or as a log record", "one event")

@@ -247,7 +247,12 @@ impl Sample {
 
     /// Something of everything was left out.
     pub fn with_gaps(mut self) -> Self {
-        self.gaps = Gaps { attributes: Some("left out"), events: Some("left out"), spans: Some("left out") };
+        self.gaps = Gaps {
+            attributes: Some("left out"),
+            events: Some("left out"),
+            spans: Some("left out"),
+            ..Gaps::default()
+        };
         self
     }
 
