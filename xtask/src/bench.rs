@@ -1,8 +1,10 @@
-//! Measurements, for a machine that does nothing else: `cargo xtask bench gateway` and `bench ledger`.
+//! Measurements, for a machine that does nothing else: `cargo xtask bench gateway`, `bench ledger`, `bench check`.
 //!
 //! What counts is the ratio to something everybody knows, measured in the same minute on the same machine:
-//! nginx for the gateway, raw synced appends for the ledger. Nothing here passes or fails.
+//! nginx for the gateway, raw synced appends for the ledger, others' decoders for the checker. Nothing here passes or
+//! fails.
 
+mod check;
 mod disk;
 mod gateway;
 mod ledger;
@@ -24,11 +26,14 @@ pub enum Bench {
     Gateway(gateway::Options),
     /// Durable admissions and settlements, beside raw synced appends of the same bytes
     Ledger(ledger::Options),
+    /// The conformance checker, beside decoders of the same telemetry
+    Check(check::Options),
 }
 
 pub fn run(root: &Path, what: &Bench) -> Result<(), String> {
     match what {
         Bench::Gateway(options) => gateway::run(root, options),
         Bench::Ledger(options) => ledger::run(root, options),
+        Bench::Check(options) => check::run(root, options),
     }
 }

@@ -3,8 +3,9 @@
 //! All of it is bounded: what does not fit is not looked at, and the counts say so. Nothing is judged here.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 
+use foldhash::quality::RandomState;
 use genops_spec::event::{BUDGET_RECONCILIATION, BUDGET_RESERVATION};
 
 use crate::awu::{Awu, number};
@@ -45,8 +46,9 @@ pub struct Across {
     /// What varies from AWU to AWU.
     pub variety: Variety,
     seen: Seen,
-    owners: HashMap<u64, u64>,
-    declared: HashMap<u64, String>,
+    owners: HashMap<u64, u64, RandomState>,
+    declared: HashMap<u64, String, RandomState>,
+    /// Seeded anew in every process. Who aims at equal numbers for unlike contents can hide a reuse, and nothing else.
     hasher: RandomState,
 }
 
@@ -263,10 +265,13 @@ impl Across {
     }
 
     fn content(&self, span: &Span<'_>) -> u64 {
-        let of_list = |attributes: &Attributes<'_>| self.content_of_list(attributes);
-        let events = span.events.iter().map(|event| (event.name, event.time, of_list(&event.attributes)));
-        let head = (span.name, span.start, span.end, span.kind, span.status, span.parent_span_id);
-        self.hasher.hash_one((head, of_list(&span.attributes), events.collect::<Vec<_>>()))
+        let mut hasher = self.hasher.build_hasher();
+        (span.name, span.start, span.end, span.kind, span.status, span.parent_span_id).hash(&mut hasher);
+        self.content_of_list(&span.attributes).hash(&mut hasher);
+        for event in &span.events {
+            (event.name, event.time, self.content_of_list(&event.attributes)).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// In whatever order the attributes stand: their hashes are added up.
@@ -290,8 +295,8 @@ fn is_identifier(key: &str) -> bool {
 /// The identities that have been judged, with what they said: two generations, of which the older goes.
 #[derive(Debug, Default)]
 struct Seen {
-    young: HashMap<u64, u64>,
-    old: HashMap<u64, u64>,
+    young: HashMap<u64, u64, RandomState>,
+    old: HashMap<u64, u64, RandomState>,
 }
 
 impl Seen {

@@ -176,6 +176,7 @@ impl Trace {
         // A trace of more resources than this keeps the first ones apart.
         let [_, high, middle, low] = u32::try_from(place).unwrap_or(0).min(0x00ff_ffff).to_be_bytes();
         let length = u32::try_from(record.message.len()).unwrap_or(u32::MAX);
+        self.records.reserve(HEAD + record.message.len());
         self.records.extend_from_slice(&[kind, high, middle, low]);
         self.records.extend_from_slice(&length.to_be_bytes());
         self.records.extend_from_slice(record.message);

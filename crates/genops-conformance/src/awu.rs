@@ -3,12 +3,15 @@
 //! All of that is derived from evidence in the capture, never from a flag (`definitions` in
 //! `spec/requirements.yaml`). Nothing is judged here.
 
+use std::cell::OnceCell;
+
 use genops_spec::event::{BUDGET_RECONCILIATION, BUDGET_RESERVATION, POLICY_EVALUATED};
 use genops_spec::{DecisionState, event};
 
 use crate::key::{ACCOUNTING_ACTUAL, Key, POLICY_RESULT, TOKENS_OUTPUT};
 use crate::otlp::record::{CLIENT, Event, Span};
 use crate::otlp::value::{Attributes, Value};
+use crate::verdict::Outcome;
 
 /// One AWU.
 #[derive(Debug, Clone)]
@@ -33,6 +36,8 @@ pub struct Awu<'a> {
     pub state: State,
     /// Something beside the accounting shows that it ran.
     pub has_independent_evidence: bool,
+    /// What its required values come to, once one of the two statements about them has asked (section 9.1, item 8).
+    pub meaning: OnceCell<Outcome>,
 }
 
 /// An event of an AWU.
@@ -156,6 +161,7 @@ impl<'a> Awu<'a> {
             admission: Admission::default(),
             state: State::Indeterminate,
             has_independent_evidence: false,
+            meaning: OnceCell::new(),
         };
         awu.admission = awu.admission_decision();
         awu.has_independent_evidence = awu.independent_evidence();

@@ -135,10 +135,18 @@ impl Judgement {
     }
 
     /// Counts what a rule says, and keeps an example.
+    #[inline]
     pub fn take(&mut self, id: Id, awu: Option<&Span<'_>>, outcome: Outcome) {
         if let Some(tally) = self.tallies.get_mut(id.place()) {
             tally.count(&outcome);
         }
+        if matches!(outcome, Outcome::Fail(_) | Outcome::Advisory(_)) {
+            self.keep(id, awu, outcome);
+        }
+    }
+
+    /// Keeps what is broken or worth a look as an example, as long as there are few of its kind.
+    fn keep(&mut self, id: Id, awu: Option<&Span<'_>>, outcome: Outcome) {
         let (verdict, evidence) = match outcome {
             Outcome::Fail(evidence) => (Verdict::Fail, evidence),
             Outcome::Advisory(evidence) => (Verdict::Advisory, evidence),

@@ -2,8 +2,6 @@
 //!
 //! Names and types are those of [`genops_spec::attribute`]; nothing is defined here.
 
-use std::sync::LazyLock;
-
 use genops_spec::attribute::{self, Attribute, Kind};
 
 use crate::otlp::value::NAMESPACE;
@@ -18,9 +16,38 @@ pub const COUNT: usize = attribute::ALL.len();
 /// No attribute of the specification has a longer name.
 const LENGTH_MAX: usize = 48;
 
-/// The attributes by the length of their names: few have the same.
-static BY_LENGTH: LazyLock<[Vec<Key>; LENGTH_MAX + 1]> =
-    LazyLock::new(|| std::array::from_fn(|length| all().filter(|key| key.name().len() == length).collect()));
+/// The attributes by the length of their names, of which few have the same: the place of the first, and behind each
+/// that of the next.
+static BY_LENGTH: ([u8; LENGTH_MAX + 1], [u8; COUNT]) = by_length();
+
+/// Behind the last attribute of a length.
+const NO_MORE: u8 = u8::MAX;
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses a place that is not there"
+)]
+const fn by_length() -> ([u8; LENGTH_MAX + 1], [u8; COUNT]) {
+    let (mut first, mut next) = ([NO_MORE; LENGTH_MAX + 1], [NO_MORE; COUNT]);
+    let mut place = NO_MORE;
+    while place > 0 {
+        place -= 1;
+        if (place as usize) < COUNT {
+            let length = attribute::ALL[place as usize].key.len();
+            next[place as usize] = first[length];
+            first[length] = place;
+        }
+    }
+    (first, next)
+}
+
+/// The attributes whose names have a length, in the order of [`attribute::ALL`].
+fn of_length(length: usize) -> impl Iterator<Item = Key> {
+    let (first, next) = &BY_LENGTH;
+    let known = |place: u8| (place != NO_MORE).then_some(Key(place));
+    let begin = first.get(length).copied().and_then(known);
+    std::iter::successors(begin, move |key| next.get(key.place()).copied().and_then(known))
+}
 
 /// Every attribute.
 pub fn all() -> impl Iterator<Item = Key> {
@@ -31,14 +58,19 @@ impl Key {
     /// The attribute with this name, if the specification defines it.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        BY_LENGTH.get(name.len())?.iter().copied().find(|key| key.name() == name)
+        Self::spelt(name.as_bytes())
+    }
+
+    /// The attribute with this name, of which nobody knows yet whether it is text.
+    #[must_use]
+    pub fn spelt(name: &[u8]) -> Option<Self> {
+        of_length(name.len()).find(|key| key.name().as_bytes() == name)
     }
 
     /// The attribute whose name is this one behind `genops.`, if the specification defines it.
     #[must_use]
     pub fn within(rest: &str) -> Option<Self> {
-        let named = BY_LENGTH.get(NAMESPACE.len() + rest.len())?;
-        named.iter().copied().find(|key| key.name().strip_prefix(NAMESPACE) == Some(rest))
+        of_length(NAMESPACE.len() + rest.len()).find(|key| key.name().strip_prefix(NAMESPACE) == Some(rest))
     }
 
     /// Its place among all of them.

@@ -22,7 +22,17 @@ mod write;
 ///
 /// It is no JSON, or not to its end, or it is no OTLP.
 pub fn read<R: Records>(bytes: &[u8], records: &mut R) -> Result<(), Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    // Text is looked at for being text once, as a whole. Where it is none, what stands before that is still read.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => read_from(serde_json::Deserializer::from_str(text), records),
+        Err(_) => read_from(serde_json::Deserializer::from_slice(bytes), records),
+    }
+}
+
+fn read_from<'de, R: Records>(
+    mut json: serde_json::Deserializer<impl serde_json::de::Read<'de>>,
+    records: &mut R,
+) -> Result<(), Unreadable> {
     let mut teller =
         Teller { records, out: Out::default(), told: 0, is_known: false, is_resource_flawed: false };
     let mut outcome = Ok(());

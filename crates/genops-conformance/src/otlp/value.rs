@@ -156,16 +156,29 @@ pub struct Attributes<'a> {
     /// A key of `genops.` that stands more than once.
     twice: Option<&'a str>,
     has_genops: bool,
+    has_strangers: bool,
 }
 
 impl Default for Attributes<'_> {
     fn default() -> Self {
-        Self { all: Vec::new(), known: [0; key::COUNT], twice: None, has_genops: false }
+        Self { all: Vec::new(), known: [0; key::COUNT], twice: None, has_genops: false, has_strangers: false }
+    }
+}
+
+/// The name of an attribute, and which of the specification's it is. `None` if it is no text.
+fn name_of(text: &[u8]) -> Option<(&str, Option<Key>)> {
+    // A name that is known need not be looked at for being text.
+    match text.starts_with(NAMESPACE.as_bytes()).then(|| Key::spelt(text)).flatten() {
+        Some(known) => Some((known.name(), Some(known))),
+        None => Some((std::str::from_utf8(text).ok()?, None)),
     }
 }
 
 /// A list holds no more than this: an attribute takes more room here than on the wire.
 pub const ATTRIBUTES_MAX: usize = 1_024;
+
+/// Most lists hold no more than about this.
+const USUAL: usize = 8;
 
 /// A list that is longer than anybody's is searched so far for a name that nobody knows.
 const LOOKED_AT_MAX: usize = 256;
@@ -179,35 +192,38 @@ impl<'a> Attributes<'a> {
         if self.all.len() == ATTRIBUTES_MAX {
             return false;
         }
-        let (mut key, mut value, mut is_whole) = ("", Value::Empty, true);
+        let (mut name, mut value, mut is_whole) = (("", None), Value::Empty, true);
         for field in Fields::of(message) {
             match field {
-                Ok((1, Field::Bytes(text))) => match std::str::from_utf8(text) {
-                    Ok(text) => key = text,
-                    Err(_) => is_whole = false,
+                Ok((1, Field::Bytes(text))) => match name_of(text) {
+                    Some(read) => name = read,
+                    None => is_whole = false,
                 },
                 Ok((2, Field::Bytes(message))) => value = Value::read(message),
                 Ok((1 | 2, _)) | Err(Broken) => is_whole = false,
                 Ok(_) => {}
             }
         }
-        self.push(key, value);
+        self.push(name, value);
         is_whole
     }
 
-    fn push(&mut self, key: &'a str, value: Value<'a>) {
-        if key.starts_with(NAMESPACE) {
+    fn push(&mut self, (key, known): (&'a str, Option<Key>), value: Value<'a>) {
+        if let Some(known) = known.and_then(|known| self.known.get_mut(known.place())) {
             self.has_genops = true;
-            let place = u16::try_from(self.all.len() + 1).unwrap_or(u16::MAX);
-            let known = Key::named(key).and_then(|known| self.known.get_mut(known.place()));
-            match known {
-                Some(known @ 0) => *known = place,
-                Some(_) => self.twice = Some(key),
-                None if self.all.iter().take(LOOKED_AT_MAX).any(|(other, _)| *other == key) => {
-                    self.twice = Some(key);
-                }
-                None => {}
+            match *known {
+                0 => *known = u16::try_from(self.all.len() + 1).unwrap_or(u16::MAX),
+                _ => self.twice = Some(key),
             }
+        } else if key.starts_with(NAMESPACE) {
+            self.has_genops = true;
+            self.has_strangers = true;
+            if self.all.iter().take(LOOKED_AT_MAX).any(|(other, _)| *other == key) {
+                self.twice = Some(key);
+            }
+        }
+        if self.all.is_empty() {
+            self.all.reserve(USUAL);
         }
         self.all.push((key, value));
     }
@@ -222,7 +238,13 @@ impl<'a> Attributes<'a> {
     /// Whether an attribute of the specification is there, with whatever value.
     #[must_use]
     pub fn has(&self, key: Key) -> bool {
-        self.get(key).is_some()
+        self.known.get(key.place()).is_some_and(|place| *place != 0)
+    }
+
+    /// Whether any of some attributes of the specification is there.
+    #[must_use]
+    pub fn has_any(&self, keys: &[Key]) -> bool {
+        keys.iter().any(|key| self.has(*key))
     }
 
     /// The text of an attribute of the specification.
@@ -242,6 +264,17 @@ impl<'a> Attributes<'a> {
         self.all.iter().copied().filter(|(key, _)| key.starts_with(NAMESPACE))
     }
 
+    /// Every value of an attribute of the specification: more than one where its key stands twice.
+    pub fn stated(&self, key: Key) -> impl Iterator<Item = Value<'a>> + '_ {
+        let mut next = self.known.get(key.place()).and_then(|place| usize::from(*place).checked_sub(1));
+        std::iter::from_fn(move || {
+            let (rest, value) = (self.all.get(next? + 1..)?, self.all.get(next?)?.1);
+            let again = self.twice.and_then(|_| rest.iter().position(|(other, _)| *other == key.name()));
+            next = again.and_then(|ahead| Some(next? + 1 + ahead));
+            Some(value)
+        })
+    }
+
     /// Every value of a name, in its order: more than one where a key stands twice.
     pub fn values<'s>(&'s self, name: &'s str) -> impl Iterator<Item = Value<'a>> + 's {
         self.all.iter().filter(move |(key, _)| *key == name).map(|(_, value)| *value)
@@ -257,6 +290,12 @@ impl<'a> Attributes<'a> {
     #[must_use]
     pub const fn has_genops(&self) -> bool {
         self.has_genops
+    }
+
+    /// Whether any name begins with `genops.` that the specification does not have.
+    #[must_use]
+    pub const fn has_strangers(&self) -> bool {
+        self.has_strangers
     }
 
     /// Whether two lists hold the same keys with the same values, in whatever order.

@@ -39,6 +39,8 @@ impl<'a> Fields<'a> {
         self.rest
     }
 
+    /// In line everywhere: most of what is read passes here, field by field.
+    #[inline(always)]
     fn read(&mut self) -> Option<(u64, Field<'a>)> {
         let key = self.varint()?;
         let field = match key & 7 {
@@ -57,18 +59,26 @@ impl<'a> Fields<'a> {
         Some((key >> 3, field))
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
         let (bytes, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(bytes)
     }
 
+    #[inline(always)]
     fn varint(&mut self) -> Option<u64> {
         let (first, rest) = self.rest.split_first()?;
         if *first < 0x80 {
             self.rest = rest;
             return Some(u64::from(*first));
         }
+        self.long_varint()
+    }
+
+    /// Out of line: keys and lengths mostly fit one byte.
+    #[inline(never)]
+    fn long_varint(&mut self) -> Option<u64> {
         let mut value = 0_u64;
         for (place, byte) in self.rest.iter().enumerate().take(10) {
             let bits = u64::from(byte & 0x7f);
@@ -88,6 +98,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u64, Field<'a>), Broken>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;

@@ -8,7 +8,7 @@ use genops_spec::{DecisionState, ReasonCode};
 
 use super::look::{
     Decided, Place, RAN_OR_NOT, decided, each, has_completed_call, is_incomplete_mark, kept_from_running,
-    missing_event, missing_reconciliation, places, required, stated, typed, unmeasured, worst,
+    missing_event, missing_reconciliation, places, required, typed, unmeasured, worst,
 };
 use super::time::{Timing, after_execution, before_execution};
 use crate::awu::{Awu, State, number};
@@ -181,7 +181,7 @@ fn acc_3_4_3(awu: &Awu<'_>, strictness: Strictness) -> Outcome {
 fn acc_3_5_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
     let admission = awu.admission.event.and_then(|place| awu.events.get(place));
     let attributes = admission.map_or(&awu.span.attributes, |told| &told.event.attributes);
-    let is_budget = stated(attributes, POLICY_REASON_CODE).any(|code| is_code(&code, &BUDGET));
+    let is_budget = attributes.stated(POLICY_REASON_CODE).any(|code| is_code(&code, &BUDGET));
     if awu.admission.result != Some(BLOCKED) || !is_budget {
         return Outcome::NotApplicable("its reservation did not fail");
     }
@@ -192,10 +192,10 @@ fn acc_3_5_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
 fn acc_3_5_2(awu: &Awu<'_>, _: Strictness) -> Outcome {
     let about = |decided: Decided<'_, '_>| {
         let is = |codes: &[ReasonCode]| {
-            stated(decided.attributes, POLICY_REASON_CODE).any(|code| is_code(&code, codes))
+            decided.attributes.stated(POLICY_REASON_CODE).any(|code| is_code(&code, codes))
         };
         let is_other = |result: &Value<'_>| result.text().is_some_and(|text| text != BLOCKED);
-        match stated(decided.attributes, POLICY_RESULT).find(is_other) {
+        match decided.attributes.stated(POLICY_RESULT).find(is_other) {
             Some(result) if is(&[ReasonCode::BudgetReservationFailed]) => Evidence::new(
                 decided.place,
                 POLICY_RESULT.name(),
@@ -299,8 +299,9 @@ fn too_many(count: usize, name: &'static str) -> Outcome {
 
 /// The statements of one attribute at several places agree.
 fn same<'a>(key: Key, places: impl Iterator<Item = (Place<'a>, &'a Attributes<'a>)>) -> Outcome {
+    let places = places.filter(|(_, attributes)| attributes.has(key));
     let values =
-        places.flat_map(|(place, attributes)| stated(attributes, key).map(move |value| (place, value)));
+        places.flat_map(|(place, attributes)| attributes.stated(key).map(move |value| (place, value)));
     // A value of another type states nothing; the rules about types tell.
     let mut values =
         values.filter(
@@ -335,7 +336,7 @@ fn is_equal(one: Value<'_>, other: Value<'_>) -> bool {
 
 /// An attribute of the span is of its type, wherever it is stated.
 fn of_its_type(awu: &Awu<'_>, key: Key, strictness: Strictness) -> Outcome {
-    let values = stated(&awu.span.attributes, key);
+    let values = awu.span.attributes.stated(key);
     match worst(values.map(|value| typed(Place::Span, key, &value, strictness))) {
         Outcome::NotObserved if awu.state == State::RefusedBeforeReservation => {
             Outcome::NotApplicable("it was refused before anything was reserved")

@@ -6,7 +6,7 @@ use genops_spec::DecisionState;
 use genops_spec::attribute::When;
 use genops_spec::event::BUDGET_RECONCILIATION;
 
-use super::look::{Place, STILL_OPEN, has_completed_call, places, required, worst};
+use super::look::{Place, STILL_OPEN, has_completed_call, missing, places, required, worst};
 use super::{OfAwu, Strictness, versions};
 use crate::awu::{Awu, State, number};
 use crate::catalogue::{Id, id};
@@ -14,7 +14,7 @@ use crate::key::{
     ACCOUNTING_ACTUAL, ACCOUNTING_RESERVED, ACCOUNTING_UNIT, ENVIRONMENT, Key, OPERATION_NAME,
     OPERATION_TYPE, POLICY_REASON_CODE, POLICY_RESULT, PROJECT, TEAM, VERSION,
 };
-use crate::otlp::value::NAMESPACE;
+use crate::otlp::value::{NAMESPACE, Value};
 use crate::verdict::{Evidence, Outcome};
 
 /// The rules of this section that look at one AWU.
@@ -46,7 +46,11 @@ pub const UNCERTAIN: &str = "nothing shows whether its execution was completed";
 fn ns_7_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
     let mut is_seen = false;
     for (place, attributes) in places(awu) {
-        for (key, value) in attributes.all() {
+        // Mostly all names of the namespace are known already.
+        let is_plain = attributes.has_genops() && !attributes.has_strangers();
+        is_seen |= is_plain;
+        let is_open = |(key, _): &&(&str, Value<'_>)| !is_plain || !key.starts_with(NAMESPACE);
+        for (key, value) in attributes.all().iter().filter(is_open) {
             match nearly_named(key) {
                 Some(meant) if meant.name() != *key => {
                     let evidence = Evidence::new(place, (*key).to_owned(), value.to_string(), meant.name());
@@ -163,10 +167,9 @@ fn att_7_1_12(awu: &Awu<'_>, _: Strictness) -> Outcome {
 }
 
 /// Once there is a reservation, amount and unit stand on the AWU, even if it is then stopped.
-fn att_7_1_13(awu: &Awu<'_>, strictness: Strictness) -> Outcome {
+fn att_7_1_13(awu: &Awu<'_>, _: Strictness) -> Outcome {
     if awu.has_reservation() {
-        let keys = [ACCOUNTING_RESERVED, ACCOUNTING_UNIT];
-        return worst(keys.into_iter().map(|key| required(awu, key, strictness)));
+        return worst([ACCOUNTING_RESERVED, ACCOUNTING_UNIT].into_iter().map(|key| present(awu, key)));
     }
     match awu.state {
         State::RefusedBeforeReservation => Outcome::NotApplicable(REFUSED),
@@ -175,15 +178,23 @@ fn att_7_1_13(awu: &Awu<'_>, strictness: Strictness) -> Outcome {
 }
 
 /// Once execution is complete, the actual amount stands on the AWU.
-fn att_7_1_14(awu: &Awu<'_>, strictness: Strictness) -> Outcome {
+fn att_7_1_14(awu: &Awu<'_>, _: Strictness) -> Outcome {
     let is_reconciled = !awu.is_refused() && awu.has_event(&BUDGET_RECONCILIATION);
     match awu.state {
-        _ if is_reconciled || has_completed_call(awu) => actual_of_completed(awu, strictness),
+        _ if is_reconciled || has_completed_call(awu) => match awu.get(ACCOUNTING_ACTUAL) {
+            None if awu.span.end == 0 => Outcome::Inconclusive(STILL_OPEN),
+            _ => present(awu, ACCOUNTING_ACTUAL),
+        },
         State::RefusedBeforeReservation => Outcome::NotApplicable(REFUSED),
         State::StoppedAfterReservation => Outcome::NotApplicable(STOPPED),
-        _ if awu.get(ACCOUNTING_ACTUAL).is_some() => required(awu, ACCOUNTING_ACTUAL, strictness),
+        _ if awu.get(ACCOUNTING_ACTUAL).is_some() => Outcome::Pass,
         _ => Outcome::Inconclusive(UNCERTAIN),
     }
+}
+
+/// It is there, of whatever type: that is the subject of section 3.4.
+fn present(awu: &Awu<'_>, key: Key) -> Outcome {
+    if awu.get(key).is_some() { Outcome::Pass } else { missing(awu, key) }
 }
 
 fn unless_refused(awu: &Awu<'_>, key: Key, strictness: Strictness) -> Outcome {
@@ -407,10 +418,12 @@ mod tests {
                     ("stopped", stopped(), NotApplicable),
                     ("indeterminate", indeterminate(), Inconclusive),
                     ("measured, no event", indeterminate().set(ACTUAL, Given::Double(1.0)), Pass),
-                    ("an integer", allowed().set(ACTUAL, Given::Int(1)), Fail),
                 ],
             );
         }
+        let integer = || allowed().set(ACTUAL, Given::Int(1));
+        hold(att_7_1_7, &[("an integer", integer(), Fail)]);
+        hold(att_7_1_14, &[("an integer, but there", integer(), Pass)]);
         let zero = blocked().event(RESERVATION, 1_002, &[]).set(ACTUAL, Given::Double(0.0));
         hold(att_7_1_7, &[("stopped, a zero", zero, Advisory)]);
     }

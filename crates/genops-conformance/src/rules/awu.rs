@@ -5,7 +5,7 @@
 
 use genops_spec::event::{BUDGET_RECONCILIATION, BUDGET_RESERVATION, POLICY_EVALUATED};
 
-use super::look::{self, Place, is_post_hoc, missing_event, places, required, stated, worst};
+use super::look::{self, Place, is_post_hoc, missing_event, places, required, worst};
 use super::time::{Timing, before_execution, in_order};
 use crate::across::{Across, Orphan};
 use crate::awu::{Awu, State, Told};
@@ -310,9 +310,9 @@ fn attribution_kept(awu: &Awu<'_>) -> Outcome {
 fn stated_alike(awu: &Awu<'_>, key: Key) -> Outcome {
     let others = awu.others.iter().map(|other| (Place::Span, &other.attributes));
     let (mut first, mut outcome) = (None, Outcome::NotObserved);
-    for (place, attributes) in places(awu).chain(others) {
+    for (place, attributes) in places(awu).chain(others).filter(|(_, attributes)| attributes.has(key)) {
         let mut is_echo = first.is_some();
-        for value in stated(attributes, key) {
+        for value in attributes.stated(key) {
             let known = *first.get_or_insert(value);
             if !value.is_same(&known) {
                 return Evidence::new(place, key.name(), value.to_string(), format!("{known}, as elsewhere"))

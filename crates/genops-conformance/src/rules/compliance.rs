@@ -3,7 +3,6 @@
 //!
 //! What is said of a claim is in [`claims`](super::claims).
 
-use genops_spec::attribute::When;
 use genops_spec::event::{BUDGET_RECONCILIATION, BUDGET_RESERVATION, POLICY_EVALUATED};
 
 use super::look::{Place, worst};
@@ -13,8 +12,8 @@ use crate::across::{Across, Variety};
 use crate::awu::{Awu, number};
 use crate::catalogue::{Checkable, Id, Requirement, Subject, id};
 use crate::key::{
-    self, ACCOUNTING_ACTUAL, ACCOUNTING_RESERVED, ACCOUNTING_UNIT, ENVIRONMENT, Key, OPERATION_NAME,
-    OPERATION_TYPE, POLICY_REASON_CODE, POLICY_RESULT, PROJECT, TEAM,
+    ACCOUNTING_ACTUAL, ACCOUNTING_RESERVED, ACCOUNTING_UNIT, ENVIRONMENT, Key, OPERATION_NAME,
+    OPERATION_TYPE, POLICY_REASON_CODE, POLICY_RESULT, PROJECT, TEAM, VERSION,
 };
 use crate::level::Verdicts;
 use crate::otlp::record::Event;
@@ -44,6 +43,21 @@ const COPIES_FROM: u64 = 20;
 
 /// From so many measured AWUs up it is suspicious that all used the same, though unlike amounts were reserved.
 const CONSTANT_FROM: u64 = 100;
+
+/// Every attribute that is not optional.
+const REQUIRED: &[Key] = &[
+    TEAM,
+    PROJECT,
+    ENVIRONMENT,
+    OPERATION_NAME,
+    OPERATION_TYPE,
+    VERSION,
+    POLICY_RESULT,
+    POLICY_REASON_CODE,
+    ACCOUNTING_RESERVED,
+    ACCOUNTING_UNIT,
+    ACCOUNTING_ACTUAL,
+];
 
 /// Item 1: every AWU carries the attributes of section 7.1.
 fn cmp_9_1_1(verdicts: &Verdicts<'_>) -> Outcome {
@@ -96,10 +110,10 @@ fn cmp_9_1_7(verdicts: &Verdicts<'_>) -> Outcome {
 
 /// Item 8: required values mean something. Worth a look: an operation that is named by its type, nothing reserved
 /// for an AWU that ran, a unit of one character, one word for team, project and environment.
-fn cmp_9_1_8(awu: &Awu<'_>, strictness: Strictness) -> Outcome {
-    match cmp_9_1_9(awu, strictness) {
+fn cmp_9_1_8(awu: &Awu<'_>, _: Strictness) -> Outcome {
+    match required_meaning(awu) {
         Outcome::Pass | Outcome::Advisory(_) => suspicion(awu).map_or(Outcome::Pass, Evidence::advises),
-        outcome => outcome,
+        outcome => outcome.clone(),
     }
 }
 
@@ -128,13 +142,7 @@ fn cmp_9_1_8_variety(across: &Across, _: Strictness) -> Outcome {
 /// Item 8: no required attribute, on the span or on a required event, is null, empty, a placeholder or no possible
 /// amount.
 fn cmp_9_1_9(awu: &Awu<'_>, _: Strictness) -> Outcome {
-    let required = key::all().filter(|key| key.attribute().when != When::Optional);
-    let on_span = meanings(Place::Span, &awu.span.attributes, required);
-    let on_events = awu.events.iter().flat_map(|told| {
-        let Event { name, attributes, .. } = told.event;
-        meanings(Place::Event(name), attributes, required_on(name).iter().copied())
-    });
-    worst(on_span.chain(on_events))
+    required_meaning(awu).clone()
 }
 
 /// The gating statements of full compliance are all seen in the telemetry.
@@ -150,6 +158,18 @@ fn members(is_meant: impl Fn(&Requirement) -> bool) -> impl Iterator<Item = Id> 
     Id::all().filter(move |id| {
         let it = id.requirement();
         is_meant(it) && it.subject == Subject::Runtime && it.level.binds() && it.checkable != Checkable::No
+    })
+}
+
+/// Whether the required values of an AWU mean something, wherever they stand.
+fn required_meaning<'l>(awu: &'l Awu<'_>) -> &'l Outcome {
+    awu.meaning.get_or_init(|| {
+        let on_span = meanings(Place::Span, &awu.span.attributes, REQUIRED.iter().copied());
+        let on_events = awu.events.iter().flat_map(|told| {
+            let Event { name, attributes, .. } = told.event;
+            meanings(Place::Event(name), attributes, required_on(name).iter().copied())
+        });
+        worst(on_span.chain(on_events))
     })
 }
 
@@ -175,12 +195,13 @@ fn meanings<'a>(
 
 /// Whether the value of a required attribute means something.
 fn meaning(place: Place<'_>, key: Key, value: &Value<'_>) -> Outcome {
+    let left = value.text().map_or("", trimmed);
     let what = match value {
         Value::Empty | Value::Malformed => "null",
         Value::Array(_) | Value::Map(_) | Value::Bytes(_) => "not a single value",
-        Value::Text(text) if trimmed(text).is_empty() => "empty",
-        Value::Text(text) if is_placeholder(trimmed(text)) => "a placeholder",
-        Value::Text(text) if is_doubtful(trimmed(text)) => {
+        Value::Text(_) if left.is_empty() => "empty",
+        Value::Text(_) if is_placeholder(left) => "a placeholder",
+        Value::Text(_) if is_doubtful(left) => {
             let evidence = Evidence::new(place, key.name(), value.to_string(), "a name that says which one");
             return evidence.mend("make sure that somebody chose this value").advises();
         }
@@ -229,12 +250,21 @@ fn suspicion(awu: &Awu<'_>) -> Option<Evidence> {
 
 #[cfg(test)]
 mod tests {
+    use genops_spec::attribute::When;
+
     use super::*;
+    use crate::key;
     use crate::rules::sample::{
         ACTUAL, CODE, DECISION, Given, RECONCILIATION, RESERVATION, RESERVED, RESULT, UNIT, allowed, bare,
         hold, refused, verdict,
     };
     use crate::verdict::Verdict::{self, Advisory, Fail, NotApplicable, NotObserved, Pass};
+
+    #[test]
+    fn required_is_what_is_not_optional() {
+        let required = key::all().filter(|key| key.attribute().when != When::Optional);
+        assert_eq!(required.collect::<Vec<_>>(), REQUIRED);
+    }
 
     const TEXTS: &[&str] = &[
         "genops.team",

@@ -6,7 +6,7 @@ use genops_spec::DecisionState;
 use genops_spec::event::POLICY_EVALUATED;
 
 use super::look::{
-    Decided, Place, decided, each, has_valid_ids, kept_from_running, misuse, required_on, stated, worst,
+    Decided, Place, decided, each, has_valid_ids, kept_from_running, misuse, required_on, worst,
 };
 use crate::across::Orphan;
 use crate::awu::{Awu, Told};
@@ -52,7 +52,7 @@ fn dec_4_1_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
     };
     let events = each(awu.decisions(), |event| {
         let place = Place::Event(event.name);
-        let mut results = stated(&event.attributes, POLICY_RESULT);
+        let mut results = event.attributes.stated(POLICY_RESULT);
         match (results.next(), results.next()) {
             (Some(Value::Text(_)), None) => Outcome::Pass,
             (Some(first), Some(second)) => one(place, format!("the key given twice: {first}, {second}")),
@@ -62,7 +62,7 @@ fn dec_4_1_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
             }
         }
     });
-    let twice = stated(&awu.span.attributes, POLICY_RESULT).nth(1);
+    let twice = awu.span.attributes.stated(POLICY_RESULT).nth(1);
     let span = twice.map(|second| one(Place::Span, format!("the key given twice, the second time {second}")));
     worst(std::iter::once(events).chain(span))
 }
@@ -103,7 +103,8 @@ fn dec_4_1_5(awu: &Awu<'_>, _: Strictness) -> Outcome {
     };
     // What is no string is no state; the rules about types tell.
     let texts = decided(awu).flat_map(|Decided { place, attributes, .. }| {
-        stated(attributes, POLICY_RESULT)
+        attributes
+            .stated(POLICY_RESULT)
             .filter(|result| result.text().is_some())
             .map(move |result| (place, result))
     });
@@ -174,7 +175,7 @@ fn dec_4_3_3(awu: &Awu<'_>, _: Strictness) -> Outcome {
 fn dec_4_4_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
     each(awu.decisions(), |event| {
         let keys = [TEAM, PROJECT, ENVIRONMENT].into_iter();
-        let values = keys.flat_map(|key| stated(&event.attributes, key).map(move |value| (key, value)));
+        let values = keys.flat_map(|key| event.attributes.stated(key).map(move |value| (key, value)));
         let echoes = values.map(|(key, value)| match awu.get(key) {
             Some(own) if own.is_same(&value) => Outcome::Pass,
             Some(own) => Evidence::new(

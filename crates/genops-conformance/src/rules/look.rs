@@ -160,13 +160,6 @@ pub fn places<'a>(awu: &'a Awu<'_>) -> impl Iterator<Item = (Place<'a>, &'a Attr
     std::iter::once((Place::Span, &awu.span.attributes)).chain(events)
 }
 
-/// Every value of an attribute of the specification: more than one where its key stands twice.
-pub fn stated<'l, 'a>(attributes: &'l Attributes<'a>, key: Key) -> impl Iterator<Item = Value<'a>> + 'l {
-    let twice = attributes.twice().is_some().then(|| attributes.values(key.name()));
-    let once = attributes.twice().is_none().then(|| attributes.get(key)).flatten();
-    twice.into_iter().flatten().chain(once)
-}
-
 /// A place where a decision stands: the span of its AWU, or an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Decided<'l, 'a> {

@@ -12,10 +12,11 @@ use super::{OfAwu, Strictness, sla};
 use crate::awu::{Awu, number};
 use crate::catalogue::{Id, id};
 use crate::key::{
-    ACCOUNTING_ACTUAL, ACCOUNTING_RESERVED, BUDGET_ALLOCATED, BUDGET_CONSUMED, BUDGET_NAME, BUDGET_PERIOD,
-    BUDGET_REMAINING, COST_CENTER, COST_CURRENCY, COST_MODEL, COST_PROVIDER, COST_TOTAL, CUSTOMER_ID,
-    EVAL_METRIC, EVAL_PASSED, EVAL_SCORE, EVAL_THRESHOLD, FEATURE, Key, POLICY_NAME, POLICY_REASON,
-    POLICY_TIMESTAMP, RECONCILIATION_DELTA, SESSION_ID, TOKENS_INPUT, TOKENS_OUTPUT, TOKENS_TOTAL,
+    self, ACCOUNTING_ACTUAL, ACCOUNTING_RESERVED, BUDGET_ALLOCATED, BUDGET_CONSUMED, BUDGET_NAME,
+    BUDGET_PERIOD, BUDGET_REMAINING, COST_CENTER, COST_CURRENCY, COST_MODEL, COST_PROVIDER, COST_TOTAL,
+    CUSTOMER_ID, EVAL_METRIC, EVAL_PASSED, EVAL_SCORE, EVAL_THRESHOLD, FEATURE, Key, POLICY_NAME,
+    POLICY_REASON, POLICY_TIMESTAMP, RECONCILIATION_DELTA, SESSION_ID, TOKENS_INPUT, TOKENS_OUTPUT,
+    TOKENS_TOTAL,
 };
 use crate::otlp::value::Attributes;
 use crate::verdict::{Evidence, Outcome};
@@ -36,8 +37,8 @@ pub const OF_AWU: &[(Id, OfAwu)] = &[
 
 /// The optional attributes and events may be left out.
 fn opt_7_3_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
-    let is_optional = |(key, _)| Key::named(key).is_some_and(|key| key.attribute().when == When::Optional);
-    match has_optional_event(awu) || awu.span.attributes.genops().any(is_optional) {
+    let mut optional = key::all().filter(|key| key.attribute().when == When::Optional);
+    match has_optional_event(awu) || optional.any(|key| awu.span.attributes.has(key)) {
         true => Outcome::NotApplicable("it makes use of them"),
         false => Outcome::Pass,
     }
@@ -138,14 +139,16 @@ fn is_near(one: f64, other: f64, size: f64, another_size: f64) -> bool {
     (one - other).abs() <= 1e-9 * 1_f64.max(size.abs()).max(another_size.abs())
 }
 
-/// Attributes are of their types wherever they stand, and nothing else is to be said of them together.
+/// Attributes are of their types wherever they stand, and nothing else is to be said of them together. Where none of
+/// them stands, nothing is said.
 fn everywhere(
     awu: &Awu<'_>,
     keys: &[Key],
     strictness: Strictness,
     together: impl Fn(Place<'_>, &Attributes<'_>) -> Option<Outcome>,
 ) -> Outcome {
-    worst(places(awu).flat_map(|(place, attributes)| {
+    let places = places(awu).filter(|(_, attributes)| attributes.has_any(keys));
+    worst(places.flat_map(|(place, attributes)| {
         [Some(all_typed(place, attributes, keys, strictness)), together(place, attributes)]
             .into_iter()
             .flatten()

@@ -4,7 +4,7 @@
 
 use genops_spec::{DecisionState, ReasonCode};
 
-use super::look::{Decided, decided, stated, worst};
+use super::look::{Decided, decided, worst};
 use crate::awu::{Awu, number};
 use crate::catalogue::{Id, id};
 use crate::key::{ACCOUNTING_RESERVED, BUDGET_REMAINING, POLICY_REASON_CODE, SLA_MET};
@@ -59,7 +59,7 @@ fn rsn_5_3_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
             Some(ALLOWED) => return Outcome::NotApplicable("the result is ALLOWED"),
             Some(_) => {}
         }
-        let mut codes = stated(decided.attributes, POLICY_REASON_CODE);
+        let mut codes = decided.attributes.stated(POLICY_REASON_CODE);
         let observed = match (codes.next(), codes.next()) {
             (Some(Value::Text(text)), None) if !is_list(text) => return Outcome::Pass,
             (Some(first), Some(second)) => format!("the key given twice: {first}, {second}"),
@@ -78,7 +78,7 @@ fn rsn_5_3_1(awu: &Awu<'_>, _: Strictness) -> Outcome {
 /// With the result ALLOWED there is no code at all.
 fn rsn_5_3_2(awu: &Awu<'_>, _: Strictness) -> Outcome {
     worst(decided(awu).map(|decided| {
-        match (decided.result, stated(decided.attributes, POLICY_REASON_CODE).next()) {
+        match (decided.result, decided.attributes.stated(POLICY_REASON_CODE).next()) {
             (None, _) => Outcome::NotObserved,
             (Some(ALLOWED), Some(code)) => Evidence::new(
                 decided.place,
@@ -128,7 +128,7 @@ const NO_EXTENSION: &str = "no extension code is used";
 /// tells of what is no string.
 fn codes<'l, 'a>(awu: &'l Awu<'a>) -> impl Iterator<Item = (Decided<'l, 'a>, &'a str)> {
     decided(awu).flat_map(|decided| {
-        let values = stated(decided.attributes, POLICY_REASON_CODE);
+        let values = decided.attributes.stated(POLICY_REASON_CODE);
         values.filter_map(move |value| Some((decided, value.text()?)))
     })
 }

@@ -116,7 +116,7 @@ pub fn missing_of_group(awu: &Awu<'_>) -> impl Iterator<Item = Key> {
 
 /// Whether an attribute of the SLA stands on the span.
 pub fn has_attribute(awu: &Awu<'_>) -> bool {
-    awu.span.attributes.genops().any(|(key, _)| key.starts_with(PREFIX))
+    awu.span.attributes.all().iter().any(|(key, _)| key.starts_with(PREFIX))
 }
 
 fn is_active(awu: &Awu<'_>) -> bool {

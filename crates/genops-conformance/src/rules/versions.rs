@@ -36,10 +36,12 @@ fn ver_11_1(awu: &Awu<'_>, strictness: Strictness) -> Outcome {
     let mut unknown = None;
     for (place, attributes) in places(awu) {
         for (key, value) in attributes.genops() {
-            match Key::named(key).map(|known| redefined(place, known, &value, strictness)) {
-                Some(Outcome::Pass) => {}
-                Some(outcome @ Outcome::Fail(_)) => return outcome,
-                Some(outcome) => unknown = unknown.or(Some(outcome)),
+            match Key::named(key) {
+                Some(known) => match redefined(place, known, &value, strictness) {
+                    Outcome::Pass => {}
+                    outcome @ Outcome::Fail(_) => return outcome,
+                    outcome => unknown = unknown.or(Some(outcome)),
+                },
                 None => unknown = unknown.or_else(|| Some(squats(place, key, value.to_string()))),
             }
         }
@@ -159,13 +161,11 @@ fn is_version(text: &str) -> bool {
 
 /// An attribute of the specification whose value is not one of those that it can have.
 fn redefined(place: Place<'_>, known: Key, value: &Value<'_>, strictness: Strictness) -> Outcome {
+    let Some(expected) = misuse(known, value) else { return Outcome::Pass };
     match typed(place, known, value, strictness) {
-        Outcome::Pass => match misuse(known, value) {
-            Some(expected) => Evidence::new(place, known.name(), value.to_string(), expected)
-                .mend("use the name as the specification defines it, or a name of your own")
-                .fails(),
-            None => Outcome::Pass,
-        },
+        Outcome::Pass => Evidence::new(place, known.name(), value.to_string(), expected)
+            .mend("use the name as the specification defines it, or a name of your own")
+            .fails(),
         outcome => outcome,
     }
 }

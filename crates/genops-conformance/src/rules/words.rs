@@ -30,6 +30,9 @@ pub const PLACEHOLDERS: &[&str] = &[
 /// Texts that may mean something and often do not.
 pub const DOUBTFUL: &[&str] = &["default", "test"];
 
+/// None of them is longer.
+const LENGTH_MAX: usize = 11;
+
 /// The forms of templates: how they begin and how they end.
 const TEMPLATES: &[(&str, &str)] = &[("<", ">"), ("${", "}"), ("{{", "}}")];
 
@@ -39,7 +42,11 @@ pub fn trimmed(text: &str) -> &str {
     let is_blank = |c: char| {
         c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
     };
-    text.trim_matches(is_blank)
+    // Mostly there is nothing around it.
+    match text.as_bytes() {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => text,
+        _ => text.trim_matches(is_blank),
+    }
 }
 
 /// Whether a trimmed text stands in the place of a value.
@@ -55,7 +62,7 @@ pub fn is_doubtful(text: &str) -> bool {
 }
 
 fn is_one_of(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| word.eq_ignore_ascii_case(text))
+    text.len() <= LENGTH_MAX && words.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// Whether a text is an alphabetic currency code of ISO 4217.
@@ -121,6 +128,12 @@ mod tests {
         }
         assert_eq!(trimmed(" \t\u{a0}\u{3000}TBD\u{200b}\u{feff}\n"), "TBD");
         assert_eq!(trimmed("\u{200b} \u{0}"), "");
+        for (text, left) in
+            [("", ""), ("x", "x"), (" x", "x"), ("x\n", "x"), ("x y", "x y"), ("é\u{a0}", "é")]
+        {
+            assert_eq!(trimmed(text), left, "{text:?}");
+        }
+        assert_eq!(PLACEHOLDERS.iter().chain(DOUBTFUL).map(|word| word.len()).max(), Some(LENGTH_MAX));
     }
 
     #[test]

@@ -75,28 +75,27 @@ fn types() -> Vec<Mutant> {
         c.awu().set(RESERVED, int(4096));
     };
     vec![
-        mutant("sla_met", "the reserved amount is an integer", whole)
-            .fails("ACC-3.4-1 ATT-7.1-6 ATT-7.1-13 VER-11-1"),
+        mutant("sla_met", "the reserved amount is an integer", whole).fails("ACC-3.4-1 ATT-7.1-6 VER-11-1"),
         mutant("sla_met", "the reserved amount is an integer, which is let pass", whole)
             .lenient()
-            .advises("ACC-3.4-1 ATT-7.1-6 ATT-7.1-13 VER-11-1"),
+            .advises("ACC-3.4-1 ATT-7.1-6 VER-11-1"),
         mutant("sla_met", "the reserved amount is text", |c| {
             c.awu().set(RESERVED, text("4096"));
         })
-        .fails("ACC-3.4-1 ATT-7.1-6 ATT-7.1-13 VER-11-1"),
+        .fails("ACC-3.4-1 ATT-7.1-6 VER-11-1"),
         mutant("sla_met", "the actual amount is an integer", |c| {
             c.awu().set(ACTUAL, int(3120));
         })
-        .fails("ACC-3.4-2 ATT-7.1-7 ATT-7.1-14 VER-11-1"),
+        .fails("ACC-3.4-2 ATT-7.1-7 VER-11-1"),
         mutant("sla_met", "the actual amount is text", |c| {
             c.awu().set(ACTUAL, text("3120"));
         })
         .lenient()
-        .fails("ACC-3.4-2 ATT-7.1-7 ATT-7.1-14 VER-11-1"),
+        .fails("ACC-3.4-2 ATT-7.1-7 VER-11-1"),
         mutant("sla_met", "the unit is an integer", |c| {
             c.awu().set(UNIT, int(1));
         })
-        .fails("ACC-3.2-2 ACC-3.4-3 ATT-7.1-8 ATT-7.1-13 VER-11-1"),
+        .fails("ACC-3.2-2 ACC-3.4-3 ATT-7.1-8 VER-11-1"),
     ]
 }
 

@@ -113,7 +113,12 @@ static KEY_VALUE_LIST: Shape = Shape(&[Member("values", 1, Kind::Each(&KEY_VALUE
 impl Shape {
     /// The field of a name.
     pub fn member(&self, name: &str) -> Option<&'static Member> {
-        self.0.iter().find(|Member(known, ..)| is_named(known, name))
+        let as_written = self.0.iter().find(|Member(known, ..)| *known == name);
+        as_written.or_else(|| {
+            // Looked for once, not beside each of them.
+            let is_snake = name.as_bytes().contains(&b'_');
+            is_snake.then(|| self.0.iter().find(|Member(known, ..)| is_named(known, name))).flatten()
+        })
     }
 }
 
