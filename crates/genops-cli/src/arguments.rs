@@ -9,6 +9,8 @@ use genops_conformance::level;
 use genops_conformance::report;
 use jiff::SignedDuration;
 
+use crate::simulate::recorded::spans::Mapped;
+
 /// Governance for AI workloads: decide, reserve, settle, prove.
 #[derive(Debug, Parser)]
 #[command(name = "genops", version, about, max_term_width = 100)]
@@ -25,7 +27,7 @@ pub enum Command {
     Serve(Serve),
     /// Hold the telemetry of any runtime against the GenOps Governance Specification
     Check(Checking),
-    /// Say what a requirement, a reason code, an attribute or an event is
+    /// Say why an AWU was decided as it was; or what a requirement, a reason code, an attribute or an event is
     Explain(Naming),
     /// Show the budgets, and what is reserved and used
     Budgets(Source),
@@ -35,6 +37,8 @@ pub enum Command {
     Awus(Listing),
     /// Show one AWU
     Show(Showing),
+    /// Say what a policy would have done with calls of the past
+    Simulate(Simulating),
     /// Verify a ledger: the hash chain, and every invariant after every entry
     Verify(Verification),
     /// See how far telemetry has come, and send again what a collector rejected
@@ -73,6 +77,68 @@ pub struct Serve {
     #[arg(long, conflicts_with = "config")]
     pub demo: bool,
 }
+
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+#[command(
+    group(ArgGroup::new("calls").required(true).multiple(true).args(["ledger", "trace", "otlp"])),
+    after_help = SIMULATED
+)]
+pub struct Simulating {
+    /// The configuration that is tried
+    #[arg(long, value_name = "FILE", default_value = "genops.yaml")]
+    pub config: PathBuf,
+    /// The configuration in force, to compare with; a ledger has what it decided
+    #[arg(long, value_name = "FILE")]
+    pub current: Option<PathBuf>,
+    /// The calls that a ledger has recorded
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["trace", "otlp"])]
+    pub ledger: Option<PathBuf>,
+    /// A table (CSV): TIMESTAMP, ContextTokens, GeneratedTokens, and any of model, team, project, environment, …
+    #[arg(long, value_name = "FILE")]
+    pub trace: Vec<PathBuf>,
+    /// Traces with the spans of model calls: OTLP as JSON or Protocol Buffers, files or directories
+    #[arg(long, value_name = "PATH")]
+    pub otlp: Vec<PathBuf>,
+    /// Take a label from an attribute of the spans or their resource: team=service.namespace
+    #[arg(long, value_name = "LABEL=ATTRIBUTE", requires = "otlp")]
+    pub map: Vec<Mapped>,
+    /// The team of calls that do not say theirs
+    #[arg(long, value_name = "NAME", default_value = "recorded")]
+    pub team: String,
+    /// The project of calls that do not say theirs
+    #[arg(long, value_name = "NAME", default_value = "recorded")]
+    pub project: String,
+    /// The environment of calls that do not say theirs
+    #[arg(long, value_name = "NAME", default_value = "recorded")]
+    pub environment: String,
+    /// The model of calls that do not name one [default: the first that is set up]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Write a picture (SVG): what budgets spend in the course of time, and what is refused
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Write a line of JSON for each call: what is decided about it, by which rule, and what is reserved
+    #[arg(long, value_name = "FILE")]
+    pub decisions: Option<PathBuf>,
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// What is simulated, and what is not.
+const SIMULATED: &str = "\
+Calls come in the order in which they were recorded. Rules and books are those of the gateway; prices, providers and
+regions are those of the configuration that is tried. A call that is admitted settles after the time that it took, before
+another one that comes at that very moment.
+
+Not simulated: retries and fallbacks (of a ledger, those that were made then come again as calls of their own); the limits
+of the process (in_flight, body_bytes); whose key it is. Content rules, and conditions that look at headers or at
+streaming, are not asked: prompts and headers are not recorded. Of a ledger, what was found then holds as long as the rule
+is the same. What is assumed of calls, such as the use of one that was refused, stands at the end of the report.
+
+Exit codes: 0 it was simulated, 1 something cannot be read to its end or written, 2 an argument, a configuration or a
+recording cannot be used.";
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -194,13 +260,14 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct Naming {
-    /// A requirement (ATT-7.1-6), an ambiguity (AMB-03), a reason code (BUDGET_EXCEEDED), a decision
-    /// state, an attribute (genops.accounting.actual) or an event (genops.policy.evaluated)
+    /// One AWU (`trace_id-span_id`, as in the header `x-genops-awu`); or names of the specification: a
+    /// requirement (ATT-7.1-6), an ambiguity (AMB-03), a reason code (BUDGET_EXCEEDED), a decision state,
+    /// an attribute (genops.accounting.actual), an event (genops.policy.evaluated)
     #[arg(value_name = "ID", required = true)]
     pub names: Vec<String>,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    /// Where an AWU is looked for.
+    #[command(flatten)]
+    pub source: Source,
 }
 
 /// Commands of `config`.
@@ -211,6 +278,19 @@ pub enum ConfigCommand {
         /// The configuration
         #[arg(value_name = "FILE", default_value = "genops.yaml")]
         config: PathBuf,
+    },
+    /// Say in words what it means to change from one configuration to another; exit code 0: nothing, 1: something,
+    /// 2: one of them cannot be used
+    Diff {
+        /// The configuration in force
+        #[arg(value_name = "OLD")]
+        old: PathBuf,
+        /// The other
+        #[arg(value_name = "NEW")]
+        new: PathBuf,
+        /// For people or for programs
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
     },
     /// Print a configuration to begin with, every field explained
     Sample,
@@ -346,6 +426,7 @@ pub struct Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Laid out, for people
+    #[value(alias = "text")]
     Table,
     /// Stable, for programs
     Json,

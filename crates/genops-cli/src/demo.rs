@@ -35,7 +35,7 @@ pub async fn run() -> Result<(), Trouble> {
     println!("  model      a stand-in inside this process, not a model: it answers the same to everything");
     println!("  config     {}", file.display());
     serve::lines_of(&config, governor.now()).iter().for_each(|line| println!("{line}"));
-    let serving = tokio::spawn(serve::serve(governor, config, listener));
+    let serving = tokio::spawn(serve::serve(governor, config, listener, None));
     make_calls(address, &keys).await?;
     say_what_to_try(address, &keys, &directory);
     serving.await.map_err(Trouble::failed)?
@@ -84,16 +84,16 @@ models:
     price: {{input: 3, output: 15}}
 allowed_models:
   - name: search-uses-small
-    team: search
+    for: {{team: search}}
     allow: [small]
 budgets:
   - name: search-day
-    team: search
+    for: {{team: search}}
     unit: USD
     limit: 0.00017
     period: day
   - name: support-month
-    team: support
+    for: {{team: support}}
     unit: tokens
     limit: 20000
     period: month

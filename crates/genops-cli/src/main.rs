@@ -1,8 +1,8 @@
 //! The program `genops`: arguments, environment, signals and exit codes. Everything else is in the crates
 //! below.
 //!
-//! In reading order: [`arguments`], [`serve`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`verify`], [`keys`], [`prices`], [`check`], [`explain`], with [`table`] and [`client`] for those that show something.
+//! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
+//! [`verify`], [`simulate`], [`keys`], [`prices`], [`check`], [`explain`], with [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,6 +13,10 @@ mod arguments;
 
 mod serve;
 
+mod watch;
+
+mod config;
+
 mod demo;
 
 mod read;
@@ -20,6 +24,8 @@ mod read;
 mod telemetry;
 
 mod verify;
+
+mod simulate;
 
 mod keys;
 
@@ -36,7 +42,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Command, ConfigCommand, KeysCommand, TelemetryCommand};
+use crate::arguments::{Arguments, Command, KeysCommand, TelemetryCommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -103,31 +109,24 @@ pub fn print_all(text: &str) -> Result<(), Trouble> {
     }
 }
 
-fn configuration(command: ConfigCommand) -> Result<(), Trouble> {
-    match command {
-        ConfigCommand::Check { config } => serve::check(&config),
-        ConfigCommand::Sample => print_all(genops_gateway::config::SAMPLE),
-        ConfigCommand::Schema => read::print_json(&genops_gateway::config::schema()),
-    }
-}
-
 async fn run(command: Command) -> Result<ExitCode, Trouble> {
     let done = match command {
         // What was judged may end in an exit code without being trouble.
         Command::Check(checking) => return check::run(&checking).await,
-        Command::Explain(naming) => explain::run(&naming),
+        Command::Config { command } => return config::run(&command),
+        Command::Explain(naming) => explain::run(&naming).await,
         Command::Serve(arguments) if arguments.demo => demo::run().await,
         Command::Serve(arguments) => serve::run(&arguments.config).await,
         Command::Estimates(source) => read::estimates(&source).await,
         Command::Budgets(source) => read::budgets(&source).await,
         Command::Awus(listing) => read::awus(&listing).await,
         Command::Show(showing) => read::show(&showing).await,
+        Command::Simulate(simulating) => simulate::run(&simulating),
         Command::Verify(verification) => verify::run(&verification),
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await
         }
-        Command::Config { command } => configuration(command),
         Command::Prices { command } => prices::run(&command),
         Command::Keys { command: KeysCommand::New } => {
             keys::new();

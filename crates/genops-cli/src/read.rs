@@ -2,7 +2,9 @@
 //! ledger file, as tables or as JSON.
 
 use genops::ledger::views::Filter;
-use genops::report::{Archive, AwuPage, AwuReport, BudgetList, EstimateList, TokenReport};
+use genops::report::{
+    Archive, AwuPage, AwuReport, BudgetList, EstimateList, LabelReport, SlaReport, TokenReport,
+};
 use genops_core::AwuId;
 use http::StatusCode;
 use serde::Serialize;
@@ -127,9 +129,7 @@ pub async fn show(showing: &Showing) -> Result<(), Trouble> {
         Some(server) => Some(ask(server, &format!("/genops/v1/awus/{id}"), None).await?),
         None => archive(&showing.source)?.awu(id).map_err(Trouble::failed)?,
     };
-    let Some(awu) = found else {
-        return Err(Trouble::failed(format!("no AWU {id} is in this ledger")));
-    };
+    let Some(awu) = found else { return Err(not_there(id)) };
     if showing.source.format == Format::Json {
         return print_json(&awu);
     }
@@ -137,22 +137,37 @@ pub async fn show(showing: &Showing) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// There is no such AWU in a ledger.
+pub fn not_there(id: AwuId) -> Trouble {
+    Trouble::failed(format!("no AWU {id} is in this ledger"))
+}
+
 fn print_awu(awu: &AwuReport) {
     let line = |name: &str, value: &str| println!("{name:<12}{value}");
     let some = |name: &str, value: Option<String>| value.iter().for_each(|value| line(name, value));
     line("AWU", &awu.id);
     line("decided", &format!("{} as entry {}", awu.at, awu.sequence));
+    some("attempt of", awu.attempt_of.clone());
     line("attribution", &format!("{}/{}/{}", awu.team, awu.project, awu.environment));
+    some("labels", labels_line(&awu.labels));
     some("key", awu.key.clone());
     line("operation", &awu.operation);
     line("model", &format!("{} at {}", awu.model, awu.provider));
-    line("result", &format!("{} {}", awu.result, awu.reason_code.as_deref().unwrap_or_default()));
+    some("region", awu.region.clone());
+    line("result", &result_line(awu));
+    some("rule", awu.rule.clone());
     some("reason", awu.reason.clone());
+    // What decided stands there already.
+    if awu.findings.len() > usize::from(awu.reason.is_some()) {
+        awu.findings.iter().for_each(|finding| line("found", finding));
+    }
     line("state", &awu.state);
     some("ended", awu.ended_at.clone());
     some("end", awu.end.clone());
     some("latency", awu.latency_ms.map(|latency| format!("{latency} ms")));
+    some("tier", awu.sla.as_ref().map(sla_line));
     line("bound", &format!("{} tokens in, {} out", awu.bound.input, awu.bound.output));
+    some("capped", awu.output_limit.map(|limit| format!("{limit} tokens out for each choice")));
     some("tokens", awu.tokens.map(tokens_line));
     some("price", awu.price_row.clone());
     if awu.incomplete {
@@ -175,8 +190,45 @@ fn print_awu(awu: &AwuReport) {
     table::print(&headings, rows.collect());
 }
 
+/// The decision, its reason code, and whether the rule only observes.
+pub fn result_line(awu: &AwuReport) -> String {
+    let code = awu.reason_code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    format!("{}{code}{}", awu.result, if awu.observed { " (observed)" } else { "" })
+}
+
+/// What is said of an AWU beside its attribution.
+pub fn labels_line(labels: &LabelReport) -> Option<String> {
+    let known = [
+        ("customer", &labels.customer_id),
+        ("feature", &labels.feature),
+        ("cost center", &labels.cost_center),
+        ("session", &labels.session_id),
+    ];
+    let said = known.into_iter().filter_map(|(name, label)| Some(format!("{name} {}", label.as_ref()?)));
+    let said: Vec<_> = said.collect();
+    (!said.is_empty()).then(|| said.join(", "))
+}
+
+/// The tier, what was expected, and what came of it.
+pub fn sla_line(sla: &SlaReport) -> String {
+    let mut line = format!("{}: at most {} ms", sla.tier, sla.target_ms);
+    match sla.expected_ms {
+        Some(expected) => line.push_str(&format!("; {expected} ms were expected")),
+        None => line.push_str("; too little was known to expect anything"),
+    }
+    if let (Some(actual), Some(met)) = (sla.actual_ms, sla.met) {
+        line.push_str(&format!("; took {actual} ms, {}", if met { "met" } else { "missed" }));
+    }
+    if let Some(target) = sla.first_token_target_ms {
+        line.push_str(&format!("; the first of the answer within {target} ms"));
+        let came = sla.first_token_ms.map(|came| format!(", came after {came} ms"));
+        line.push_str(&came.unwrap_or_default());
+    }
+    line
+}
+
 /// How many tokens, and what some of them were where the provider said so.
-fn tokens_line(tokens: TokenReport) -> String {
+pub fn tokens_line(tokens: TokenReport) -> String {
     let mut line = format!("{} in, {} out", tokens.input, tokens.output);
     let parts = [
         (tokens.cached_input, "read from cache"),
@@ -189,7 +241,7 @@ fn tokens_line(tokens: TokenReport) -> String {
     line
 }
 
-fn archive(source: &Source) -> Result<Archive, Trouble> {
+pub fn archive(source: &Source) -> Result<Archive, Trouble> {
     Archive::open(&source.ledger).map_err(Trouble::failed)
 }
 

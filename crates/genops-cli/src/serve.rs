@@ -11,14 +11,17 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Trouble;
+use crate::watch::Watch;
 
-/// Runs the gateway until it is told to stop.
-pub async fn run(config: &Path) -> Result<(), Trouble> {
-    let config = read(config)?;
+/// Runs the gateway until it is told to stop. Its configuration is watched.
+pub async fn run(path: &Path) -> Result<(), Trouble> {
+    let text = text_of(path)?;
+    let config = meaning_of(path, &text)?;
     let listener = listen(&config).await?;
     let (governor, recovered) = open(&config, Vec::new()).await?;
+    let watch = Watch::new(path, text)?;
     say_what_is_set_up(&config, &listener, &governor, recovered);
-    serve(governor, config, listener).await
+    serve(governor, config, listener, Some(watch)).await
 }
 
 /// Says whether a configuration is good.
@@ -31,12 +34,20 @@ pub fn check(path: &Path) -> Result<(), Trouble> {
 
 /// Reads a configuration file.
 pub fn read(path: &Path) -> Result<Config, Trouble> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    meaning_of(path, &text_of(path)?)
+}
+
+fn text_of(path: &Path) -> Result<String, Trouble> {
+    std::fs::read_to_string(path).map_err(|error| {
         let hint = "; try `genops serve --demo` to see it without a configuration";
         Trouble::unusable(format!("cannot read the configuration `{}`: {error}{hint}", path.display()))
-    })?;
+    })
+}
+
+/// What the text of a configuration file means, by the environment and the files that it refers to.
+pub fn meaning_of(path: &Path, text: &str) -> Result<Config, Trouble> {
     let file = path.display().to_string();
-    Config::read(&file, &text, &|name| std::env::var(name).ok(), &|path| std::fs::read_to_string(path))
+    Config::read(&file, text, &|name| std::env::var(name).ok(), &|path| std::fs::read_to_string(path))
         .map_err(|problems| Trouble::unusable(format!("the configuration cannot be used\n{problems}")))
 }
 
@@ -67,11 +78,28 @@ pub async fn open(
     Governor::open(settings).await.map_err(Trouble::failed)
 }
 
-/// Serves until SIGINT, SIGTERM or a failed ledger, then closes in order.
-pub async fn serve(governor: Governor, config: Config, listener: TcpListener) -> Result<(), Trouble> {
+/// Serves until SIGINT, SIGTERM or a failed ledger, then closes in order. Meanwhile the configuration is changed as
+/// `watch` sees it change.
+pub async fn serve(
+    governor: Governor,
+    config: Config,
+    listener: TcpListener,
+    watch: Option<Watch>,
+) -> Result<(), Trouble> {
     let gateway = Gateway::new(governor.clone(), config).map_err(Trouble::unusable)?;
     let stop = told_to_stop(governor.clone())?;
-    gateway.serve(listener, stop).await;
+    let watching = async {
+        match watch {
+            Some(watch) => watch.forever(&gateway).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = Arc::clone(&gateway).serve(listener, stop) => {}
+        never = watching => match never {},
+    }
+    // It has a governor of its own, which keeps the ledger open.
+    drop(gateway);
     let failure = governor.failure();
     let closed = governor.close().await;
     match failure {

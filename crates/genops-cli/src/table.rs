@@ -2,12 +2,47 @@
 
 use std::io::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, TableStyle};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, TableStyle, Width};
+
+/// So many columns a text has that is broken into lines: what every terminal has.
+const WIDTH: u16 = 80;
+
+/// So wide the names beside [`facts`] are at least, with the space around them.
+const NAMES_WIDTH: u16 = 14;
 
 /// Prints rows below headings; columns whose heading begins with `>` are numbers and stand to the right.
 pub fn print(headings: &[&str], rows: Vec<Vec<String>>) {
+    whole(headings, rows).lines().for_each(line);
+}
+
+/// Rows below headings, as [`print`] prints them, each in one line.
+pub fn whole(headings: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    text(headings, rows, table)
+}
+
+/// Rows below headings, as [`print`] prints them; texts that are too long for a line are broken.
+pub fn broken(headings: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    text(headings, rows, table)
+}
+
+/// Names, and beside each a text, broken where it is too long for a line.
+pub fn facts(facts: Vec<(&str, String)>) -> String {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new());
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    table.add_rows(facts.into_iter().map(|(name, text)| vec![name.to_owned(), text]));
+    if let Some(names) = table.column_mut(0) {
+        names.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAMES_WIDTH)));
+    }
+    trimmed(&table)
+}
+
+fn text(headings: &[&str], rows: Vec<Vec<String>>, mut table: Table) -> String {
+    table.load_style(TableStyle::new());
     table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')));
     for (index, heading) in headings.iter().enumerate() {
         if let (true, Some(column)) = (heading.starts_with('>'), table.column_mut(index)) {
@@ -15,9 +50,11 @@ pub fn print(headings: &[&str], rows: Vec<Vec<String>>) {
         }
     }
     table.add_rows(rows);
-    for row in table.to_string().lines() {
-        line(row.trim_end());
-    }
+    trimmed(&table)
+}
+
+fn trimmed(table: &Table) -> String {
+    table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Prints a line. Somebody who has seen enough (`| head`) closes the pipe; that is no error.

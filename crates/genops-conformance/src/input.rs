@@ -12,9 +12,8 @@ use std::{fmt, fs};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
-use crate::checker::Checker;
 use crate::judge::hex;
-use crate::otlp::request::{Encoding, Unreadable};
+use crate::otlp::request::{self, Encoding, Records, Unreadable};
 use window::Window;
 
 mod content;
@@ -119,22 +118,22 @@ pub enum InputError {
 /// # Errors
 ///
 /// One of them cannot be read at all. What was read before it stays judged.
-pub fn read(paths: &[PathBuf], checker: &mut Checker) -> Result<Inputs, InputError> {
+pub fn read(paths: &[PathBuf], records: &mut impl Records) -> Result<Inputs, InputError> {
     let mut inputs = Inputs::default();
     for path in paths {
         let name = path.display().to_string();
         let system = |error| InputError::System { name: name.clone(), error };
         if path.as_os_str() == STANDARD_INPUT {
-            inputs.keep(read_from("standard input", io::stdin().lock(), checker))?;
+            inputs.keep(read_from("standard input", io::stdin().lock(), records))?;
         } else if fs::metadata(path).map_err(system)?.is_dir() {
             let (before, mut files) = (inputs.all.len(), 0);
-            directory(path, checker, &mut inputs, &mut files)?;
+            directory(path, records, &mut inputs, &mut files)?;
             if inputs.all.len() == before {
                 return Err(InputError::NoTelemetry { name, files });
             }
         } else {
             let file = fs::File::open(path).map_err(system)?;
-            inputs.keep(read_from(&name, file, checker))?;
+            inputs.keep(read_from(&name, file, records))?;
         }
     }
     Ok(inputs)
@@ -143,7 +142,7 @@ pub fn read(paths: &[PathBuf], checker: &mut Checker) -> Result<Inputs, InputErr
 /// Reads the files of a directory and of those in it, by name. Links are not followed: they may go in circles.
 fn directory(
     path: &Path,
-    checker: &mut Checker,
+    records: &mut impl Records,
     inputs: &mut Inputs,
     files: &mut u64,
 ) -> Result<(), InputError> {
@@ -159,11 +158,11 @@ fn directory(
         let kind = entry.file_type().map_err(system(&path))?;
         let name = path.display().to_string();
         if kind.is_dir() {
-            directory(&path, checker, inputs, files)?;
+            directory(&path, records, inputs, files)?;
         } else if kind.is_file() {
             *files += 1;
             let file = fs::File::open(&path).map_err(system(&path))?;
-            let reading = read_from(&name, file, checker);
+            let reading = read_from(&name, file, records);
             if reading.is_foreign() {
                 let why = reading.input.problems.first.first().map_or("no telemetry", String::as_str);
                 inputs.notes.add(format!("`{name}` was passed over: {why}"));
@@ -190,7 +189,7 @@ struct Reading {
 }
 
 /// Reads one input to its end. What goes wrong is a problem of it.
-fn read_from(name: &str, source: impl Read, checker: &mut Checker) -> Reading {
+fn read_from(name: &str, source: impl Read, records: &mut impl Records) -> Reading {
     let mut source = Counted { source, bytes: 0, digest: Sha256::new() };
     let mut reading = Reading::new(name);
     let mut head = Vec::new();
@@ -202,7 +201,7 @@ fn read_from(name: &str, source: impl Read, checker: &mut Checker) -> Reading {
         (Ok(_), true) => Window::new(Box::new(MultiGzDecoder::new(&mut all))),
         (Ok(_), false) => Window::new(Box::new(&mut all)),
     };
-    content::read(&mut window, &mut reading, checker);
+    content::read(&mut window, &mut reading, records);
     drop(window);
     // The digest is of the whole, also where the reading ended before.
     if let Err(error) = io::copy(&mut source, &mut io::sink())
@@ -228,12 +227,12 @@ impl Reading {
     /// Takes in a message, or notes why not. `place` says where it is, by what is wrong with it.
     fn take(
         &mut self,
-        checker: &mut Checker,
+        records: &mut impl Records,
         message: &[u8],
         encoding: Encoding,
         place: impl FnOnce(&Unreadable) -> String,
     ) {
-        match checker.take(message, encoding, None) {
+        match request::read(message, encoding, None, records) {
             Ok(()) => {
                 self.is_known = true;
                 self.input.messages += 1;

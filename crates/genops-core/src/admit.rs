@@ -4,269 +4,280 @@
 //! admission changes is worked out by [`evolve`](crate::ledger::evolve) from the outcome. The answer is one
 //! decision with at most one reason code (section 4).
 
+mod room;
+mod ruling;
+
+use core::ops::ControlFlow;
+
 use genops_spec::{Decision, ReasonCode};
-use serde::{Deserialize, Serialize};
+
+pub use ruling::{Admitted, Refused, Reservation, Ruling, Verdict};
 
 use crate::amount::{Amount, Unit};
 use crate::awu::Proposal;
-use crate::budget::CellKey;
-use crate::digest::Digest;
-use crate::ledger::{Books, CellId, Standing};
+use crate::circuit::CircuitStep;
+use crate::finding::{Finding, Mode, Question, combined};
+use crate::index::Index;
+use crate::ledger::Books;
 use crate::name::Name;
-use crate::rate::RateStep;
+use crate::policy::InForce;
+use crate::price::Tokens;
+use crate::rate::{Measure, RateAnswer, RateLimit, RateRule, RateState, RateStep};
+use crate::rule::{Found, ListRule};
+use crate::sla::{ExpectedMiss, LatencyClass, SlaStep};
 use crate::time::Timestamp;
 
 /// Decides whether a proposal may run at the time `at`.
 ///
-/// The questions, in order: may this model be used; can what it costs be bounded; is its price known; does it come
-/// too soon; is there room in every budget that covers it. The first refusal is the answer. `starts` says that
-/// admission records the start too.
+/// The questions are asked in order; the first refusal that is enforced is the answer. `starts` says that admission
+/// records the start too.
 #[must_use]
 pub fn admit(books: &Books, at: Timestamp, proposal: &Proposal, starts: bool) -> Verdict {
-    let refusal = model(books, proposal).or_else(|| bound(proposal)).or_else(|| price(proposal));
-    if let Some(refusal) = refusal {
-        return Verdict::Refused(refusal.after_reading(books, Vec::new(), Vec::new()));
-    }
-    let rates = match rate(books, at, proposal) {
-        Ok(rates) => rates,
-        Err((refusal, rates)) => return Verdict::Refused(refusal.after_reading(books, rates, Vec::new())),
-    };
-    match room(books, at, proposal) {
-        Ok(path) => Verdict::Admitted(Admitted {
-            decision: Decision::Allowed,
-            policy: books.policy_version(),
-            unit: books.policy().accounting_unit,
-            path,
-            rates,
-            started: starts,
-        }),
-        Err((refusal, read)) => Verdict::Refused(refusal.after_reading(books, rates, read)),
-    }
+    let questions: [Ask<'_>; 10] = [
+        Asking::model,
+        Asking::region,
+        Asking::condition,
+        Asking::content,
+        Asking::provider,
+        Asking::bound,
+        Asking::price,
+        Asking::rate,
+        Asking::sla,
+        Asking::room,
+    ];
+    let mut asking = Asking::new(books, at, proposal);
+    let refused = questions.iter().any(|question| question(&mut asking).is_break());
+    asking.verdict(refused, starts)
 }
 
-/// May this model be used? Every rule that concerns the AWU has to allow it.
-fn model(books: &Books, proposal: &Proposal) -> Option<Refusal> {
-    let rules = books.policy().models.iter();
-    let mut concerned = rules.filter(|rule| rule.selector.matches(&proposal.attribution));
-    let denied = concerned.find(|rule| !rule.allows(&proposal.model))?;
-    Some(Refusal::blocked(ReasonCode::PolicyDenyModel, Some(&denied.name)))
-}
+/// A question.
+type Ask<'a> = fn(&mut Asking<'a>) -> ControlFlow<()>;
 
-/// Can what it costs be bounded? Without a bound there is nothing to reserve.
-fn bound(proposal: &Proposal) -> Option<Refusal> {
-    proposal.unbounded.is_some().then(|| Refusal::blocked(ReasonCode::unbounded_request(), None))
-}
-
-/// Is the price known? What cannot be priced cannot be reserved.
-fn price(proposal: &Proposal) -> Option<Refusal> {
-    proposal.price.is_none().then(|| Refusal::blocked(ReasonCode::unpriced_model(), None))
-}
-
-/// Does it come too soon, by any rate that counts it? Gives what the rates come to if it is admitted, or the first
-/// refusal and the rates that were asked up to it.
-fn rate(
-    books: &Books,
+/// An admission while it is asked about: what was found so far, and what was read for it.
+struct Asking<'a> {
+    books: &'a Books,
+    in_force: &'a InForce,
     at: Timestamp,
-    proposal: &Proposal,
-) -> Result<Vec<RateStep>, (Refusal, Vec<RateStep>)> {
-    let rules = books.policy().rates.iter();
-    let mut steps = Vec::new();
-    for rule in rules.filter(|rule| rule.selector.matches(&proposal.attribution)) {
-        let before = books.arrival(&rule.name);
-        let asked = rule.admit(at, before);
-        let (Ok(after) | Err(after)) = asked;
-        steps.push(RateStep { rule: rule.name.clone(), before, after });
-        if asked.is_err() {
-            return Err((Refusal::rate_limited(&rule.name), steps));
-        }
-    }
-    Ok(steps)
-}
-
-/// Is there room in every budget on the path? Gives the reservations, all or nothing, or the first
-/// refusal and the cells that were read up to it.
-fn room(
-    books: &Books,
-    at: Timestamp,
-    proposal: &Proposal,
-) -> Result<Vec<Reservation>, (Refusal, Vec<Reservation>)> {
-    let mut path = Vec::new();
-    let mut unopened = books.next_cell();
-    for (key, limit) in cells_of(books, at, proposal) {
-        let found = books.find(&key);
-        let cell = found.map_or(unopened, |(id, _)| id);
-        let before = found.map_or(Standing::empty(limit), |(_, cell)| cell.standing);
-        if found.is_none() {
-            unopened = unopened.next();
-        }
-        let budget = key.budget.clone();
-        let amount = bound_in(key.unit, proposal);
-        path.push(Reservation { cell, key, amount: amount.unwrap_or_default(), before });
-        let countable = amount.filter(|amount| found.is_none_or(|(_, cell)| cell.can_admit(*amount)));
-        let verdict = match countable {
-            Some(amount) => before.takes(amount),
-            None => Err(ReasonCode::AccountingInvariantViolation),
-        };
-        if let Err(code) = verdict {
-            return Err((Refusal::blocked(code, budget.as_ref()), path));
-        }
-    }
-    Ok(path)
-}
-
-/// The cells that the AWU reserves in, with their limits: one for each budget that covers it, in the
-/// policy's order, and the unlimited cell where no budget of the accounting unit does, so that every AWU
-/// has a reservation in that unit.
-fn cells_of(books: &Books, at: Timestamp, proposal: &Proposal) -> Vec<(CellKey, Option<Amount>)> {
-    let policy = books.policy();
-    let covering = policy.budgets.iter().filter(|budget| budget.selector.matches(&proposal.attribution));
-    let mut cells: Vec<_> = covering.map(|budget| (CellKey::of(budget, at), Some(budget.limit))).collect();
-    if !cells.iter().any(|(key, _)| key.unit == policy.accounting_unit) {
-        cells.push((CellKey::unbudgeted(policy.accounting_unit), None));
-    }
-    cells
-}
-
-/// The most that the AWU can use, in `unit`; `None` on overflow.
-fn bound_in(unit: Unit, proposal: &Proposal) -> Option<Amount> {
-    match unit {
-        Unit::Usd => proposal.price.as_ref()?.bound(proposal.bound),
-        Unit::Tokens => proposal.bound.total().map(Amount::from_whole),
-    }
-}
-
-/// What admission came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may run.
-    Admitted(Admitted),
-    /// It may not.
-    Refused(Refused),
-}
-
-/// An admission: the decision and everything that was reserved for it. Only [`admit`] makes one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admitted {
-    decision: Decision,
-    policy: Digest,
-    unit: Unit,
-    path: Vec<Reservation>,
+    proposal: &'a Proposal,
+    findings: Vec<Finding>,
+    circuit: Option<CircuitStep>,
     rates: Vec<RateStep>,
-    started: bool,
+    sla: Option<SlaStep>,
+    cells: Vec<Reservation>,
+    output_limit: Option<u64>,
 }
 
-/// What an AWU reserved in one cell, or found there when it was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// The cell. One that does not exist yet has the next free number and is opened by the admission.
-    pub cell: CellId,
-    /// What the cell is for.
-    pub key: CellKey,
-    /// How much.
-    pub amount: Amount,
-    /// The cell as it stood before.
-    pub before: Standing,
-}
-
-impl Reservation {
-    /// What remains in the cell after the reservation; `None` in an unlimited cell.
-    #[must_use]
-    pub fn remaining_after(&self) -> Option<Amount> {
-        self.before.remaining()?.checked_sub(self.amount)
-    }
-}
-
-impl Admitted {
-    /// ALLOWED, or WARNING with its reason code.
-    #[must_use]
-    pub const fn decision(&self) -> &Decision {
-        &self.decision
+impl<'a> Asking<'a> {
+    fn new(books: &'a Books, at: Timestamp, proposal: &'a Proposal) -> Self {
+        Self {
+            books,
+            in_force: books.in_force(),
+            at,
+            proposal,
+            findings: Vec::new(),
+            circuit: None,
+            rates: Vec::new(),
+            sla: None,
+            cells: Vec::new(),
+            output_limit: None,
+        }
     }
 
-    /// The policy that decided.
-    #[must_use]
-    pub const fn policy(&self) -> Digest {
-        self.policy
+    /// May this model be used? Every rule that covers the AWU has to allow it.
+    fn model(&mut self) -> ControlFlow<()> {
+        let (index, rules) = (&self.in_force.models, &self.in_force.policy().models);
+        self.list(index, rules, Some(&self.proposal.model), Question::Model, &ReasonCode::PolicyDenyModel)
     }
 
-    /// The reservations, one a cell.
-    #[must_use]
-    pub fn path(&self) -> &[Reservation] {
-        &self.path
+    /// May the work be done there? Where nobody knows the region, no list of regions allows it.
+    fn region(&mut self) -> ControlFlow<()> {
+        let (index, rules) = (&self.in_force.regions, &self.in_force.policy().regions);
+        let region = self.proposal.region.as_ref();
+        self.list(index, rules, region, Question::Region, &ReasonCode::PolicyDenyRegion)
     }
 
-    /// What the rates that count it come to.
-    #[must_use]
-    pub fn rates(&self) -> &[RateStep] {
-        &self.rates
+    fn list(
+        &mut self,
+        index: &Index,
+        rules: &[ListRule],
+        wanted: Option<&Name>,
+        question: Question,
+        code: &ReasonCode,
+    ) -> ControlFlow<()> {
+        for rule in index.covering(rules, self.proposal) {
+            if !wanted.is_some_and(|wanted| rule.allows(wanted)) {
+                self.found(question, Some(&rule.name), Decision::Blocked(code.clone()), rule.mode)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
-    /// Whether the admission recorded the start as well.
-    #[must_use]
-    pub const fn started(&self) -> bool {
-        self.started
+    /// Does a condition speak against it? What the expressions came to is a fact of the proposal.
+    fn condition(&mut self) -> ControlFlow<()> {
+        let (index, rules) = (&self.in_force.conditions, &self.in_force.policy().conditions);
+        for rule in index.covering(rules, self.proposal) {
+            for assessment in self.assessed(&rule.name) {
+                self.found(Question::Condition, Some(&rule.name), rule.says(assessment), rule.mode)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
-    /// The accounting unit.
-    #[must_use]
-    pub const fn unit(&self) -> Unit {
-        self.unit
+    /// May this be sent? What was found in the prompt is a fact of the proposal.
+    fn content(&mut self) -> ControlFlow<()> {
+        let (index, rules) = (&self.in_force.contents, &self.in_force.policy().contents);
+        for rule in index.covering(rules, self.proposal) {
+            if self.assessed(&rule.name).next().is_some() {
+                self.found(Question::Content, Some(&rule.name), rule.effect.decision(), rule.mode)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
-    /// The place on the path of the one reservation that section 8.2 tells: in the accounting unit, in the
-    /// tightest budget (the least remains there afterwards).
-    #[must_use]
-    pub fn accounting(&self) -> Option<(usize, &Reservation)> {
-        let counted = self.path.iter().enumerate().filter(|(_, step)| step.key.unit == self.unit);
-        counted.min_by_key(|(_, step)| {
-            let remaining = step.remaining_after();
-            (remaining.is_none(), remaining)
+    fn assessed(&self, rule: &'a Name) -> impl Iterator<Item = &'a Found> + use<'a> {
+        let all = self.proposal.assessed.iter();
+        all.filter(move |assessment| assessment.rule == *rule).map(|assessment| &assessment.found)
+    }
+
+    /// Is the provider known to be down?
+    fn provider(&mut self) -> ControlFlow<()> {
+        let provider = &self.proposal.provider;
+        let Some(rule) = self.in_force.circuit(provider) else { return ControlFlow::Continue(()) };
+        let before = self.books.circuit(provider);
+        let asked = rule.admit(self.at, before);
+        let after = asked.as_ref().map_or(before, |after| *after);
+        let tries_again = rule.tries_again(before).filter(|_| asked.is_err());
+        self.circuit = Some(CircuitStep { provider: provider.clone(), before, after, tries_again });
+        match asked {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(said) => self.found(Question::Provider, Some(provider), said, rule.mode),
+        }
+    }
+
+    /// Can what it costs be bounded? Without a bound there is nothing to reserve.
+    fn bound(&mut self) -> ControlFlow<()> {
+        if self.proposal.unbounded.is_none() {
+            return ControlFlow::Continue(());
+        }
+        let said = Decision::Blocked(ReasonCode::unbounded_request());
+        self.found(Question::Bound, None, said, self.in_force.policy().mode)
+    }
+
+    /// Is its price known? What cannot be priced cannot be reserved.
+    fn price(&mut self) -> ControlFlow<()> {
+        if self.proposal.price.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let said = Decision::Blocked(ReasonCode::unpriced_model());
+        self.found(Question::Price, None, said, self.in_force.policy().mode)
+    }
+
+    /// Does it come too soon, or beside too many others? Where a rate refuses, the others are asked as well, so that
+    /// it can be said when to come again.
+    fn rate(&mut self) -> ControlFlow<()> {
+        let (index, rules) = (&self.in_force.rates, &self.in_force.policy().rates);
+        let mut refused = ControlFlow::Continue(());
+        for rule in index.covering(rules, self.proposal) {
+            let step = self.ask_rate(rule);
+            let has_room = step.answer.has_room();
+            self.rates.push(step);
+            if !has_room && refused.is_continue() {
+                let said = Decision::RateLimited(ReasonCode::RateLimited);
+                refused = self.found(Question::Rate, Some(&rule.name), said, rule.mode);
+            }
+        }
+        refused
+    }
+
+    fn ask_rate(&self, rule: &RateRule) -> RateStep {
+        let key = rule.key(self.proposal);
+        match &rule.limit {
+            RateLimit::InFlight { calls } => {
+                let before = self.books.calls_in_flight(&key);
+                let answer = if before < *calls { RateAnswer::TakesPlace } else { RateAnswer::Full };
+                RateStep { key, before: RateState::InFlight(before), answer, mode: rule.mode }
+            }
+            RateLimit::Flow(flow) => {
+                let before = self.books.flow_until(&key);
+                let cost = cost_of(flow.measure, self.proposal, self.proposal.bound);
+                let answer = cost.map_or(RateAnswer::TooMuch, |cost| flow.ask(self.at, cost, before));
+                RateStep { key, before: RateState::Until(before), answer, mode: rule.mode }
+            }
+        }
+    }
+
+    /// Will it be in time, by what calls like it took?
+    fn sla(&mut self) -> ControlFlow<()> {
+        let (index, rules) = (&self.in_force.slas, &self.in_force.policy().slas);
+        let Some(tier) = index.covering(rules, self.proposal).first().copied() else {
+            return ControlFlow::Continue(());
+        };
+        let class = LatencyClass::of(self.proposal);
+        let latencies = self.books.latencies(&class);
+        let step = tier.step(self.at, class, latencies);
+        let (expects_miss, is_probe) = (step.expects_miss(), step.is_due_a_probe(self.at));
+        self.sla = Some(step);
+        if !expects_miss {
+            return ControlFlow::Continue(());
+        }
+        let code = ReasonCode::SlaLatencyViolation;
+        let said = match tier.expected_miss {
+            ExpectedMiss::Refuse if !is_probe => Decision::Blocked(code),
+            ExpectedMiss::Refuse | ExpectedMiss::Warn => Decision::Warning(code),
+        };
+        self.found(Question::Sla, Some(&tier.name), said, tier.mode)
+    }
+
+    /// Takes in a finding; breaks off where it refuses.
+    fn found(
+        &mut self,
+        question: Question,
+        rule: Option<&Name>,
+        said: Decision,
+        mode: Mode,
+    ) -> ControlFlow<()> {
+        let is_observed = mode == Mode::Observe && !matches!(said, Decision::Warning(_));
+        let finding = Finding { question, rule: rule.cloned(), said, is_observed };
+        let refuses = finding.refuses();
+        self.findings.push(finding);
+        if refuses { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn verdict(self, refused: bool, starts: bool) -> Verdict {
+        let ruling = Ruling {
+            decision: combined(&self.findings),
+            findings: self.findings,
+            policy: self.in_force.version(),
+            circuit: self.circuit,
+            rates: self.rates,
+            sla: self.sla,
+            cells: self.cells,
+        };
+        if refused {
+            return Verdict::Refused(Refused { ruling });
+        }
+        Verdict::Admitted(Admitted {
+            ruling,
+            unit: self.in_force.policy().accounting_unit,
+            output_limit: self.output_limit,
+            started: starts,
         })
     }
 }
 
-/// A refusal, remembered: the decision, the rule that made it, and the cells that it rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    /// BLOCKED or RATE_LIMITED, with its reason code.
-    pub decision: Decision,
-    /// The rule or budget that refused.
-    pub rule: Option<Name>,
-    /// The policy that decided.
-    pub policy: Digest,
-    /// The rates that were asked; the last one refused, where a rate did.
-    pub rates: Vec<RateStep>,
-    /// The cells that were read; the last one refused, where a budget did.
-    pub read: Vec<Reservation>,
-}
-
-impl Refused {
-    /// The earliest time at which a rate would admit it, if nothing else arrives; `None` where no rate refused.
-    #[must_use]
-    pub fn earliest(&self) -> Option<Timestamp> {
-        match self.decision {
-            Decision::RateLimited(_) => self.rates.last().map(|step| step.after),
-            _ => None,
-        }
+/// What `tokens` of a proposal cost in `unit`, at most; `None` where that cannot be counted. What has no price comes to
+/// nothing in US dollars: it is refused, or only observed.
+pub(crate) fn bound_in(unit: Unit, proposal: &Proposal, tokens: Tokens) -> Option<Amount> {
+    match unit {
+        Unit::Usd => proposal.price.as_ref().map_or(Some(Amount::ZERO), |price| price.bound(tokens)),
+        Unit::Tokens => tokens.total().map(Amount::from_whole),
     }
 }
 
-/// One question's "no".
-struct Refusal {
-    decision: Decision,
-    rule: Option<Name>,
-}
-
-impl Refusal {
-    fn blocked(code: ReasonCode, rule: Option<&Name>) -> Self {
-        Self { decision: Decision::Blocked(code), rule: rule.cloned() }
-    }
-
-    fn rate_limited(rule: &Name) -> Self {
-        Self { decision: Decision::RateLimited(ReasonCode::RateLimited), rule: Some(rule.clone()) }
-    }
-
-    fn after_reading(self, books: &Books, rates: Vec<RateStep>, read: Vec<Reservation>) -> Refused {
-        Refused { decision: self.decision, rule: self.rule, policy: books.policy_version(), rates, read }
+/// What an AWU that reserves `tokens` costs by a rate.
+pub(crate) fn cost_of(measure: Measure, proposal: &Proposal, tokens: Tokens) -> Option<Amount> {
+    match measure.unit() {
+        None => Some(Amount::from_whole(1)),
+        Some(unit) => bound_in(unit, proposal, tokens),
     }
 }

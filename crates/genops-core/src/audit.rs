@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::admit::Admitted;
+use crate::admit::{Admitted, Reservation};
 use crate::amount::Amount;
 use crate::awu::{AwuId, State};
+use crate::finding::Question;
 use crate::ledger::{Books, CellId, Command, Entry, Outcome, Settled};
 
 /// Follows a journal and says where it breaks an invariant.
@@ -48,6 +49,8 @@ struct Tally {
     released: Amount,
     overrun: Amount,
     admitted: Amount,
+    /// By how much admissions passed the limit that were only observed.
+    excess: Amount,
 }
 
 impl Auditor {
@@ -112,8 +115,12 @@ impl Auditor {
             if let Some(allocated) = step.before.allocated {
                 let after = sum([Some(cell.out), cell.used(), Some(step.amount)]);
                 if step.amount > Amount::ZERO && after.is_none_or(|after| after > allocated) {
-                    let what = format!("AWU {awu} reserves {} beyond the limit {allocated}", step.amount);
-                    return Err(("I3", what));
+                    if !is_observed(admitted, step) {
+                        let what = format!("AWU {awu} reserves {} beyond the limit {allocated}", step.amount);
+                        return Err(("I3", what));
+                    }
+                    cell.pass(allocated, after, step.amount)
+                        .ok_or_else(|| ("I4", format!("AWU {awu}: no sum")))?;
                 }
             }
             cell.admit(awu, step.amount).ok_or_else(|| ("I6", format!("AWU {awu}: no sum")))?;
@@ -165,12 +172,15 @@ impl Auditor {
         };
         same("I1", "outstanding", cell.standing.out, Some(tally.out))?;
         same("I2", "used", cell.standing.used, tally.used())?;
+        same("I4", "excess", cell.totals.excess, Some(tally.excess))?;
         same("I6", "admitted", cell.totals.admitted, Some(tally.admitted))?;
         let parts = [tally.settled, tally.released, tally.doubt, tally.out].map(Some);
         same("I6", "settled + released + in doubt + outstanding", cell.totals.admitted, sum(parts))?;
         let Some(allocated) = cell.standing.allocated else { return Ok(()) };
         // A bound that cannot be counted is above everything that can.
-        let Some(bound) = sum([allocated, tally.overrun, cell.totals.cut].map(Some)) else { return Ok(()) };
+        let Some(bound) = sum([allocated, tally.overrun, cell.totals.cut, tally.excess].map(Some)) else {
+            return Ok(());
+        };
         match sum([Some(tally.out), tally.used()]) {
             Some(held) if held <= bound => Ok(()),
             _ => {
@@ -184,7 +194,22 @@ impl Auditor {
 /// The invariant and what was found.
 type Finding = (&'static str, String);
 
+/// Whether the budget of a reservation was passed on purpose: its finding says that it is only observed.
+fn is_observed(admitted: &Admitted, step: &Reservation) -> bool {
+    let mut findings = admitted.ruling().findings.iter();
+    findings.any(|finding| {
+        finding.question == Question::Room && finding.is_observed && finding.rule == step.key.budget
+    })
+}
+
 impl Tally {
+    /// Counts by how much a reservation of `amount`, with which `after` is held, passes the limit.
+    fn pass(&mut self, allocated: Amount, after: Option<Amount>, amount: Amount) -> Option<()> {
+        let beyond = after?.checked_sub(allocated)?.min(amount);
+        self.excess = self.excess.checked_add(beyond)?;
+        Some(())
+    }
+
     fn admit(&mut self, awu: AwuId, amount: Amount) -> Option<()> {
         self.outstanding.insert(awu, amount);
         self.out = self.out.checked_add(amount)?;

@@ -17,6 +17,7 @@ use crate::hex;
 use crate::ledger::Command;
 use crate::name::Name;
 use crate::price::{Price, Tokens};
+use crate::rule::Assessment;
 
 /// An AWU's identity (section 2.2): the trace and span identifiers of its span, assigned before admission.
 ///
@@ -71,6 +72,8 @@ pub enum TraceContext {
 pub struct Proposal {
     /// Who it belongs to.
     pub attribution: Attribution,
+    /// What else is said of it.
+    pub labels: Labels,
     /// `genops.operation.name`: what the work is called.
     pub operation_name: Name,
     /// `genops.operation.type`: `inference` and the like.
@@ -81,12 +84,59 @@ pub struct Proposal {
     pub provider: Name,
     /// The model that will be asked for.
     pub model: Name,
+    /// Where the provider does the work; `None` where nobody knows.
+    pub region: Option<Name>,
     /// The most that the call can use.
     pub bound: Tokens,
+    /// How many answers are asked for; they share the output of the bound evenly. At least 1.
+    pub choices: u64,
     /// The part of the request that may use more than that; `None` where the bound holds.
     pub unbounded: Option<Name>,
     /// The price row that the call will be charged by; `None` where no price is known.
     pub price: Option<Price>,
+    /// What was found about conditions and content, in the order of the rules.
+    pub assessed: Vec<Assessment>,
+}
+
+impl Proposal {
+    /// A proposal of one choice of which nothing else is known: no key, no region, no price, and a bound of nothing.
+    #[must_use]
+    pub fn new(
+        attribution: Attribution,
+        operation_name: Name,
+        operation_type: Name,
+        provider: Name,
+        model: Name,
+    ) -> Self {
+        Self {
+            attribution,
+            labels: Labels::default(),
+            operation_name,
+            operation_type,
+            key: None,
+            provider,
+            model,
+            region: None,
+            bound: Tokens::default(),
+            choices: 1,
+            unbounded: None,
+            price: None,
+            assessed: Vec::new(),
+        }
+    }
+}
+
+/// What may be said of an AWU beside its attribution (section 7.3).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Labels {
+    /// `genops.customer_id`.
+    pub customer_id: Option<Name>,
+    /// `genops.feature`.
+    pub feature: Option<Name>,
+    /// `genops.cost_center`.
+    pub cost_center: Option<Name>,
+    /// `genops.session_id`.
+    pub session_id: Option<Name>,
 }
 
 /// How an execution came to its end.
@@ -102,6 +152,8 @@ pub enum End {
     Abandoned,
     /// Whoever asked went away before the answer was complete, and the provider was told to stop.
     Cancelled,
+    /// It reached its reservation, and was ended there.
+    AtReservation,
 }
 
 /// In which way a provider failed. Its text is `error.type`.
@@ -163,6 +215,8 @@ pub struct Execution {
     pub used: Used,
     /// From sending the request to the end of the answer, by a monotonic clock, in nanoseconds.
     pub latency_ns: u64,
+    /// From sending the request to the first of a streamed answer; `None` where it was not streamed, or never came.
+    pub first_token_ns: Option<u64>,
     /// The model that the provider says it used.
     pub response_model: Option<Name>,
 }
@@ -171,7 +225,13 @@ impl Execution {
     /// An execution that somebody let go of.
     #[must_use]
     pub const fn abandoned(latency_ns: u64) -> Self {
-        Self { end: End::Abandoned, used: Used::Unknown, latency_ns, response_model: None }
+        Self {
+            end: End::Abandoned,
+            used: Used::Unknown,
+            latency_ns,
+            first_token_ns: None,
+            response_model: None,
+        }
     }
 }
 

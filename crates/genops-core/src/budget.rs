@@ -6,8 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Unit};
-use crate::attribution::Attribution;
+use crate::finding::Mode;
+use crate::index::Selective;
 use crate::name::Name;
+use crate::selector::Selector;
 use crate::time::{Period, Timestamp, Window};
 
 /// A limit on what a part of the organisation may use.
@@ -23,27 +25,45 @@ pub struct Budget {
     pub limit: Amount,
     /// How often it begins anew.
     pub period: Period,
+    /// What happens where a reservation does not fit.
+    pub on_insufficient: OnInsufficient,
+    /// Whether it refuses, or warns and is passed.
+    pub mode: Mode,
 }
 
-/// Chooses AWUs by their attribution. A field that lists nothing matches everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Selector {
-    /// One of these teams.
-    pub team: Vec<Name>,
-    /// One of these projects.
-    pub project: Vec<Name>,
-    /// One of these environments.
-    pub environment: Vec<Name>,
-}
-
-impl Selector {
-    /// Whether the selector chooses this attribution.
+impl Budget {
+    /// A budget for every AWU and for good, which refuses what does not fit.
     #[must_use]
-    pub fn matches(&self, attribution: &Attribution) -> bool {
-        let one_of = |names: &[Name], name: &Name| names.is_empty() || names.contains(name);
-        one_of(&self.team, attribution.team())
-            && one_of(&self.project, attribution.project())
-            && one_of(&self.environment, attribution.environment())
+    pub fn new(name: Name, unit: Unit, limit: Amount) -> Self {
+        Self {
+            name,
+            selector: Selector::default(),
+            unit,
+            limit,
+            period: Period::None,
+            on_insufficient: OnInsufficient::Refuse,
+            mode: Mode::Enforce,
+        }
+    }
+}
+
+/// What happens where a reservation does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnInsufficient {
+    /// The AWU is refused.
+    #[default]
+    Refuse,
+    /// The AWU's output limit is lowered to what every budget affords that lowers it, for each of its choices; below this
+    /// many tokens it is refused. A budget that refuses has to hold the whole call.
+    Cap {
+        /// At least 1.
+        minimum_output_tokens: u64,
+    },
+}
+
+impl Selective for Budget {
+    fn selector(&self) -> &Selector {
+        &self.selector
     }
 }
 

@@ -7,10 +7,13 @@ use std::borrow::Cow;
 
 use genops_spec::{Decision, ReasonCode, SPEC_VERSION, attribute as key, event};
 
-use crate::admit::{Refused, Reservation};
+use crate::admit::Reservation;
 use crate::amount::{Amount, Unit};
 use crate::awu::{End, Execution, Failure, Used};
+use crate::explanation::EndFinding;
+use crate::finding::Finding;
 use crate::hex;
+use crate::name::Name;
 use crate::price::Tokens;
 use crate::record::{AwuRecord, How, Verdict};
 use crate::time::Timestamp;
@@ -68,6 +71,25 @@ pub mod runtime {
     pub const REMAINING_EXACT: &str = "genops_runtime.budget.remaining_exact";
     /// The key that the caller showed, by name.
     pub const KEY: &str = "genops_runtime.key";
+    /// The policy rules that did not simply allow the AWU: `question rule says`, ` (observed)` where it was only
+    /// observed.
+    pub const FINDINGS: &str = "genops_runtime.policy.findings";
+    /// Some rule only observes that would have refused the AWU.
+    pub const OBSERVED: &str = "genops_runtime.policy.observed";
+    /// The output limit of each choice that the budgets left, in tokens.
+    pub const OUTPUT_LIMIT: &str = "genops_runtime.output_limit";
+    /// The AWU that this one tries again for, or in the place of.
+    pub const ATTEMPT_OF: &str = "genops_runtime.attempt_of";
+    /// Where the provider does the work.
+    pub const REGION: &str = "genops_runtime.region";
+    /// The latency that was expected when the AWU was decided, in milliseconds.
+    pub const EXPECTED_LATENCY: &str = "genops_runtime.sla.expected_latency_ms";
+    /// The target for the first of a streamed answer, in milliseconds.
+    pub const FIRST_TOKEN_TARGET: &str = "genops_runtime.sla.first_token_target_ms";
+    /// The time to the first of a streamed answer, in milliseconds.
+    pub const FIRST_TOKEN: &str = "genops_runtime.sla.actual_first_token_ms";
+    /// Whether that met its target.
+    pub const FIRST_TOKEN_MET: &str = "genops_runtime.sla.first_token_met";
     /// How the execution ended, where that was not by completion.
     pub const END: &str = "genops_runtime.execution.end";
     /// The price row that the AWU was charged by.
@@ -78,6 +100,8 @@ pub mod runtime {
 const SPAN_FACTS: usize = 32;
 const EVENT_FACTS: usize = 12;
 const EVENTS: usize = 3;
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
 
 impl AwuRecord {
     /// The attributes of the AWU's span (sections 7.1 and 7.3).
@@ -92,8 +116,10 @@ impl AwuRecord {
         add_decision(&mut facts, self.decision());
         let millis = i64::try_from(self.at.nanos() / 1_000_000).unwrap_or(i64::MAX);
         facts.push((key::POLICY_TIMESTAMP.key, Value::Int(millis)));
+        self.add_labels(&mut facts);
         self.add_explanation(&mut facts);
         self.add_accounting(&mut facts);
+        self.add_sla(&mut facts);
         self.add_execution(&mut facts);
         facts.push(self.sequence_fact());
         facts
@@ -131,28 +157,12 @@ impl AwuRecord {
         events
     }
 
-    /// The events of the end: a provider's error as a decision of its own, if anything was sent, and the
-    /// reconciliation. None
+    /// The events of the end: the reconciliation, and what the end adds to the decision, as decisions of their own. None
     /// where the AWU did not execute (section 7.2.1).
     #[must_use]
     pub fn ending_events(&self) -> Vec<Event<'_>> {
         let Some(ending) = &self.ending else { return Vec::new() };
         let mut events = Vec::new();
-        // Where nothing was sent, nothing ran: what stopped the AWU is no finding about an execution, and the decision
-        // that admitted it stays the last one.
-        if let How::Settled { execution: Execution { end: end @ End::ProviderError(failure), .. }, .. } =
-            &ending.how
-            && end.was_sent()
-        {
-            let finding = Decision::Warning(ReasonCode::ProviderErrorUpstream);
-            let mut facts = Vec::with_capacity(EVENT_FACTS);
-            facts.push(text(key::POLICY_RESULT.key, finding.state().as_str()));
-            let code = finding.reason_code().map(ToString::to_string);
-            facts.extend(code.map(|code| text(key::POLICY_REASON_CODE.key, code)));
-            facts.push(text(key::POLICY_REASON.key, format!("the provider call failed: {failure}")));
-            self.add_attribution(&mut facts);
-            events.push(Event { name: event::POLICY_EVALUATED.name, at: ending.at, facts });
-        }
         if let Some((position, reservation)) = self.accounting()
             && self.executed()
             && let Some((actual, incomplete)) = self.charged(position)
@@ -165,6 +175,18 @@ impl AwuRecord {
             self.add_attribution(&mut facts);
             facts.extend(incomplete.then_some((runtime::INCOMPLETE, Value::Bool(true))));
             events.push(Event { name: event::BUDGET_RECONCILIATION.name, at: ending.at, facts });
+        }
+        // A decision after the fact follows what it is about.
+        for EndFinding { code, rule, why } in self.findings_of_the_end() {
+            let finding = Decision::Warning(code);
+            let mut facts = Vec::with_capacity(EVENT_FACTS);
+            facts.push(text(key::POLICY_RESULT.key, finding.state().as_str()));
+            let code = finding.reason_code().map(ToString::to_string);
+            facts.extend(code.map(|code| text(key::POLICY_REASON_CODE.key, code)));
+            facts.extend(rule.map(|rule| text(key::POLICY_NAME.key, rule.as_str().to_owned())));
+            facts.push(text(key::POLICY_REASON.key, why));
+            self.add_attribution(&mut facts);
+            events.push(Event { name: event::POLICY_EVALUATED.name, at: ending.at, facts });
         }
         events
     }
@@ -203,56 +225,48 @@ impl AwuRecord {
         facts.push(text(key::ENVIRONMENT.key, attribution.environment().as_str()));
     }
 
-    /// Which rule refused, and a sentence for people.
+    fn add_labels<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
+        let labels = &self.request.proposal.labels;
+        let known = [
+            (key::CUSTOMER_ID, &labels.customer_id),
+            (key::FEATURE, &labels.feature),
+            (key::COST_CENTER, &labels.cost_center),
+            (key::SESSION_ID, &labels.session_id),
+        ];
+        let said = known.into_iter().filter_map(|(key, label)| Some((key, label.as_ref()?)));
+        facts.extend(said.map(|(key, label)| text(key.key, label.as_str())));
+    }
+
+    /// Which rule decided, a sentence for people, and whatever else was found.
     fn add_explanation<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
-        let Verdict::Refused(refused) = &self.verdict else { return };
-        facts.push(text(key::POLICY_REASON.key, self.reason(refused)));
-        facts.extend(refused.rule.as_ref().map(|rule| text(key::POLICY_NAME.key, rule.as_str())));
+        let Some(finding) = self.ruling().decisive() else { return };
+        facts.push(text(key::POLICY_REASON.key, self.why(finding)));
+        facts.extend(finding.rule.as_ref().map(|rule| text(key::POLICY_NAME.key, rule.as_str())));
+        let findings = self.ruling().findings.iter().map(told).collect();
+        facts.push((runtime::FINDINGS, Value::Texts(findings)));
+        let is_observed = self.ruling().findings.iter().any(|finding| finding.is_observed);
+        facts.extend(is_observed.then_some((runtime::OBSERVED, Value::Bool(true))));
     }
 
-    /// Why the AWU was refused, in a sentence for people; `None` if it was not.
-    #[must_use]
-    pub fn refusal_reason(&self) -> Option<String> {
-        match &self.verdict {
-            Verdict::Refused(refused) => Some(self.reason(refused)),
-            Verdict::Admitted(_) => None,
+    /// The tier, its target, and once the AWU has executed what came of it (section 6.3, AMB-11).
+    fn add_sla(&self, facts: &mut Vec<Fact<'_>>) {
+        let Some(sla) = &self.ruling().sla else { return };
+        let millis = |nanos: u64| Value::Int(i64::try_from(nanos / NANOS_PER_MILLI).unwrap_or(i64::MAX));
+        let whole = |millis: u64| Value::Int(i64::try_from(millis).unwrap_or(i64::MAX));
+        facts.push(text(key::SLA_TIER.key, sla.tier.as_str().to_owned()));
+        facts.push((key::SLA_LATENCY_TARGET_MS.key, whole(sla.target_ms)));
+        facts.extend(sla.expected_ns.map(|expected| (runtime::EXPECTED_LATENCY, millis(expected))));
+        if let (Some(latency), Some(met)) = (self.latency_ns(), self.met_target()) {
+            facts.push((key::SLA_ACTUAL_LATENCY_MS.key, millis(latency)));
+            facts.push((key::SLA_MET.key, Value::Bool(met)));
         }
-    }
-
-    fn reason(&self, refused: &Refused) -> String {
-        let proposal = &self.request.proposal;
-        let rule = refused.rule.as_ref().map_or("", |rule| rule.as_str());
-        let cell = refused.read.last();
-        let wanted = cell.map_or(String::new(), |c| format!("{} {}", c.amount, c.key.unit));
-        let left = cell.and_then(|c| c.before.remaining()).unwrap_or_default();
-        match refused.decision.reason_code() {
-            Some(ReasonCode::PolicyDenyModel) => {
-                format!("rule `{rule}` does not allow model `{}`", proposal.model)
+        let first = self.execution().and_then(|execution| execution.first_token_ns);
+        if let Some(target) = sla.first_token_target_ms {
+            facts.push((runtime::FIRST_TOKEN_TARGET, whole(target)));
+            if let Some(first) = first {
+                facts.push((runtime::FIRST_TOKEN, millis(first)));
+                facts.push((runtime::FIRST_TOKEN_MET, Value::Bool(first / NANOS_PER_MILLI <= target)));
             }
-            Some(ReasonCode::BudgetExceeded) => {
-                format!("budget `{rule}` is used up: {left} remains, the call can use up to {wanted}")
-            }
-            Some(ReasonCode::BudgetReservationFailed) => {
-                format!("budget `{rule}` has {left} left, the call can use up to {wanted}")
-            }
-            Some(ReasonCode::RateLimited) => {
-                let wait = refused.earliest().map_or(0, |earliest| earliest.nanos_since(self.at));
-                format!("rate `{rule}` has no room for {} ms", wait.div_ceil(1_000_000))
-            }
-            Some(ReasonCode::AccountingInvariantViolation) => {
-                "the amount cannot be counted: it is beyond what the books can hold".to_owned()
-            }
-            Some(code) if *code == ReasonCode::unpriced_model() => {
-                format!("no price is known for model `{}`", proposal.model)
-            }
-            Some(code) if *code == ReasonCode::unbounded_request() => {
-                let part = proposal.unbounded.as_ref().map_or("", |part| part.as_str());
-                format!(
-                    "`{part}` may cost more than can be bounded beforehand; leave it out, or let whoever runs \
-                     the gateway accept it for this model"
-                )
-            }
-            code => code.map_or(String::new(), ToString::to_string),
         }
     }
 
@@ -285,6 +299,10 @@ impl AwuRecord {
         facts.push(text(key::COST_PROVIDER.key, proposal.provider.as_str()));
         facts.push(text(key::COST_MODEL.key, proposal.model.as_str()));
         facts.extend(proposal.key.as_ref().map(|name| text(runtime::KEY, name.as_str())));
+        facts.extend(proposal.region.as_ref().map(|region| text(runtime::REGION, region.as_str())));
+        facts.extend(self.request.attempt_of.map(|first| text(runtime::ATTEMPT_OF, first.to_string())));
+        let limit = self.output_limit().and_then(|limit| i64::try_from(limit).ok());
+        facts.extend(limit.map(|limit| (runtime::OUTPUT_LIMIT, Value::Int(limit))));
         facts.extend(proposal.price.as_ref().map(|price| text(runtime::PRICE_ROW, price.row.as_str())));
         if let Some(tokens) = self.reported_tokens() {
             let count = |tokens| Value::Int(i64::try_from(tokens).unwrap_or(i64::MAX));
@@ -308,6 +326,7 @@ impl AwuRecord {
                 End::NeverSent => Some("never_sent"),
                 End::Abandoned => Some("abandoned"),
                 End::Cancelled => Some("cancelled"),
+                End::AtReservation => Some("at_reservation"),
             },
         }
     }
@@ -320,7 +339,7 @@ impl AwuRecord {
     fn add_evidence(&self, facts: &mut Vec<Fact<'_>>) {
         facts.push(self.sequence_fact());
         facts.push(text(runtime::CHAIN, hex::text(self.chain.bytes())));
-        facts.push(text(runtime::POLICY_VERSION, hex::text(self.policy().bytes())));
+        facts.push(text(runtime::POLICY_VERSION, hex::text(self.ruling().policy.bytes())));
         facts.push(text(runtime::INPUT_DIGEST, hex::text(self.input_digest().bytes())));
         facts.push(text(runtime::STATE_DIGEST, hex::text(self.state_digest().bytes())));
     }
@@ -332,6 +351,14 @@ impl AwuRecord {
         };
         self.cells().iter().map(line).collect()
     }
+}
+
+/// A finding, for programs and people: what was asked, of which rule, and what it said.
+fn told(finding: &Finding) -> String {
+    let rule = finding.rule.as_ref().map_or("-", Name::as_str);
+    let code = finding.said.reason_code().map_or("", ReasonCode::as_str);
+    let observed = if finding.is_observed { " (observed)" } else { "" };
+    format!("{} {rule} {} {code}{observed}", finding.question, finding.said.state().as_str())
 }
 
 fn text<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Fact<'a> {

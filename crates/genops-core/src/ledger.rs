@@ -6,6 +6,7 @@
 
 mod books;
 mod entry;
+mod traffic;
 
 pub use books::{Books, Cell, CellId, Mismatch, OpenAwu, Standing, Totals, evolve};
 pub use entry::{
@@ -14,11 +15,14 @@ pub use entry::{
 
 use std::sync::Arc;
 
-use crate::admit::{self, Verdict};
+use crate::admit::{self, Reservation, Verdict};
 use crate::amount::{Amount, Unit};
-use crate::awu::{AwuId, Execution, State, Used};
+use crate::awu::{AwuId, End, Execution, State, Used};
 use crate::budget::CellKey;
+use crate::circuit::CircuitStep;
 use crate::policy::Policy;
+use crate::price::Tokens;
+use crate::rate::{RateLimit, RateShift};
 use crate::time::Timestamp;
 
 /// Decides a command at the later of `wall` and the books' own time, and takes the outcome into the books.
@@ -63,6 +67,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             if books.open_awu(request.awu).is_some() {
                 return Err(Rejection::AlreadyOpen { awu: request.awu });
             }
+            expect_assessed(books, request)?;
             Ok(match admit::admit(books, at, &request.proposal, request.starts) {
                 Verdict::Admitted(admitted) => Outcome::Admitted(Arc::new(admitted)),
                 Verdict::Refused(refused) => Outcome::Refused(Arc::new(refused)),
@@ -78,7 +83,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         }
         Command::Settle { awu, execution } => {
             let open = expect_state(books, *awu, State::Executing)?;
-            Ok(Outcome::Settled(settle(books, open, execution)))
+            Ok(Outcome::Settled(settle(books, at, open, execution)))
         }
         Command::Orphan { awu } => {
             let open = books.open_awu(*awu).ok_or(Rejection::NotOpen { awu: *awu })?;
@@ -110,37 +115,75 @@ fn adopt_policy(books: &Books, at: Timestamp, policy: &Policy) -> Outcome {
     Outcome::PolicyAdopted { version: policy.version(), reallocated }
 }
 
-/// What the execution is charged in each cell of the AWU's path. Where its use is not known, or does not
-/// fit into the books, that is the reservation, and the record is incomplete.
-fn settle(books: &Books, open: &OpenAwu, execution: &Execution) -> Settled {
+/// What was found about conditions and content holds for the policy that it was found under.
+fn expect_assessed(books: &Books, request: &Admit) -> Result<(), Rejection> {
+    let policy = books.policy();
+    let is_fresh = match request.assessed_under {
+        Some(version) => version == books.policy_version(),
+        None => policy.conditions.is_empty() && policy.contents.is_empty(),
+    };
+    if is_fresh { Ok(()) } else { Err(Rejection::AssessedUnderAnotherPolicy) }
+}
+
+/// What the execution is charged in each cell of the AWU's path. Where its use is not known, has no price, or does not
+/// fit into the books, that is the cell's reservation, and the record is incomplete.
+fn settle(books: &Books, at: Timestamp, open: &OpenAwu, execution: &Execution) -> Settled {
     // What was never sent has used nothing, whatever else is said of it.
     let used = if execution.end.was_sent() { execution.used } else { Used::Nothing };
-    match measured(books, open, used) {
-        Some(actual) => Settled { actual, incomplete: matches!(used, Used::Counted(_)) },
-        None => {
-            let reserved = open.path.iter().map(|(_, amount)| *amount).collect();
-            Settled { actual: reserved, incomplete: true }
-        }
+    let tokens = match used {
+        Used::Reported(tokens) | Used::Counted(tokens) => Some(tokens),
+        Used::Nothing => Some(Tokens::default()),
+        Used::Unknown => None,
+    };
+    let measured: Vec<_> = open.path().iter().map(|step| measured(books, open, step, tokens?)).collect();
+    let is_whole = measured.iter().all(Option::is_some);
+    let charged = measured.into_iter().zip(open.path()).map(|(actual, step)| actual.unwrap_or(step.amount));
+    Settled {
+        actual: charged.collect(),
+        incomplete: !is_whole || matches!(used, Used::Counted(_)),
+        rates: tokens.map(|tokens| shifts(books, at, open, tokens)).unwrap_or_default(),
+        circuit: circuit(books, at, open, execution.end),
     }
 }
 
-/// The actual amounts by what was reported; `None` if one of them cannot be counted.
-fn measured(books: &Books, open: &OpenAwu, used: Used) -> Option<Vec<Amount>> {
-    let tokens = match used {
-        Used::Reported(tokens) | Used::Counted(tokens) => tokens,
-        Used::Nothing => return Some(vec![Amount::ZERO; open.path.len()]),
-        Used::Unknown => return None,
-    };
-    let in_unit = |unit| match unit {
-        Unit::Usd => open.price.as_ref()?.cost(tokens),
+/// The actual amount in one cell by what was reported; `None` if it cannot be counted.
+fn measured(books: &Books, open: &OpenAwu, step: &Reservation, tokens: Tokens) -> Option<Amount> {
+    let amount = used_in(step.key.unit, open, tokens).filter(|amount| *amount >= Amount::ZERO)?;
+    books.cell(step.cell)?.can_settle(step.amount, amount).then_some(amount)
+}
+
+fn used_in(unit: Unit, open: &OpenAwu, tokens: Tokens) -> Option<Amount> {
+    match unit {
+        // What was nothing costs nothing, also where no price is known.
+        Unit::Usd if tokens == Tokens::default() => Some(Amount::ZERO),
+        Unit::Usd => open.proposal().price.as_ref()?.cost(tokens),
         Unit::Tokens => tokens.total().map(Amount::from_whole),
-    };
-    let mut actual = Vec::with_capacity(open.path.len());
-    for (cell, reserved) in &open.path {
-        let cell = books.cell(*cell)?;
-        let amount = in_unit(cell.key.unit).filter(|amount| *amount >= Amount::ZERO)?;
-        cell.can_settle(*reserved, amount).then_some(())?;
-        actual.push(amount);
     }
-    Some(actual)
+}
+
+/// By how much the rates move that the AWU took a stretch of, now that it is known what it used.
+fn shifts(books: &Books, at: Timestamp, open: &OpenAwu, tokens: Tokens) -> Vec<RateShift> {
+    let mut shifts = Vec::new();
+    for (key, stretch) in books.stretches(open) {
+        let Some(RateLimit::Flow(flow)) = books.in_force().rate(&key.rule).map(|rule| &rule.limit) else {
+            continue;
+        };
+        let reserved = admit::cost_of(flow.measure, open.proposal(), open.proposal().bound);
+        let actual = flow.measure.unit().and_then(|unit| used_in(unit, open, tokens));
+        if let (Some(reserved), Some(actual)) = (reserved, actual) {
+            let nanos =
+                flow.shift(at, stretch, reserved, actual).min(flow.debt_left(at, books.flow_until(key)));
+            shifts.push(RateShift { key: key.clone(), nanos });
+        }
+    }
+    shifts
+}
+
+/// What the end of an execution does to the circuit of its provider, where there is one and it changes.
+fn circuit(books: &Books, at: Timestamp, open: &OpenAwu, end: End) -> Option<CircuitStep> {
+    let provider = &open.proposal().provider;
+    let rule = books.in_force().circuit(provider)?;
+    let before = books.circuit(provider);
+    let after = rule.after(at, before, end);
+    (after != before).then(|| CircuitStep { provider: provider.clone(), before, after, tries_again: None })
 }

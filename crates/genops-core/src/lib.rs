@@ -7,12 +7,13 @@
 //!
 //! In reading order:
 //!
-//! - [`name`], [`hex`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`], [`budget`], [`rate`],
-//!   [`policy`]: the nouns;
+//! - [`name`], [`hex`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`]: the nouns;
+//! - [`selector`], [`rule`], [`circuit`], [`rate`], [`sla`], [`budget`], [`policy`]: what can be asked of an AWU, with
+//!   [`index`], which finds the rules that cover one, and [`finding`], which puts together what they say;
 //! - [`admit`]: the corridor that every admission walks, what is asked and in which order;
 //! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
 //! - [`audit`]: the invariants, computed a second time and in another way;
-//! - [`record`] and [`event`]: what can be told about an AWU, as typed facts;
+//! - [`record`], [`explanation`] and [`event`]: what can be told about an AWU, in words and as typed facts;
 //! - [`cursor`]: how far a follower of the journal has come.
 
 pub mod name;
@@ -29,9 +30,21 @@ pub mod awu;
 
 pub mod price;
 
-pub mod budget;
+pub mod selector;
+
+pub mod index;
+
+pub mod finding;
+
+pub mod rule;
+
+pub mod circuit;
 
 pub mod rate;
+
+pub mod sla;
+
+pub mod budget;
 
 pub mod policy;
 
@@ -42,6 +55,8 @@ pub mod ledger;
 pub mod audit;
 
 pub mod record;
+
+pub mod explanation;
 
 pub mod event;
 

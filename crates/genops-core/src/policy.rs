@@ -5,83 +5,156 @@
 
 use std::collections::BTreeSet;
 
+use genops_spec::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Unit};
-use crate::budget::{Budget, Selector, UNBUDGETED};
+use crate::awu::Proposal;
+use crate::budget::{Budget, OnInsufficient, UNBUDGETED};
+use crate::circuit::CircuitRule;
 use crate::digest::Digest;
+use crate::finding::Mode;
+use crate::index::Index;
 use crate::name::Name;
-use crate::rate::RateRule;
+use crate::rate::{Measure, RateLimit, RateRule};
+use crate::rule::{ConditionRule, ContentRule, ListRule};
+use crate::sla::SlaRule;
 
 /// Everything that admission goes by, apart from the books.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
+    /// The digest of the text that it was read from; zero where it was made in a program.
+    pub origin: Digest,
     /// The unit in which every AWU states its reservation and its actual consumption (section 3.2).
     pub accounting_unit: Unit,
+    /// Whether an AWU is refused that cannot be bounded or priced, or only warned about. Every rule has a mode of its
+    /// own.
+    pub mode: Mode,
     /// Which models may be used, asked in this order.
-    pub models: Vec<ModelRule>,
-    /// How often AWUs may be admitted, asked in this order; names are unique.
+    pub models: Vec<ListRule>,
+    /// In which regions work may be done, asked in this order.
+    pub regions: Vec<ListRule>,
+    /// Conditions, asked in this order.
+    pub conditions: Vec<ConditionRule>,
+    /// What may be sent, asked in this order.
+    pub contents: Vec<ContentRule>,
+    /// When providers count as down; one for a provider.
+    pub circuits: Vec<CircuitRule>,
+    /// How much traffic there may be, asked in this order.
     pub rates: Vec<RateRule>,
-    /// The budgets, reserved in this order; names are unique.
+    /// Latency targets; the first that covers an AWU is its tier.
+    pub slas: Vec<SlaRule>,
+    /// The budgets, reserved in this order.
     pub budgets: Vec<Budget>,
-}
-
-/// Restricts the AWUs that a selector chooses to a list of models.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelRule {
-    /// The rule's name, for `genops.policy.name`.
-    pub name: Name,
-    /// Whom it concerns.
-    pub selector: Selector,
-    /// The models that they may use; an entry that ends in `*` allows every model with that beginning.
-    pub allow: Vec<Name>,
 }
 
 impl Policy {
     /// A policy that asks nothing and limits nothing; it accounts in US dollars.
     #[must_use]
     pub const fn unrestricted() -> Self {
-        Self { accounting_unit: Unit::Usd, models: Vec::new(), rates: Vec::new(), budgets: Vec::new() }
-    }
-
-    /// What makes the policy unusable, if anything does: a name that stands twice or means something else, a limit
-    /// below nothing, a rate that admits nothing.
-    #[must_use]
-    pub fn problem(&self) -> Option<PolicyProblem> {
-        let mut names = BTreeSet::new();
-        let bad_rate = self.rates.iter().find_map(|rate| {
-            if rate.requests == 0 || rate.burst == 0 {
-                Some(PolicyProblem::EmptyRate)
-            } else if rate.refill().is_none_or(|nanos| nanos > REFILL_NANOS_MAX) {
-                Some(PolicyProblem::EndlessBurst)
-            } else if !names.insert(&rate.name) {
-                Some(PolicyProblem::RateTwice)
-            } else {
-                None
-            }
-        });
-        if bad_rate.is_some() {
-            return bad_rate;
+        Self {
+            origin: Digest::ZERO,
+            accounting_unit: Unit::Usd,
+            mode: Mode::Enforce,
+            models: Vec::new(),
+            regions: Vec::new(),
+            conditions: Vec::new(),
+            contents: Vec::new(),
+            circuits: Vec::new(),
+            rates: Vec::new(),
+            slas: Vec::new(),
+            budgets: Vec::new(),
         }
-        let mut names = BTreeSet::new();
-        self.budgets.iter().find_map(|budget| {
-            if budget.name.as_str() == UNBUDGETED {
-                Some(PolicyProblem::ReservedName)
-            } else if budget.limit < Amount::ZERO {
-                Some(PolicyProblem::NegativeLimit)
-            } else if !names.insert(&budget.name) {
-                Some(PolicyProblem::NameTwice)
-            } else {
-                None
-            }
-        })
     }
 
     /// The policy's address: the digest of its content.
     #[must_use]
     pub fn version(&self) -> Digest {
-        Digest::of_value("genops policy 2", self)
+        Digest::of_value("genops policy 3", self)
     }
+
+    /// What makes the policy unusable, if anything does: a name that stands twice or means something else, a limit
+    /// below nothing, a rule that admits nothing.
+    #[must_use]
+    pub fn problem(&self) -> Option<PolicyProblem> {
+        self.name_twice().or_else(|| self.bad_rate()).or_else(|| self.bad_budget()).or_else(|| {
+            let no_target = |sla: &SlaRule| sla.target_ms == 0 || sla.first_token_target_ms == Some(0);
+            if self.slas.iter().any(no_target) {
+                return Some(PolicyProblem::NoTarget);
+            }
+            let never_closed = |circuit: &CircuitRule| circuit.failures == 0 || circuit.open_for_ns == 0;
+            if self.circuits.iter().any(never_closed) {
+                return Some(PolicyProblem::NeverClosed);
+            }
+            let effects = self.conditions.iter().map(|rule| &rule.effect);
+            let mut effects = effects.chain(self.contents.iter().map(|rule| &rule.effect));
+            effects.any(|effect| !is_of_policy(effect.code())).then_some(PolicyProblem::AnothersCode)
+        })
+    }
+
+    fn name_twice(&self) -> Option<PolicyProblem> {
+        let assessed =
+            self.conditions.iter().map(|rule| &rule.name).chain(self.contents.iter().map(|rule| &rule.name));
+        let lists: [(PolicyProblem, Vec<&Name>); 7] = [
+            (PolicyProblem::Twice("model rules"), self.models.iter().map(|rule| &rule.name).collect()),
+            (PolicyProblem::Twice("region rules"), self.regions.iter().map(|rule| &rule.name).collect()),
+            (PolicyProblem::Twice("conditions or content rules"), assessed.collect()),
+            (PolicyProblem::Twice("circuits"), self.circuits.iter().map(|rule| &rule.provider).collect()),
+            (PolicyProblem::Twice("rates"), self.rates.iter().map(|rule| &rule.name).collect()),
+            (PolicyProblem::Twice("tiers"), self.slas.iter().map(|rule| &rule.name).collect()),
+            (PolicyProblem::Twice("budgets"), self.budgets.iter().map(|rule| &rule.name).collect()),
+        ];
+        let found = lists.into_iter().find(|(_, names)| {
+            let mut seen = BTreeSet::new();
+            !names.iter().all(|name| seen.insert(*name))
+        });
+        found.map(|(problem, _)| problem)
+    }
+
+    fn bad_rate(&self) -> Option<PolicyProblem> {
+        self.rates.iter().find_map(|rate| match &rate.limit {
+            RateLimit::InFlight { calls: 0 } => Some(PolicyProblem::EmptyRate),
+            RateLimit::InFlight { .. } => None,
+            RateLimit::Flow(flow) => {
+                let one = match flow.measure {
+                    Measure::Requests => Amount::from_whole(1),
+                    Measure::Tokens | Measure::Usd => Amount::from_atoms(1),
+                };
+                if flow.amount < one || flow.burst < one {
+                    Some(PolicyProblem::EmptyRate)
+                } else if flow.burst_nanos().is_none_or(|nanos| nanos > REFILL_NANOS_MAX) {
+                    Some(PolicyProblem::EndlessBurst)
+                } else {
+                    None
+                }
+            }
+        })
+    }
+
+    fn bad_budget(&self) -> Option<PolicyProblem> {
+        self.budgets.iter().find_map(|budget| {
+            if budget.name.as_str() == UNBUDGETED {
+                Some(PolicyProblem::ReservedName)
+            } else if budget.limit < Amount::ZERO {
+                Some(PolicyProblem::NegativeLimit)
+            } else if budget.on_insufficient == (OnInsufficient::Cap { minimum_output_tokens: 0 }) {
+                Some(PolicyProblem::CapToNothing)
+            } else {
+                None
+            }
+        })
+    }
+}
+
+/// Whether a code is one that a condition or a content rule may give: what other codes say, they cannot know.
+const fn is_of_policy(code: &ReasonCode) -> bool {
+    matches!(
+        code,
+        ReasonCode::PolicyDenyModel
+            | ReasonCode::PolicyDenyRegion
+            | ReasonCode::PolicyDenyContent
+            | ReasonCode::Extension(_)
+    )
 }
 
 /// A burst that takes longer to be there again is no rate: ten years, far from what a point in time can hold.
@@ -90,33 +163,99 @@ const REFILL_NANOS_MAX: u64 = 10 * 366 * 86_400 * 1_000_000_000;
 /// Why a policy cannot be adopted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyProblem {
-    /// Two budgets have one name.
-    #[error("two budgets of the policy have the same name")]
-    NameTwice,
+    /// Two rules of a kind have one name.
+    #[error("two {0} of the policy have the same name")]
+    Twice(&'static str),
     /// A budget has the name of the cell for work that no budget covers.
     #[error("no budget may be called `unbudgeted`")]
     ReservedName,
     /// A budget allows less than nothing.
     #[error("a budget's limit is negative")]
     NegativeLimit,
-    /// Two rates have one name.
-    #[error("two rates of the policy have the same name")]
-    RateTwice,
     /// A rate would never admit anything.
-    #[error("a rate of no requests, or without a burst, would admit nothing")]
+    #[error("a rate of nothing, or without a burst, would admit nothing")]
     EmptyRate,
     /// A rate's burst takes years to be there again.
     #[error("a rate's burst would take more than ten years to be there again")]
     EndlessBurst,
+    /// A tier's target is no time at all.
+    #[error("a latency target has to be at least one millisecond")]
+    NoTarget,
+    /// A circuit would be open from the beginning, or for no time.
+    #[error("a circuit has to stay closed until there was a failure, and open for some time then")]
+    NeverClosed,
+    /// A condition or content rule gives a code that says something else.
+    #[error("a condition or content rule has to give a code of policy's, or an extension")]
+    AnothersCode,
+    /// A budget would lower output limits to nothing.
+    #[error("a budget that lowers output limits has to leave at least one token")]
+    CapToNothing,
 }
 
-impl ModelRule {
-    /// Whether the rule's list contains `model`.
+/// A policy with its address, and with what finds its rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    policy: Policy,
+    version: Digest,
+    pub(crate) models: Index,
+    pub(crate) regions: Index,
+    pub(crate) conditions: Index,
+    pub(crate) contents: Index,
+    pub(crate) rates: Index,
+    pub(crate) slas: Index,
+    pub(crate) budgets: Index,
+}
+
+impl InForce {
+    /// Puts a policy in force.
     #[must_use]
-    pub fn allows(&self, model: &Name) -> bool {
-        self.allow.iter().any(|entry| match entry.as_str().strip_suffix('*') {
-            Some(beginning) => model.as_str().starts_with(beginning),
-            None => entry == model,
-        })
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            version: policy.version(),
+            models: Index::over(&policy.models),
+            regions: Index::over(&policy.regions),
+            conditions: Index::over(&policy.conditions),
+            contents: Index::over(&policy.contents),
+            rates: Index::over(&policy.rates),
+            slas: Index::over(&policy.slas),
+            budgets: Index::over(&policy.budgets),
+            policy,
+        }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Its address.
+    #[must_use]
+    pub const fn version(&self) -> Digest {
+        self.version
+    }
+
+    /// The conditions that have to be worked out for a proposal, in order.
+    #[must_use]
+    pub fn conditions_for(&self, proposal: &Proposal) -> Vec<&ConditionRule> {
+        self.conditions.covering(&self.policy.conditions, proposal)
+    }
+
+    /// The content rules that have to be looked for in a proposal's prompt, in order.
+    #[must_use]
+    pub fn contents_for(&self, proposal: &Proposal) -> Vec<&ContentRule> {
+        self.contents.covering(&self.policy.contents, proposal)
+    }
+
+    /// The circuit rule of a provider.
+    #[must_use]
+    pub fn circuit(&self, provider: &Name) -> Option<&CircuitRule> {
+        self.policy.circuits.iter().find(|rule| rule.provider == *provider)
+    }
+
+    /// The rate of this name.
+    #[must_use]
+    pub fn rate(&self, name: &Name) -> Option<&RateRule> {
+        self.policy.rates.iter().find(|rule| rule.name == *name)
     }
 }

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::admit::{Admitted, Refused, Reservation};
+use crate::admit::{Admitted, Refused, Reservation, Ruling};
 use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, State};
 use crate::digest::Digest;
 use crate::ledger::{Admit, Command, Entry, Outcome, Settled};
-use crate::rate::RateStep;
 use crate::spec::Decision;
 use crate::time::Timestamp;
 
@@ -64,6 +63,10 @@ pub struct Ending {
 
 /// The ways in which an admitted AWU ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every AWU settles: a box would cost each of them an allocation"
+)]
 pub enum How {
     /// Accounted for.
     Settled {
@@ -132,40 +135,25 @@ impl AwuRecord {
         self.request.awu
     }
 
-    /// The decision.
+    /// What was decided, and what that rests on.
     #[must_use]
-    pub fn decision(&self) -> &Decision {
+    pub fn ruling(&self) -> &Ruling {
         match &self.verdict {
-            Verdict::Admitted(admitted) => admitted.decision(),
-            Verdict::Refused(refused) => &refused.decision,
+            Verdict::Admitted(admitted) => admitted.ruling(),
+            Verdict::Refused(refused) => &refused.ruling,
         }
     }
 
-    /// The policy that decided.
+    /// The decision.
     #[must_use]
-    pub fn policy(&self) -> Digest {
-        match &self.verdict {
-            Verdict::Admitted(admitted) => admitted.policy(),
-            Verdict::Refused(refused) => refused.policy,
-        }
+    pub fn decision(&self) -> &Decision {
+        &self.ruling().decision
     }
 
     /// The cells that the decision read, in order.
     #[must_use]
     pub fn cells(&self) -> &[Reservation] {
-        match &self.verdict {
-            Verdict::Admitted(admitted) => admitted.path(),
-            Verdict::Refused(refused) => &refused.read,
-        }
-    }
-
-    /// The rates that the decision asked, in order.
-    #[must_use]
-    pub fn rates(&self) -> &[RateStep] {
-        match &self.verdict {
-            Verdict::Admitted(admitted) => admitted.rates(),
-            Verdict::Refused(refused) => &refused.rates,
-        }
+        &self.ruling().cells
     }
 
     /// Whether nothing more can be told about it, but for late news.
@@ -218,19 +206,41 @@ impl AwuRecord {
         }
     }
 
+    /// The latency that is told of the AWU (section 6.3), in nanoseconds; `None` where it did not execute. Where its
+    /// process died, it is the time until that was noticed.
+    #[must_use]
+    pub fn latency_ns(&self) -> Option<u64> {
+        let ending = self.ending.as_ref().filter(|_| self.executed())?;
+        match &ending.how {
+            How::Settled { execution, .. } => Some(execution.latency_ns),
+            How::InDoubt => Some(ending.at.nanos_since(self.started?)),
+            How::Released => None,
+        }
+    }
+
+    /// Whether its latency met the target of its tier (section 6.3); `None` where it has no tier, or did not execute.
+    #[must_use]
+    pub fn met_target(&self) -> Option<bool> {
+        Some(self.ruling().sla.as_ref()?.is_met_by(self.latency_ns()?))
+    }
+
     /// The digest of everything that the decision was asked: equal for equal questions (section 3.5).
     #[must_use]
     pub fn input_digest(&self) -> Digest {
-        Digest::of_value("genops input 1", &self.request.proposal)
+        Digest::of_value("genops input 2", &self.request.proposal)
     }
 
-    /// The digest of exactly the state that the decision read: policy, time, rates and cells (section 3.5). Only a
-    /// decision that asked a rate depends on the time beyond the windows of its cells.
+    /// The digest of exactly the state that the decision read: policy, time, circuit, rates, latencies and cells
+    /// (section 3.5). Only a decision that asked one of the first four depends on the time beyond the windows of its
+    /// cells.
     #[must_use]
     pub fn state_digest(&self) -> Digest {
-        let cells: Vec<_> = self.cells().iter().map(|step| (&step.key, step.before)).collect();
-        let rates: Vec<_> = self.rates().iter().map(|step| (&step.rule, step.before)).collect();
-        let asked_at = (!rates.is_empty()).then_some(self.at);
-        Digest::of_value("genops state 2", &(self.policy(), asked_at, rates, cells))
+        let ruling = self.ruling();
+        let circuit = ruling.circuit.as_ref().map(|step| (&step.provider, step.before));
+        let rates: Vec<_> = ruling.rates.iter().map(|step| (&step.key, step.before)).collect();
+        let sla = ruling.sla.as_ref().map(|step| (&step.class, step.expected_ns, step.last_admitted));
+        let cells: Vec<_> = ruling.cells.iter().map(|step| (&step.key, step.before)).collect();
+        let asked_at = (circuit.is_some() || !rates.is_empty() || sla.is_some()).then_some(self.at);
+        Digest::of_value("genops state 3", &(ruling.policy, asked_at, circuit, rates, sla, cells))
     }
 }

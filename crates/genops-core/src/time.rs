@@ -32,6 +32,12 @@ impl Timestamp {
         Self(self.0.saturating_sub(nanos))
     }
 
+    /// Later by so many nanoseconds, but not beyond what can be counted.
+    #[must_use]
+    pub const fn plus_nanos(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
     /// How many nanoseconds it is later than `earlier`; 0 if it is not.
     #[must_use]
     pub const fn nanos_since(self, earlier: Self) -> u64 {
@@ -55,9 +61,10 @@ impl fmt::Display for Timestamp {
 }
 
 /// How often a budget begins anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Period {
     /// Never: one amount for good.
+    #[default]
     None,
     /// With each calendar day, UTC.
     Day,

@@ -24,6 +24,7 @@ pub struct Told {
     awu: AwuId,
     decision: Decision,
     reserved: Option<(String, &'static str)>,
+    output_limit: Option<u64>,
 }
 
 impl Told {
@@ -32,7 +33,8 @@ impl Told {
     pub fn of(awu: AwuId, admitted: &Admitted) -> Self {
         let accounting = admitted.accounting();
         let reserved = accounting.map(|(_, step)| (step.amount.to_string(), step.key.unit.as_str()));
-        Self { awu, decision: admitted.decision().clone(), reserved }
+        let output_limit = admitted.output_limit();
+        Self { awu, decision: admitted.decision().clone(), reserved, output_limit }
     }
 
     fn add_to(&self, headers: &mut HeaderMap) {
@@ -45,7 +47,19 @@ impl Told {
             add(headers, "x-genops-reserved", amount);
             add(headers, "x-genops-unit", unit);
         }
+        if let Some(limit) = self.output_limit {
+            add(headers, "x-genops-output-limit", &limit.to_string());
+        }
     }
+}
+
+/// Says how many attempts an answer took, where it was more than one.
+#[must_use]
+pub fn after_attempts(mut response: Response, attempts: u32) -> Response {
+    if attempts > 1 {
+        add(response.headers_mut(), "x-genops-attempts", &attempts.to_string());
+    }
+    response
 }
 
 fn add(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -109,6 +123,10 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     for name in of_connection.into_iter().chain(named) {
         headers.remove(name);
     }
+    // Another gateway of this kind may stand behind this one: what it says of its AWU is not said of ours.
+    let others: Vec<_> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-genops-")).cloned().collect();
+    others.into_iter().for_each(|name| drop(headers.remove(name)));
     headers
 }
 
@@ -121,7 +139,9 @@ pub fn refused(refusal: &Refusal, now: Timestamp) -> Response {
         Some(ReasonCode::BudgetExceeded | ReasonCode::BudgetReservationFailed) => {
             (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", false)
         }
-        Some(ReasonCode::RateLimited) => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", true),
+        Some(ReasonCode::RateLimited) => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", refusal.may_pass_later())
+        }
         Some(ReasonCode::SlaLatencyViolation) => (StatusCode::SERVICE_UNAVAILABLE, "sla_error", true),
         Some(ReasonCode::ProviderErrorUpstream) => (StatusCode::SERVICE_UNAVAILABLE, "upstream_error", true),
         Some(ReasonCode::AccountingInvariantViolation) => {
@@ -131,7 +151,7 @@ pub fn refused(refusal: &Refusal, now: Timestamp) -> Response {
     };
     let message = format!("{}: {}", word(decision.state()), refusal.reason());
     let mut response = error(status, kind, Some(code), None, &message);
-    let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None };
+    let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None, output_limit: None };
     told.add_to(response.headers_mut());
     if let Some(wait) = refusal.wait(now) {
         // Rounded up, since earlier does not help. The header has whole seconds; the official SDKs read the one in
@@ -166,6 +186,9 @@ pub fn unidentified(problem: &Unidentified) -> Response {
             let field = format!("x-genops-{field}");
             let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
             error(status, "invalid_request_error", code, Some(&field), &message)
+        }
+        Unidentified::LabelContradiction(_, header) | Unidentified::Label(header, _) => {
+            error(StatusCode::BAD_REQUEST, "invalid_request_error", None, Some(header), &message)
         }
         Unidentified::Operation(_) | Unidentified::NoOperation => {
             let field = Some("x-genops-operation");

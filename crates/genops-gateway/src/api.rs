@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use genops::Governor;
 use genops::ledger::views::Filter;
 use genops::report::ReportError;
 use genops_core::AwuId;
@@ -21,11 +22,11 @@ use crate::server::Gateway;
 
 /// `GET /v1/models`: the models that are set up, as the OpenAI protocol lists them.
 pub async fn models(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response {
-    if let Err(problem) = gateway.config.keys.shown(&headers) {
+    if let Err(problem) = gateway.setups.current().config.keys.shown(&headers) {
         return answer::unidentified(&problem);
     }
     let model = |(name, provider): (&str, &str)| json!({ "id": name, "object": "model", "created": 0, "owned_by": provider });
-    let listed: Vec<_> = gateway.config.listed_models().map(model).collect();
+    let listed: Vec<_> = gateway.setups.current().config.listed_models().map(model).collect();
     Json(json!({ "object": "list", "data": listed })).into_response()
 }
 
@@ -94,7 +95,26 @@ pub async fn awu(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    if let Some(refused) = may_not_read(&gateway, &headers) {
+    about_one(&gateway, &headers, &id, Governor::awu).await
+}
+
+/// `GET /genops/v1/awus/{id}/explanation`.
+pub async fn explanation(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    about_one(&gateway, &headers, &id, Governor::explain).await
+}
+
+/// What `ask` gives for the AWU of this identity.
+async fn about_one<T: Serialize + Send + 'static>(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    id: &str,
+    ask: fn(&Governor, AwuId) -> Result<Option<T>, ReportError>,
+) -> Response {
+    if let Some(refused) = may_not_read(gateway, headers) {
         return refused;
     }
     let id: AwuId = match id.parse() {
@@ -111,7 +131,7 @@ pub async fn awu(
         }
     };
     let governor = gateway.governor.clone();
-    match blocking(move || governor.awu(id)).await {
+    match blocking(move || ask(&governor, id)).await {
         Ok(None) => {
             let message = format!("no AWU {id} is in this ledger");
             answer::error(StatusCode::NOT_FOUND, "invalid_request_error", None, Some("id"), &message)
@@ -122,7 +142,7 @@ pub async fn awu(
 
 /// The answer for a caller who may not read the ledger.
 fn may_not_read(gateway: &Gateway, headers: &HeaderMap) -> Option<Response> {
-    match gateway.config.keys.shown(headers) {
+    match gateway.setups.current().config.keys.shown(headers) {
         Ok(key) if key.reads_ledger => None,
         Ok(_) => {
             let message = "this key may not read the ledger; it takes one with `reads_ledger: true`";

@@ -36,6 +36,8 @@ pub struct Call {
     pub operation: Name,
     /// The most that it can use.
     pub bound: Tokens,
+    /// How many choices it asks for; they share the output of the bound evenly.
+    pub choices: u64,
     /// The part of it that may use more than that.
     pub unbounded: Option<Name>,
     /// What it is charged by; `None` where no price is known.
@@ -54,6 +56,26 @@ pub struct Streaming {
     pub usage_asked: bool,
     /// How many choices it holds.
     pub choices: u64,
+    /// Where its output is only expected: so many tokens are reserved for it, and it ends there.
+    pub ends_at: Option<EndsAt>,
+}
+
+/// Where a stream ends whose output is only expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndsAt {
+    /// The tokens that were reserved for it.
+    pub tokens: u64,
+    /// The encoding in which they are counted.
+    pub encoding: Encoding,
+}
+
+/// What is changed of a call before it is forwarded, beside what its caller may not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// The model that is asked instead.
+    pub model: Option<Name>,
+    /// An output limit for each choice that is lower than the one that was asked for.
+    pub output_limit: Option<u64>,
 }
 
 /// A body that cannot be governed.
@@ -77,14 +99,15 @@ impl Call {
     /// # Errors
     ///
     /// Names the field that is missing or wrong.
-    pub fn read(body: &Bytes, config: &Config) -> Result<Self, BadCall> {
+    pub fn read(body: &Bytes, config: &Config, changes: &Changes) -> Result<Self, BadCall> {
         let fields = parse(body)?;
         if let Some(field) = fields.look_alike {
             let message =
                 format!("a field is written like `{field}` but for its letters' case; write it exactly");
             return Err(bad(field, &message));
         }
-        let model = model(&fields)?;
+        let asked_model = model(&fields)?;
+        let model = changes.model.clone().unwrap_or_else(|| asked_model.clone());
         if !fields.messages.is_some_and(|messages| messages.get().starts_with('[')) {
             return Err(bad("messages", "`messages` is missing; it has to be a list of messages"));
         }
@@ -96,21 +119,33 @@ impl Call {
             return Err(bad("max_tokens", "send `max_tokens` or `max_completion_tokens`, not both"));
         }
         let choices = number("n", present(fields.n), CHOICES_MAX)?.unwrap_or(1);
-        let asked = output_limit(&fields, route.max_output_tokens)?;
+        let asked = match changes.model {
+            None => output_limit(&fields, route.max_output_tokens)?,
+            // A limit that is right for one model may be more than another writes.
+            Some(_) => output_limit(&fields, u64::MAX)?.map(|limit| limit.min(route.max_output_tokens)),
+        };
         let limit = asked.unwrap_or(route.max_output_tokens);
+        let limit = changes.output_limit.map_or(limit, |lower| lower.min(limit));
         let mut edits = Edits::of(body);
+        if let (true, Some(value)) = (model != asked_model, fields.model) {
+            edits.replace(value, &serde_json::Value::from(model.as_str()).to_string());
+        }
         write_limit(&mut edits, &fields, route.limit_field, limit);
-        let stream =
-            stream(&mut edits, &fields, route)?.map(|usage_asked| Streaming { usage_asked, choices });
+        let usage_asked = stream(&mut edits, &fields, route)?;
+        let expected = expected(&route.bound, limit).filter(|_| usage_asked.is_some());
+        let reserved = expected.map_or(limit, |(tokens, _)| tokens).saturating_mul(choices);
+        let ends_at = expected.map(|(_, encoding)| EndsAt { tokens: reserved, encoding });
+        let stream = usage_asked.map(|usage_asked| Streaming { usage_asked, choices, ends_at });
         let input = bound::input(body.len(), &fields, &route.bound);
         let unbounded = input.as_ref().err().cloned();
         // A call that is not bounded is refused; what it says of its bytes is kept for people.
         let input = input.unwrap_or(body.len() as u64);
-        let bound = Tokens::new(input, limit.saturating_mul(choices));
+        let bound = Tokens::new(input, reserved);
         let operation = operation(&model);
         let price = config.models.price(&model);
         let forwarded = edits.apply();
-        Ok(Self { model, provider: route.provider, operation, bound, unbounded, price, forwarded, stream })
+        let provider = route.provider;
+        Ok(Self { model, provider, operation, bound, choices, unbounded, price, forwarded, stream })
     }
 }
 
@@ -153,6 +188,11 @@ fn model(fields: &Fields<'_>) -> Result<Name, BadCall> {
     Name::new(&text).map_err(|problem| bad("model", &format!("`model` {problem}")))
 }
 
+/// What is reserved for a choice of a stream, where that is less than its output limit, and how it is counted.
+fn expected(options: &BoundOptions, limit: u64) -> Option<(u64, Encoding)> {
+    options.expected_output.filter(|expected| *expected < limit).zip(options.encoding)
+}
+
 fn operation(model: &Name) -> Name {
     let named = format!("chat {model}");
     Name::new(&named).unwrap_or_else(|_| model.clone())
@@ -181,7 +221,10 @@ fn write_limit(edits: &mut Edits<'_>, fields: &Fields<'_>, field: LimitField, li
         LimitField::MaxTokens => (fields.max_tokens, fields.max_completion_tokens),
         LimitField::MaxCompletionTokens => (fields.max_completion_tokens, fields.max_tokens),
     };
-    if present(read).is_some() {
+    if let Some(value) = present(read) {
+        if value.get() != limit.to_string() {
+            edits.replace(value, &limit.to_string());
+        }
         return;
     }
     // What the other field says is taken back; `null` is what leaving it out says.
@@ -246,7 +289,7 @@ mod tests {
     use crate::config::sample;
 
     fn read(body: &str) -> Result<Call, BadCall> {
-        Call::read(&Bytes::copy_from_slice(body.as_bytes()), &sample::config())
+        Call::read(&Bytes::copy_from_slice(body.as_bytes()), &sample::config(), &Changes::default())
     }
 
     #[test]
@@ -313,7 +356,7 @@ mod tests {
         for (sent, before, after, usage_asked) in cases {
             let call = read(&format!("{{{LIMIT}{sent}}}")).unwrap();
             assert_eq!(call.forwarded, format!("{{{before}{LIMIT}{after}}}"), "{sent}");
-            assert_eq!(call.stream, Some(Streaming { usage_asked, choices: 1 }), "{sent}");
+            assert_eq!(call.stream, Some(Streaming { usage_asked, choices: 1, ends_at: None }), "{sent}");
         }
         for plain in ["", r#","stream":false"#, r#","stream":null,"stream_options":{"include_usage":true}"#] {
             let body = format!(r#"{{"model":"large","messages":[],"max_completion_tokens":7{plain}}}"#);

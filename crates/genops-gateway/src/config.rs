@@ -1,8 +1,10 @@
 //! The configuration as it is meant: checked, resolved, ready to use.
 //!
 //! How it is written (`genops.yaml`) is in [`written`], from which its [`schema`] is made; [`problem`] shows where
-//! something is wrong. [`secrets`] come in only by reference to the environment or a file, and are never printed.
+//! something is wrong, and [`diff`] says what a change means. [`secrets`] come in only by reference to the environment or
+//! a file, and are never printed.
 
+mod diff;
 mod meaning;
 mod problem;
 mod schema;
@@ -23,10 +25,12 @@ use genops_core::price::Price;
 use genops_core::{Name, Timestamp};
 use http::HeaderValue;
 
+use crate::assess::Assessor;
 use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::Keys;
 use crate::prices::Table;
 
+pub use diff::{Change, Section, TakesEffect, diff, diff_of_running};
 pub use problem::ConfigProblems;
 pub use schema::schema;
 
@@ -46,7 +50,9 @@ pub struct Config {
     /// What telemetry is about: attributes of its resource, by OpenTelemetry's variables of the environment.
     pub resource: Vec<(String, String)>,
     /// What it goes by.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
+    /// What works out conditions, and looks for content.
+    pub assessor: Arc<Assessor>,
     /// The providers.
     pub providers: Vec<ProviderConfig>,
     /// Which model is asked where, and at what price.
@@ -64,7 +70,7 @@ pub struct Config {
 }
 
 /// One provider.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ProviderConfig {
     /// Its name, for people and telemetry.
     pub name: Name,
@@ -86,6 +92,8 @@ pub struct ProviderConfig {
     pub sends_traceparent: bool,
     /// Whether HTTP/2 may be spoken to it.
     pub http2: Http2,
+    /// Where it does the work.
+    pub region: Option<Name>,
 }
 
 /// Whether HTTP/2 may be spoken.
@@ -122,6 +130,10 @@ pub struct Route {
     pub reports_usage_in_streams: bool,
     /// How much the model's input can come to.
     pub bound: BoundOptions,
+    /// How often a call is tried again that the provider failed.
+    pub retries: u32,
+    /// The models that are asked instead, in this order.
+    pub fallbacks: Vec<Name>,
 }
 
 impl Config {

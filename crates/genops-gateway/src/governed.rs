@@ -2,80 +2,130 @@
 //!
 //! What is asked, may it run, run it, settle it, answer; who asks is known by then. Each step is a function elsewhere; this
 //! file is their order. Between start and settle nothing can leave early: whatever happens to a call comes
-//! back as an [`Execution`](genops_core::awu::Execution).
+//! back as an [`Execution`](genops_core::awu::Execution). A call that the provider failed may walk the corridor again.
 
 use std::sync::Arc;
 
 use axum::response::Response;
 use bytes::Bytes;
-use genops::{Admission, Awu, Executing};
-use genops_core::awu::{AwuId, Proposal};
-use genops_core::ledger::Admit;
+use genops::{Admission, Awu, Executing, LedgerError, Refusal, Reserved};
+use genops_core::awu::End;
+use genops_core::ledger::Rejection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{self, Told};
-use crate::call::{BadCall, Call, Streaming};
-use crate::identity::Caller;
+use crate::attempts::Attempts;
+use crate::call::{Call, Changes, Streaming};
+use crate::describe::{self, Asked, Described};
 use crate::provider::{Opened, Provider};
 use crate::server::Gateway;
 use crate::stream::{GovernedStream, Running};
 use crate::to_its_end::ToItsEnd;
 
-/// A body of this size is read within about a millisecond.
-const READ_AT_ONCE_BYTES_MAX: usize = 32 << 10;
+/// What an attempt came to.
+enum Came {
+    /// This is the answer.
+    To(Response),
+    /// The execution ended so, and this is the answer, unless it failed and another attempt gives a better one. The
+    /// place is for that.
+    AnEnd(End, Response, OwnedSemaphorePermit),
+}
 
 /// Governs one `POST /v1/chat/completions`. `place` is its place among the calls in flight.
 pub async fn chat_completion(
     gateway: Arc<Gateway>,
-    caller: Caller,
-    body: Bytes,
-    place: OwnedSemaphorePermit,
+    mut asked: Asked,
+    mut place: OwnedSemaphorePermit,
 ) -> Response {
-    let (call, place) = match read(&gateway, body, place).await {
-        Some((Ok(call), place)) => (call, place),
-        Some((Err(problem), _)) => return answer::bad_call(&problem),
-        None => return answer::unavailable("the body could not be read"),
-    };
-    let Some(provider) = gateway.providers.get(call.provider).cloned() else {
-        return answer::unavailable("the provider of this model is not set up");
-    };
-    let request = request(&gateway, &caller, &call, &provider);
-    match gateway.governor.admit_as(request).await {
-        Err(trouble) => answer::unavailable(&trouble.to_string()),
-        Ok(Admission::Refused(refusal)) => answer::refused(&refusal, gateway.governor.now()),
-        Ok(Admission::Admitted(awu)) => match awu.start().await {
-            Err(trouble) => answer::unavailable(&trouble.to_string()),
-            Ok(awu) if let Some(streaming) = call.stream => {
-                stream(awu, &provider, call, streaming, place).await
+    let mut attempts = Attempts::default();
+    let mut otherwise = None;
+    loop {
+        let changes = Changes { model: attempts.model().cloned(), output_limit: None };
+        let described = match describe::call(&gateway, &asked, &attempts, changes.clone(), place).await {
+            Some((Ok(described), kept)) => {
+                place = kept;
+                described
             }
-            Ok(awu) => {
-                // A caller who hangs up does not stop what the provider will charge for anyhow, and the
-                // settlement gets the real usage.
-                ToItsEnd::new(execute(awu, provider, call.forwarded, place)).await
+            Some((Err(problem), _)) => return told(otherwise, &attempts, || answer::bad_call(&problem)),
+            None => return told(otherwise, &attempts, || answer::unavailable("the body could not be read")),
+        };
+        let Described { call, provider, request } = described;
+        let awu = request.awu;
+        let admission = match gateway.governor.admit_as(request).await {
+            Err(LedgerError::Rejected(Rejection::AssessedUnderAnotherPolicy)) => {
+                match describe::renewed(&gateway, &asked).await {
+                    Ok(renewed) => asked = renewed,
+                    Err(response) => return told(otherwise, &attempts, || response),
+                }
+                continue;
             }
-        },
+            Err(trouble) => return told(otherwise, &attempts, || answer::unavailable(&trouble.to_string())),
+            Ok(admission) => admission,
+        };
+        attempts.decided(awu, asked.setup.config.models.route(&call.model));
+        let admitted = match admission {
+            Admission::Admitted(admitted) => admitted,
+            Admission::Refused(refusal) => {
+                let refused = answer::refused(&refusal, gateway.governor.now());
+                otherwise = Some(otherwise.unwrap_or(refused));
+                if attempts.after_refusal(code(&refusal)) {
+                    continue;
+                }
+                return told(otherwise, &attempts, || answer::unavailable("the refusal was lost"));
+            }
+        };
+        match run(&gateway, &asked, admitted, call, changes, provider, place).await {
+            Came::To(response) => return answer::after_attempts(response, attempts.made()),
+            Came::AnEnd(end, response, kept) => {
+                if !attempts.after_failure(end) {
+                    return answer::after_attempts(response, attempts.made());
+                }
+                (otherwise, place) = (Some(response), kept);
+            }
+        }
+        if let Some(pause) = attempts.pause() {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
-/// Reads the body; a large one on a thread of its own, so that no other call waits while it is counted. Few are
-/// read at a time, and each keeps its place until it has been read, whether its caller waits or not.
-async fn read(
+/// What the caller is told: what an attempt came to before, or else this.
+fn told(before: Option<Response>, attempts: &Attempts, otherwise: impl FnOnce() -> Response) -> Response {
+    answer::after_attempts(before.unwrap_or_else(otherwise), attempts.made())
+}
+
+fn code(refusal: &Refusal) -> Option<&genops_spec::ReasonCode> {
+    refusal.decision().reason_code()
+}
+
+/// Runs an admitted call in the way in which it wants to be answered.
+async fn run(
     gateway: &Arc<Gateway>,
-    body: Bytes,
-    place: OwnedSemaphorePermit,
-) -> Option<(Result<Call, BadCall>, OwnedSemaphorePermit)> {
-    if body.len() <= READ_AT_ONCE_BYTES_MAX {
-        return Some((Call::read(&body, &gateway.config), place));
+    asked: &Asked,
+    awu: Awu<Reserved>,
+    mut call: Call,
+    changes: Changes,
+    provider: Arc<Provider>,
+    mut place: OwnedSemaphorePermit,
+) -> Came {
+    if let Some(limit) = awu.admission().output_limit() {
+        let lowered = Changes { output_limit: Some(limit), ..changes };
+        match describe::again(gateway, asked, lowered, place).await {
+            Some((Ok(lowered), kept)) => (call, place) = (lowered, kept),
+            // It was read before; what cannot be lowered does not run, and is given back.
+            Some((Err(problem), _)) => return Came::To(answer::bad_call(&problem)),
+            None => return Came::To(answer::unavailable("the body could not be read")),
+        }
     }
-    // The semaphore is never closed, and reading does not panic.
-    let turn = Arc::clone(&gateway.reading).acquire_owned().await.ok()?;
-    let gateway = Arc::clone(gateway);
-    let reading = tokio::task::spawn_blocking(move || {
-        let read = Call::read(&body, &gateway.config);
-        drop(turn);
-        (read, place)
-    });
-    reading.await.ok()
+    match awu.start().await {
+        Err(trouble) => Came::To(answer::unavailable(&trouble.to_string())),
+        Ok(awu) if let Some(streaming) = call.stream => stream(awu, &provider, call, streaming, place).await,
+        Ok(awu) => {
+            // A caller who hangs up does not stop what the provider will charge for anyhow, and the
+            // settlement gets the real usage.
+            ToItsEnd::new(execute(awu, provider, call.forwarded, place)).await
+        }
+    }
 }
 
 /// Runs an admitted call and settles it. There is no way out of here but through the settlement.
@@ -83,15 +133,16 @@ async fn execute(
     awu: Awu<Executing>,
     provider: Arc<Provider>,
     body: Bytes,
-    _place: OwnedSemaphorePermit,
-) -> Response {
+    place: OwnedSemaphorePermit,
+) -> Came {
     let told = Told::of(awu.id(), awu.admission());
     let (execution, answered) = provider.execute(&awu, body).await;
+    let end = execution.end;
     // The settlement is on its way to the disk. If the process dies first, or the ledger takes nothing any
     // more, the AWU is in doubt and charged its reservation. The caller's answer does not wait for that: it
     // has been paid for.
     drop(awu.settle(execution));
-    answer::of_provider(answered, &told)
+    Came::AnEnd(end, answer::of_provider(answered, &told), place)
 }
 
 /// Runs an admitted call whose answer is streamed. A caller who hangs up drops this, or the answer, and with
@@ -102,45 +153,27 @@ async fn stream(
     call: Call,
     streaming: Streaming,
     place: OwnedSemaphorePermit,
-) -> Response {
+) -> Came {
     let told = Told::of(awu.id(), awu.admission());
     let counted_input = provider.charges_what_was_counted.then_some(call.bound.input);
     let mut running = Running::new(awu, counted_input, place);
     let Some(permit) = running.permit() else {
-        return answer::unavailable("the call was settled before it ran");
+        return Came::To(answer::unavailable("the call was settled before it ran"));
     };
     match provider.open(permit, call.forwarded, &running.sent()).await {
         Opened::Whole(execution, answered) => {
+            let end = execution.end;
             running.settle(execution);
-            answer::of_provider(answered, &told)
+            let response = answer::of_provider(answered, &told);
+            match running.take_place() {
+                Some(place) => Came::AnEnd(end, response, place),
+                None => Came::To(response),
+            }
         }
         Opened::Stream(response) => {
             let (head, body) = response.into_parts();
             let body = GovernedStream::new(running, body, streaming, provider.timeout);
-            answer::streamed(head, body, &told)
+            Came::To(answer::streamed(head, body, &told))
         }
-    }
-}
-
-/// Puts together what is asked of the ledger. The admission records the start as well: nothing stands
-/// between the two.
-fn request(gateway: &Gateway, caller: &Caller, call: &Call, provider: &Provider) -> Admit {
-    let fresh = gateway.governor.new_id();
-    let trace_id = caller.trace_id.unwrap_or(fresh.trace_id);
-    Admit {
-        awu: AwuId { trace_id, span_id: fresh.span_id },
-        trace: caller.trace,
-        starts: true,
-        proposal: Proposal {
-            attribution: caller.attribution.clone(),
-            operation_name: caller.operation.clone().unwrap_or_else(|| call.operation.clone()),
-            operation_type: gateway.config.inference.clone(),
-            key: Some(caller.key.clone()),
-            provider: provider.name.clone(),
-            model: call.model.clone(),
-            bound: call.bound,
-            unbounded: call.unbounded.clone(),
-            price: call.price.clone(),
-        },
     }
 }

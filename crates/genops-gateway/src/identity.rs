@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use genops_core::Name;
 use genops_core::attribution::{Attribution, Field, InvalidAttribution, Meaningful, is_placeholder};
-use genops_core::awu::TraceContext;
+use genops_core::awu::{Labels, TraceContext};
 use genops_core::hex;
 use genops_core::name::InvalidName;
+use genops_core::selector::Facet;
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
 
@@ -29,6 +30,8 @@ pub struct Key {
     pub project: Option<Meaningful>,
     /// The environment, unless a header has to say it.
     pub environment: Option<Meaningful>,
+    /// What else is said of its calls, unless headers say it.
+    pub labels: Labels,
     /// `genops.operation.name` where no header says it.
     pub operation: Option<Name>,
     /// Whether the caller's trace context is adopted; otherwise it is linked.
@@ -44,6 +47,8 @@ pub struct Caller {
     pub key: Name,
     /// Who the AWU belongs to.
     pub attribution: Attribution,
+    /// What else is said of it.
+    pub labels: Labels,
     /// What the caller calls the work.
     pub operation: Option<Name>,
     /// The trace that the AWU joins, if the caller is trusted with that.
@@ -67,6 +72,12 @@ pub enum Unidentified {
     /// A header contradicts the key.
     #[error("the key belongs to another {0}; leave out the header `x-genops-{0}`")]
     Contradiction(Field),
+    /// A header contradicts what the key says beside the attribution.
+    #[error("the key is for another {0}; leave out the header `{1}`")]
+    LabelContradiction(Facet, &'static str),
+    /// A label is no name.
+    #[error("the header `{0}` {1}")]
+    Label(&'static str, InvalidName),
     /// The operation's name says nothing.
     #[error("the header `x-genops-operation` is a placeholder; leave it out, or say what the work is called")]
     NoOperation,
@@ -79,6 +90,17 @@ impl Keys {
     /// Adds a key; `false` if its hash is known already.
     pub fn add(&mut self, sha256: [u8; 32], key: Key) -> bool {
         self.0.insert(sha256, Arc::new(key)).is_none()
+    }
+
+    /// Every key with its SHA-256, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8; 32], &Key)> {
+        self.0.iter().map(|(sha256, key)| (sha256, &**key))
+    }
+
+    /// What the key with this SHA-256 stands for.
+    #[must_use]
+    pub fn get(&self, sha256: &[u8; 32]) -> Option<&Key> {
+        self.0.get(sha256).map(|key| &**key)
     }
 
     /// The key that the request shows.
@@ -126,7 +148,28 @@ pub fn of(keys: &Keys, headers: &HeaderMap) -> Result<Caller, Unidentified> {
         Some((trace_id, span_id)) => (None, TraceContext::Linked { trace_id, span_id }),
     };
     let attribution = Attribution::of(team, project, environment);
-    Ok(Caller { key: key.name.clone(), attribution, operation, trace_id, trace })
+    let labels = labels(&key.labels, headers)?;
+    Ok(Caller { key: key.name.clone(), attribution, labels, operation, trace_id, trace })
+}
+
+/// What is said beside the attribution: by the key, else by a header, else nothing.
+fn labels(of_key: &Labels, headers: &HeaderMap) -> Result<Labels, Unidentified> {
+    let label = |facet, of_key: Option<&Name>, header| match (of_key, text(headers, header)) {
+        (Some(of_key), Some(said)) if said != of_key.as_str() => {
+            Err(Unidentified::LabelContradiction(facet, header))
+        }
+        (Some(of_key), _) => Ok(Some(of_key.clone())),
+        (None, None) => Ok(None),
+        (None, Some(said)) => {
+            Name::new(said).map(Some).map_err(|problem| Unidentified::Label(header, problem))
+        }
+    };
+    Ok(Labels {
+        customer_id: label(Facet::CustomerId, of_key.customer_id.as_ref(), "x-genops-customer-id")?,
+        feature: label(Facet::Feature, of_key.feature.as_ref(), "x-genops-feature")?,
+        cost_center: label(Facet::CostCenter, of_key.cost_center.as_ref(), "x-genops-cost-center")?,
+        session_id: label(Facet::SessionId, of_key.session_id.as_ref(), "x-genops-session-id")?,
+    })
 }
 
 /// One field of the attribution: what the key says, else what the header says.
@@ -172,6 +215,7 @@ mod tests {
             team: Meaningful::new(Field::Team, Some("search")).ok(),
             project: None,
             environment: Meaningful::new(Field::Environment, Some("prod")).ok(),
+            labels: Labels::default(),
             operation: None,
             trusts_trace_context: trusts,
             reads_ledger: false,

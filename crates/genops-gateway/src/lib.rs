@@ -5,9 +5,11 @@
 //! (`genops-ledger`), and what the process is started with (`genops-cli`).
 //!
 //! In reading order: [`governed`] (the corridor that every call walks), [`identity`] (who asks), [`call`]
-//! (what is asked, and the most it can use), [`provider`] (asking), [`stream`] (a
+//! (what is asked, and the most it can use), [`assess`] (conditions, and what a prompt holds), [`describe`] (all of that together), [`attempts`] (when to
+//! try again, and what), [`provider`] (asking), [`stream`] (a
 //! streamed answer on its way) with [`meter`] (reading beside it), [`usage`], [`answer`] (how the caller is
-//! told), [`server`] and [`api`] (routes), [`config`] (what is written in `genops.yaml`), [`prices`] (the table
+//! told), [`server`] and [`api`] (routes), [`setup`] (what a gateway is set up with, and changing it while it
+//! runs), [`config`] (what is written in `genops.yaml`), [`prices`] (the table
 //! of prices), [`stand_in`] (a model for
 //! demonstrations and tests).
 
@@ -16,6 +18,12 @@ pub mod governed;
 pub mod identity;
 
 pub mod call;
+
+pub mod assess;
+
+pub mod describe;
+
+pub mod attempts;
 
 pub mod provider;
 
@@ -32,6 +40,8 @@ pub mod answer;
 pub mod server;
 
 pub mod api;
+
+pub mod setup;
 
 pub mod config;
 

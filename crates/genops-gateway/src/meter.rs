@@ -6,6 +6,7 @@
 //! waits, sends or settles; memory is bounded whatever the stream holds.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use genops_core::Name;
@@ -15,7 +16,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::call::present;
+use crate::call::{Encoding, present};
 use crate::usage;
 
 /// The data of an event is read up to this size; a larger one is passed on unread.
@@ -33,6 +34,12 @@ pub struct Meter {
     choices: u64,
     /// Whether the text is counted, for a provider that may report nothing.
     counts: bool,
+    /// How tokens are counted, where the stream ends at so many.
+    encoding: Option<Encoding>,
+    /// The `id` and `created` of the first event, as they were written, for one of our own.
+    head: Option<(String, String)>,
+    /// The choices that have said why they ended, where the stream ends at so many tokens.
+    finished: BTreeSet<u64>,
     line: Line,
     /// The `data` of the event that is being read.
     data: Vec<u8>,
@@ -69,12 +76,16 @@ pub struct Seen {
     pub model: Option<Name>,
     /// Whether a choice has said why it ended.
     pub has_finished: bool,
+    /// Whether something of the answer itself has come: a first word, or the call of a tool.
+    pub has_begun: bool,
     /// Whether the stream said that it is at its end (`[DONE]`).
     pub done: bool,
     /// Whether the provider reported an error within the stream.
     pub error: bool,
     /// Bytes of text that the model wrote, where they are counted: no fewer than its visible tokens.
     pub written_bytes: u64,
+    /// Visible tokens that the model wrote, where they are counted, event by event: no fewer than they are.
+    pub written_tokens: u64,
 }
 
 /// The line that is being read.
@@ -90,11 +101,14 @@ struct Line {
 impl Meter {
     /// Begins a stream.
     #[must_use]
-    pub fn new(usage_asked: bool, choices: u64, counts: bool) -> Self {
+    pub fn new(usage_asked: bool, choices: u64, counts: bool, encoding: Option<Encoding>) -> Self {
         Self {
             usage_asked,
             choices,
             counts,
+            encoding,
+            head: None,
+            finished: BTreeSet::new(),
             line: Line::default(),
             data: Vec::new(),
             data_is_whole: true,
@@ -156,6 +170,32 @@ impl Meter {
             }
         }
         self.end_of_chunk(out, begin)
+    }
+
+    /// Whether a stream may be ended here: nothing of an event has been passed on without the rest of it, and some
+    /// choice has not ended by itself.
+    #[must_use]
+    pub fn may_end_here(&self) -> bool {
+        !self.released && !self.seen.done && (self.finished.len() as u64) < self.choices
+    }
+
+    /// The end of a stream that is ended here, in the protocol's own way: each choice that is open has reached its
+    /// length.
+    #[must_use]
+    pub fn ended_here(&self) -> Bytes {
+        let model = self.seen.model.as_ref().map_or("", Name::as_str);
+        let (id, created) = self.head.as_ref().map_or(("\"\"", "0"), |(id, created)| (id, created));
+        let model = serde_json::Value::from(model);
+        let mut end = String::new();
+        for index in (0..self.choices).filter(|index| !self.finished.contains(index)) {
+            let choice = format!("{{\"index\":{index},\"delta\":{{}},\"finish_reason\":\"length\"}}");
+            end.push_str(&format!(
+                "data: {{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{created},\"model\":{model},\
+                 \"choices\":[{choice}]}}\n\n"
+            ));
+        }
+        end.push_str("data: [DONE]\n\n");
+        end.into()
     }
 
     /// What was held back of an event that the stream did not end.
@@ -223,7 +263,8 @@ impl Meter {
 
     fn end_of_chunk(&mut self, mut out: Out<'_>, begin: usize) -> Bytes {
         let open = out.chunk.get(begin..).unwrap_or_default();
-        let holds = !self.usage_asked && !self.released;
+        // Where the stream may be ended here, no event is passed on before it is whole.
+        let holds = (!self.usage_asked || self.encoding.is_some()) && !self.released;
         if !holds || open.is_empty() {
             return out.all();
         }
@@ -242,10 +283,11 @@ impl Meter {
             self.seen.done = true;
             return false;
         }
+        self.seen.has_begun = self.seen.has_begun || begins(data);
         let tells = |what: &str| memmem::find(data, what.as_bytes()).is_some();
         let finishes = tells("\"finish_reason\":\"") || tells("\"finish_reason\": \"");
         let is_told = finishes || tells("\"usage\"") || tells("\"error\"");
-        if self.seen.model.is_some() && !self.counts && !is_told {
+        if self.seen.model.is_some() && !self.counts && self.encoding.is_none() && !is_told {
             return false;
         }
         let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else { return false };
@@ -253,6 +295,11 @@ impl Meter {
         if self.seen.model.is_none() {
             let model = event.model.and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw.get()).ok());
             self.seen.model = model.filter(|model| !model.is_empty()).map(|model| Name::nearest(&model));
+        }
+        if self.encoding.is_some() && self.head.is_none() {
+            let raw =
+                |raw: Option<&RawValue>, otherwise: &str| raw.map_or(otherwise, RawValue::get).to_owned();
+            self.head = Some((raw(event.id, "\"\""), raw(event.created, "0")));
         }
         // What has another form is no list without choices.
         let choices = event.choices.map(|raw| serde_json::from_str::<Vec<Choice<'_>>>(raw.get()));
@@ -262,7 +309,13 @@ impl Meter {
         if self.counts {
             self.seen.written_bytes += choices.iter().map(Choice::written_bytes).sum::<u64>();
         }
-        let has_finished = choices.iter().any(|choice| present(choice.finish_reason).is_some());
+        if let Some(encoding) = self.encoding {
+            self.finished
+                .extend(choices.iter().filter(|choice| choice.has_finished()).map(|choice| choice.index));
+            self.seen.written_tokens +=
+                choices.iter().map(|choice| choice.written_tokens(encoding)).sum::<u64>();
+        }
+        let has_finished = choices.iter().any(Choice::has_finished);
         self.seen.has_finished |= has_finished;
         let report = present(event.usage);
         let told = report.or_else(|| {
@@ -329,6 +382,19 @@ impl Line {
     }
 }
 
+/// Whether an event's data holds something of the answer: a text that is not empty, or the call of a tool. A role alone
+/// is none of it.
+fn begins(data: &[u8]) -> bool {
+    const TEXTS: [&str; 4] = ["\"content\":", "\"reasoning_content\":", "\"reasoning\":", "\"refusal\":"];
+    let has_text = |key: &str| {
+        let after = memmem::find(data, key.as_bytes()).and_then(|at| data.get(at + key.len()..));
+        let value = after.map(<[u8]>::trim_ascii_start).unwrap_or_default();
+        value.starts_with(b"\"") && !value.starts_with(b"\"\"")
+    };
+    let calls = |key: &str| memmem::find(data, key.as_bytes()).is_some();
+    TEXTS.iter().any(|key| has_text(key)) || calls("\"arguments\"")
+}
+
 /// The value of a line, if it is of this field. One space after the colon is not part of it.
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     // A byte order mark may stand at the beginning of the stream.
@@ -347,6 +413,10 @@ struct Event<'a> {
     #[serde(borrow, default)]
     model: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     x_groq: Option<&'a RawValue>,
@@ -361,10 +431,37 @@ struct Extension<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
     #[serde(borrow, default)]
     finish_reason: Option<&'a RawValue>,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
+}
+
+/// The call of a tool, as far as this event has it.
+#[derive(Deserialize)]
+struct ToolCall<'a> {
+    #[serde(borrow, default)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    arguments: Option<Cow<'a, str>>,
+}
+
+impl Function<'_> {
+    /// What a call begins with, which stands in no text.
+    const AROUND: u64 = 8;
+
+    fn tokens(&self, encoding: Encoding) -> u64 {
+        let name = self.name.as_ref().map_or(0, |name| encoding.count(name).saturating_add(Self::AROUND));
+        self.arguments.as_ref().map_or(name, |arguments| name.saturating_add(encoding.count(arguments)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -386,11 +483,35 @@ struct Delta<'a> {
 impl Choice<'_> {
     /// The length of what is written in this event. Escapes make it longer, nothing makes it shorter.
     fn written_bytes(&self) -> u64 {
+        self.written().map(|raw| raw.get().len().saturating_sub(2)).sum::<usize>() as u64
+    }
+
+    /// Whether it has said why it ended. Some servers say `""` as long as it has not.
+    fn has_finished(&self) -> bool {
+        present(self.finish_reason).is_some_and(|reason| reason.get() != "\"\"")
+    }
+
+    /// The tokens of what is written in this event: of texts, and of the names and arguments of tools that are called.
+    fn written_tokens(&self, encoding: Encoding) -> u64 {
         let Some(delta) = &self.delta else { return 0 };
-        let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call } = delta;
-        let all = [content, reasoning_content, reasoning, refusal, tool_calls, function_call].into_iter();
-        let written = all.filter_map(|raw| present(*raw)).map(|raw| raw.get().len().saturating_sub(2));
-        written.sum::<usize>() as u64
+        let text = |raw: &RawValue| serde_json::from_str::<Cow<'_, str>>(raw.get()).ok();
+        // Some servers write the same thought under both names.
+        let reasoning = delta.reasoning_content.or(delta.reasoning);
+        let texts = [delta.content, reasoning, delta.refusal].into_iter().flatten().filter_map(text);
+        let texts: u64 = texts.map(|text| encoding.count(&text)).sum();
+        let tools = present(delta.tool_calls).map(|raw| serde_json::from_str::<Vec<ToolCall<'_>>>(raw.get()));
+        let tools = tools.and_then(Result::ok).unwrap_or_default();
+        let function = present(delta.function_call).and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let called = tools.into_iter().filter_map(|tool| tool.function).chain(function);
+        called.fold(texts, |sum, function: Function<'_>| sum.saturating_add(function.tokens(encoding)))
+    }
+
+    fn written(&self) -> impl Iterator<Item = &RawValue> {
+        let parts = self.delta.iter().flat_map(|delta| {
+            let Delta { content, reasoning_content, reasoning, refusal, tool_calls, function_call } = delta;
+            [content, reasoning_content, reasoning, refusal, tool_calls, function_call]
+        });
+        parts.filter_map(|raw| present(*raw))
     }
 }
 
@@ -407,7 +528,7 @@ mod tests {
 
     /// What is passed on of a stream that comes in these chunks, and what was seen.
     fn passed<'a>(usage_asked: bool, chunks: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Seen) {
-        let mut meter = Meter::new(usage_asked, 1, true);
+        let mut meter = Meter::new(usage_asked, 1, true, None);
         let mut out = Vec::new();
         for chunk in chunks {
             out.extend_from_slice(&meter.take(&Bytes::copy_from_slice(chunk)));
@@ -477,7 +598,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_no_line_and_no_event() {
-        let mut meter = Meter::new(false, 1, true);
+        let mut meter = Meter::new(false, 1, true, None);
         let chunk = Bytes::from(vec![b'x'; 1 << 20]);
         let mut passed = meter.take(&Bytes::from_static(b"data: ")).len();
         for _ in 0..20 {
@@ -512,6 +633,60 @@ mod tests {
         places.extend([0, stream.len()]);
         places.sort_unstable();
         places.windows(2).map(|ends| &stream[ends[0]..ends[1]]).collect()
+    }
+
+    #[test]
+    fn a_stream_that_is_ended_here_is_whole_events_and_ends_the_choices_that_are_open() {
+        let event = |index: u64, text: &str, finish: &str| {
+            format!(
+                "data: {{\"id\":\"c-1\",\"created\":7,\"model\":\"m\",\"choices\":[{{\"index\":{index},\
+                 \"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":{finish}}}]}}\n\n"
+            )
+        };
+        // Also for a caller who asked for the report, and where some servers write `""` until they know better.
+        for (usage_asked, unfinished) in [(true, "null"), (false, "null"), (true, "\"\"")] {
+            let mut meter = Meter::new(usage_asked, 2, false, Some(Encoding::O200kBase));
+            let whole = event(0, "hello", unfinished);
+            let broken_off = event(1, "world", unfinished);
+            let chunk = format!("{whole}{}", broken_off.get(..40).unwrap());
+            assert_eq!(
+                meter.take(&Bytes::from(chunk)),
+                whole.as_bytes(),
+                "nothing of an event that is not whole"
+            );
+            assert!(meter.may_end_here());
+            assert_eq!(meter.seen().written_tokens, 1);
+            let end = String::from_utf8(meter.ended_here().to_vec()).unwrap();
+            let indexes: Vec<_> = end.matches("\"index\":").collect();
+            assert_eq!((indexes.len(), end.ends_with("data: [DONE]\n\n")), (2, true), "{end}");
+            let rest = broken_off.get(40..).unwrap().to_owned() + &event(0, "", "\"stop\"");
+            let _ = meter.take(&Bytes::from(rest));
+            assert!(meter.may_end_here(), "the second choice is open");
+            let end = String::from_utf8(meter.ended_here().to_vec()).unwrap();
+            assert!(end.contains("\"index\":1") && !end.contains("\"index\":0"), "{end}");
+            let _ = meter.take(&Bytes::from(event(1, "", "\"stop\"")));
+            assert!(!meter.may_end_here(), "both have ended by themselves");
+        }
+    }
+
+    #[test]
+    fn the_first_of_an_answer_is_a_word_or_a_call_and_no_role() {
+        let cases = [
+            (": keep-alive\n\n", false),
+            ("data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n", false),
+            ("data: {\"choices\":[{\"delta\":{\"content\": \"a\"}}]}\n\n", true),
+            ("data: {\"choices\":[{\"delta\":{\"content\":null,\"reasoning_content\":\"a\"}}]}\n\n", true),
+            (
+                "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"function\":{\"arguments\":\"\"}}]}}]}\n\n",
+                true,
+            ),
+            ("data: [DONE]\n\n", false),
+        ];
+        for (event, begins) in cases {
+            let mut meter = Meter::new(true, 1, false, None);
+            let _ = meter.take(&Bytes::from(event));
+            assert_eq!(meter.seen().has_begun, begins, "{event}");
+        }
     }
 
     proptest! {

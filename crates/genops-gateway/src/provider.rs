@@ -31,6 +31,8 @@ pub use outgoing::Sent;
 pub struct Provider {
     /// Its name, for telemetry and for people.
     pub name: Name,
+    /// Where it does the work.
+    pub region: Option<Name>,
     url: Uri,
     authorization: Option<HeaderValue>,
     /// How long a whole answer, the head of a streamed one, or a gap in it may take.
@@ -74,6 +76,7 @@ impl Provider {
     pub fn new(config: &ProviderConfig) -> Result<Self, http::uri::InvalidUri> {
         Ok(Self {
             name: config.name.clone(),
+            region: config.region.clone(),
             url: format!("{}/chat/completions", config.base_url.trim_end_matches('/')).parse()?,
             authorization: config.authorization.clone(),
             timeout: config.timeout,
@@ -243,7 +246,7 @@ impl Outcome {
             let failure = Failure::Status(status.as_u16());
             (End::ProviderError(failure), reported.unwrap_or(without_usage(status)))
         };
-        let execution = Execution { end, used, latency_ns: 0, response_model };
+        let execution = Execution { end, used, response_model, ..Execution::abandoned(0) };
         let answered = match withheld(status) {
             Some(message) => {
                 Answered::Failed { status: StatusCode::BAD_GATEWAY, message: message.to_owned() }

@@ -24,21 +24,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-use crate::call::Encoding;
 use crate::config::Config;
-use crate::provider::Provider;
-use crate::{answer, api, governed, identity};
+use crate::describe::Asked;
+use crate::governed;
+use crate::setup::Setups;
+use crate::{answer, api, identity};
 
 /// Everything that a request needs.
 #[derive(Debug)]
 pub struct Gateway {
     /// Decides and accounts.
     pub governor: Governor,
-    /// What was configured.
-    pub config: Config,
-    /// The providers, in the configuration's order.
-    pub providers: Vec<Arc<Provider>>,
+    /// What calls are governed by.
+    pub setups: Setups,
     in_flight: Arc<Semaphore>,
+    in_flight_max: usize,
+    drain_within: Duration,
     /// Turns to read a large body.
     pub(crate) reading: Arc<Semaphore>,
 }
@@ -67,13 +68,12 @@ impl Gateway {
     ///
     /// A provider's address is not one.
     pub fn new(governor: Governor, config: Config) -> Result<Arc<Self>, http::uri::InvalidUri> {
-        let providers = config.providers.iter().map(|provider| Provider::new(provider).map(Arc::new));
-        let providers = providers.collect::<Result<_, _>>()?;
-        let in_flight = Arc::new(Semaphore::new(config.in_flight_max));
-        config.models.encodings().for_each(Encoding::load);
+        let (in_flight_max, drain_within) = (config.in_flight_max, config.drain_within);
+        let in_flight = Arc::new(Semaphore::new(in_flight_max));
+        let setups = Setups::new(config)?;
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let reading = Arc::new(Semaphore::new(processors));
-        Ok(Arc::new(Self { governor, config, providers, in_flight, reading }))
+        Ok(Arc::new(Self { governor, setups, in_flight, in_flight_max, drain_within, reading }))
     }
 
     /// Serves until `stop` is ready, then lets what is in flight come to its end.
@@ -99,13 +99,13 @@ impl Gateway {
             });
         }
         drop(listener);
-        let all = u32::try_from(self.config.in_flight_max).unwrap_or(u32::MAX);
+        let all = u32::try_from(self.in_flight_max).unwrap_or(u32::MAX);
         let drained = async {
             connections.shutdown().await;
             // Calls whose caller has hung up still run; they settle before the ledger closes.
             drop(self.in_flight.acquire_many(all).await);
         };
-        if tokio::time::timeout(self.config.drain_within, drained).await.is_err() {
+        if tokio::time::timeout(self.drain_within, drained).await.is_err() {
             // Streams that still run are cut off, which settles them before the ledger closes. A call whose
             // caller has hung up is settled as abandoned by its guard, or in doubt at the next start.
             serving.shutdown().await;
@@ -135,6 +135,7 @@ impl Gateway {
             .route("/genops/v1/estimates", get(api::estimates))
             .route("/genops/v1/awus", get(api::awus))
             .route("/genops/v1/awus/{id}", get(api::awu))
+            .route("/genops/v1/awus/{id}/explanation", get(api::explanation))
             .route("/genops/v1/telemetry", get(api::telemetry::status))
             .route("/genops/v1/telemetry/resend", post(api::telemetry::resend))
             .route("/healthz", get(|| async { "ok\n" }))
@@ -178,7 +179,8 @@ where
 {
     let (head, body) = request.into_parts();
     // Who is not known takes no place, and no body is read for them.
-    let caller = match identity::of(&gateway.config.keys, &head.headers) {
+    let setup = gateway.setups.current();
+    let caller = match identity::of(&setup.config.keys, &head.headers) {
         Ok(caller) => caller,
         Err(problem) => return answer::unidentified(&problem),
     };
@@ -192,11 +194,12 @@ where
             "as many calls are in flight as this gateway takes; try again in a moment",
         );
     };
-    let bytes_max = gateway.config.body_bytes_max;
+    let bytes_max = setup.config.body_bytes_max;
     match tokio::time::timeout(BODY_WITHIN, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(body)) => {
             let gateway = Arc::clone(&gateway);
-            governed::chat_completion(gateway, caller, body.to_bytes(), place).await
+            let (headers, body) = (Arc::new(head.headers), body.to_bytes());
+            governed::chat_completion(gateway, Asked { setup, caller, headers, body }, place).await
         }
         Ok(Err(error)) if error.is::<LengthLimitError>() => answer::too_large(bytes_max),
         // The caller went away while sending; nobody reads this.

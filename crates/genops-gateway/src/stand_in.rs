@@ -41,6 +41,8 @@ pub struct StandIn {
     /// Whether each word of a stream is the time at which it is sent, in nanoseconds since 1970: who reads
     /// it on the same machine knows how long it was on its way.
     pub stamps: bool,
+    /// So many calls fail from now on, with 503.
+    pub failing: Arc<AtomicU64>,
     /// How many calls have reached it.
     pub reached: Arc<AtomicU64>,
 }
@@ -56,6 +58,7 @@ impl Default for StandIn {
             status: StatusCode::OK,
             pause: Duration::ZERO,
             stamps: false,
+            failing: Arc::default(),
             reached: Arc::default(),
         }
     }
@@ -90,6 +93,11 @@ impl StandIn {
         let call = self.reached.fetch_add(1, Ordering::Relaxed);
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
+        }
+        let fails =
+            self.failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if fails.is_ok() {
+            return json(StatusCode::SERVICE_UNAVAILABLE, r#"{"error":{"message":"overloaded"}}"#.to_owned());
         }
         if let Some(says) = self.says {
             return json(self.status, says.to_owned());

@@ -29,7 +29,13 @@ pub struct Running {
     seen: Seen,
     /// The input that is charged where the text is counted.
     counted_input: Option<u64>,
-    _place: OwnedSemaphorePermit,
+    /// From sending the call to the first of the answer.
+    first_ns: Option<u64>,
+    /// How long the caller took to take what had come, which is not the provider's time.
+    waited: Duration,
+    /// Since when the caller has had something to take.
+    handed: Option<Instant>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Running {
@@ -43,7 +49,10 @@ impl Running {
             sent: Sent::default(),
             seen,
             counted_input,
-            _place: place,
+            first_ns: None,
+            waited: Duration::ZERO,
+            handed: None,
+            place: Some(place),
         }
     }
 
@@ -65,19 +74,45 @@ impl Running {
         }
     }
 
+    /// The call's place among those in flight, for another attempt. Nothing more may come of this one.
+    pub const fn take_place(&mut self) -> Option<OwnedSemaphorePermit> {
+        self.place.take()
+    }
+
+    fn nanos(&self) -> u64 {
+        let took = self.begun.elapsed().saturating_sub(self.waited);
+        u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The caller asks for more: what they took until now to take the last is theirs.
+    fn asked(&mut self) {
+        if let Some(handed) = self.handed.take() {
+            self.waited = self.waited.saturating_add(handed.elapsed());
+        }
+    }
+
+    /// The caller has something to take.
+    fn handed(&mut self) {
+        self.handed = Some(Instant::now());
+    }
+
     fn settle_stream(&mut self, end: End) {
         let end = if self.sent.maybe() { end } else { End::NeverSent };
         let used = match self.seen.usage {
             _ if !self.sent.maybe() => Used::Nothing,
             Some(tokens) if end == End::Completed || self.seen.usage_is_final => Used::Reported(tokens),
             _ => match self.counted_input {
+                // Where tokens are counted, they are; elsewhere there are no more of them than bytes.
+                Some(input) if self.seen.written_tokens > 0 => {
+                    Used::Counted(Tokens::new(input, self.seen.written_tokens))
+                }
                 Some(input) => Used::Counted(Tokens::new(input, self.seen.written_bytes)),
                 None => Used::Unknown,
             },
         };
-        let latency_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let (latency_ns, first_token_ns) = (self.nanos(), self.first_ns);
         let response_model = self.seen.model.clone();
-        self.settle(Execution { end, used, latency_ns, response_model });
+        self.settle(Execution { end, used, latency_ns, first_token_ns, response_model });
     }
 }
 
@@ -95,6 +130,8 @@ pub struct GovernedStream {
     upstream: Option<AnswerBody>,
     meter: Meter,
     running: Running,
+    /// So many tokens are reserved for it, where its output is only expected.
+    ends_at: Option<u64>,
     gap: Pin<Box<Sleep>>,
     gap_max: Duration,
     /// What was held back when the stream ended.
@@ -116,13 +153,15 @@ enum Breaking {
 impl GovernedStream {
     /// Passes `upstream` on. A provider that sends nothing for longer than `gap_max` is given up.
     pub fn new(running: Running, upstream: AnswerBody, streaming: Streaming, gap_max: Duration) -> Self {
-        let Streaming { usage_asked, choices } = streaming;
-        let meter = Meter::new(usage_asked, choices, running.counted_input.is_some());
+        let Streaming { usage_asked, choices, ends_at } = streaming;
+        let encoding = ends_at.map(|ends_at| ends_at.encoding);
+        let meter = Meter::new(usage_asked, choices, running.counted_input.is_some(), encoding);
         let gap = Box::pin(tokio::time::sleep(gap_max));
         Self {
             upstream: Some(upstream),
             meter,
             running,
+            ends_at: ends_at.map(|ends_at| ends_at.tokens),
             gap,
             gap_max,
             rest: Bytes::new(),
@@ -136,6 +175,18 @@ impl GovernedStream {
         self.rest = self.meter.rest();
         self.running.seen = seen;
         self.running.settle_stream(end);
+    }
+
+    /// Ends a stream that has reached its reservation, in the protocol's own way. One that is at its end anyhow is
+    /// left to it.
+    fn end_at_reservation(&mut self) {
+        let reached = |tokens| self.meter.seen().written_tokens >= tokens;
+        if self.ends_at.is_some_and(reached) && self.meter.may_end_here() {
+            let seen = self.meter.seen().clone();
+            self.end(End::AtReservation, seen);
+            // What was held back of an event that is not whole goes no further.
+            self.rest = self.meter.ended_here();
+        }
     }
 
     fn break_off(&mut self, failure: Failure) {
@@ -186,6 +237,10 @@ impl GovernedStream {
                     self.gap.as_mut().reset(tokio::time::Instant::now() + self.gap_max);
                     let Ok(chunk) = frame.into_data() else { continue };
                     let ready = self.meter.take(&chunk);
+                    if self.running.first_ns.is_none() && self.meter.seen().has_begun {
+                        self.running.first_ns = Some(self.running.nanos());
+                    }
+                    self.end_at_reservation();
                     if !ready.is_empty() {
                         return Poll::Ready(Some(Ok(ready)));
                     }
@@ -212,7 +267,12 @@ impl Body for GovernedStream {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.poll_upstream(cx).map(|polled| polled.map(|ready| ready.map(Frame::data)))
+        self.running.asked();
+        let polled = self.poll_upstream(cx);
+        if matches!(polled, Poll::Ready(Some(_))) {
+            self.running.handed();
+        }
+        polled.map(|polled| polled.map(|ready| ready.map(Frame::data)))
     }
 }
 

@@ -15,8 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use genops_core::awu::{AwuId, End, Execution, Proposal, TraceContext, Used};
-use genops_core::budget::{Budget, Selector};
+use genops_core::awu::{AwuId, End, Execution, Proposal, Used};
+use genops_core::budget::Budget;
 use genops_core::ledger::{self, Admit, Books, Command, Outcome};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
@@ -429,30 +429,24 @@ struct Sizes {
 impl Calls {
     /// As the benchmark of the gateway makes them.
     fn new() -> Result<Self, Trouble> {
+        let attribution = Attribution::new(Some("platform"), Some("gateway"), Some("benchmark"))?;
+        let [operation, kind, stand_in] = ["chat stand-in", "inference", "stand-in"].map(Name::new);
+        let (provider, model) = (stand_in.clone()?, stand_in?);
         let proposal = Proposal {
-            attribution: Attribution::new(Some("platform"), Some("gateway"), Some("benchmark"))?,
-            operation_name: Name::new("chat stand-in")?,
-            operation_type: Name::new("inference")?,
             key: Some(Name::new("bench")?),
-            provider: Name::new("stand-in")?,
-            model: Name::new("stand-in")?,
             bound: Tokens::new(250, 64),
-            unbounded: None,
             price: Some(Price::flat(Name::new("config stand-in")?, "0.15".parse()?, "0.60".parse()?)),
+            ..Proposal::new(attribution, operation?, kind?, provider, model)
         };
         let used = Used::Reported(Tokens::new(12, 20));
         let response_model = Some(Name::new("stand-in")?);
-        let execution = Execution { end: End::Completed, used, latency_ns: 200_000, response_model };
+        let execution =
+            Execution { end: End::Completed, used, response_model, ..Execution::abandoned(200_000) };
         Ok(Self { proposal, execution })
     }
 
     fn admission(&self, number: u64) -> Command {
-        Command::Admit(Arc::new(Admit {
-            awu: awu(number),
-            trace: TraceContext::Root,
-            starts: true,
-            proposal: self.proposal.clone(),
-        }))
+        Command::Admit(Arc::new(Admit { starts: true, ..Admit::new(awu(number), self.proposal.clone()) }))
     }
 
     fn settlement(&self, number: u64) -> Command {
@@ -474,15 +468,15 @@ fn wall() -> Timestamp {
 fn policy() -> Result<Command, Trouble> {
     let budget = |name: &str, unit, limit: &str, period| {
         let (name, limit) = (Name::new(name)?, limit.parse()?);
-        Ok::<_, Trouble>(Budget { name, selector: Selector::default(), unit, limit, period })
+        Ok::<_, Trouble>(Budget { period, ..Budget::new(name, unit, limit) })
     };
-    Ok(Command::AdoptPolicy(Policy {
+    Ok(Command::AdoptPolicy(Arc::new(Policy {
         budgets: vec![
             budget("dollars-month", Unit::Usd, "1000000000", Period::Month)?,
             budget("tokens-day", Unit::Tokens, "1000000000000000", Period::Day)?,
         ],
         ..Policy::unrestricted()
-    }))
+    })))
 }
 
 /// Those of a pair in the middle of a run: numbers grow, and the first pair opens the cells.

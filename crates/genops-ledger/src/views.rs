@@ -9,12 +9,15 @@
 //! index over them would write a page for each AWU. Looking one up walks the rows, the latest first.
 
 mod estimates;
+mod policies;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use genops_core::cursor::Cursor;
-use genops_core::ledger::{Entry, Outcome};
+use genops_core::ledger::{Command, Entry, Outcome};
+use genops_core::policy::Policy;
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::{AwuId, Digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
@@ -27,17 +30,24 @@ use crate::store::StoreError;
 pub use estimates::Estimate;
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
-/// From version 3: dead letters that know from where they are read again, and whether they are. What is derived
-/// from the journal is derived anew; the cursors of others stay.
+/// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
     BEGIN;
     ALTER TABLE dead_letters ADD COLUMN reread INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE dead_letters ADD COLUMN again INTEGER NOT NULL DEFAULT 0;
-    DELETE FROM awus;
-    DELETE FROM cursors WHERE follower = 'views';
     PRAGMA user_version = 5;
+    COMMIT;";
+
+/// From version 5: a table of policies. What is derived from the journal is derived anew; the cursors of others and
+/// their dead letters stay.
+const FROM_5: &str = "
+    BEGIN;
+    DELETE FROM awus;
+    DROP TABLE IF EXISTS estimates;
+    DELETE FROM cursors WHERE follower = 'views';
+    PRAGMA user_version = 6;
     COMMIT;";
 
 /// The cursor of the tables themselves, among those of the other followers.
@@ -167,14 +177,19 @@ impl Views {
         let version: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         match version {
             VERSION => {}
-            3 => self.connection.execute_batch(FROM_3)?,
+            3 => {
+                self.connection.execute_batch(FROM_3)?;
+                self.connection.execute_batch(FROM_5)?;
+            }
+            5 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
-                 DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates;",
+                 DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;",
             )?,
         }
         self.connection.execute_batch(TABLES)?;
         self.connection.execute_batch(estimates::TABLE)?;
+        self.connection.execute_batch(policies::TABLE)?;
         self.connection.pragma_update(None, "user_version", VERSION)
     }
 
@@ -199,7 +214,7 @@ impl Views {
             if !belong {
                 connection.execute_batch(
                     "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;
-                     DELETE FROM estimates;",
+                     DELETE FROM estimates; DELETE FROM policies;",
                 )?;
             }
             connection.execute("INSERT OR IGNORE INTO journal (genesis) VALUES (?1)", [genesis.bytes()])?;
@@ -286,6 +301,26 @@ impl Views {
     /// The tables cannot be read.
     pub fn estimates(&self) -> Result<Vec<Estimate>, StoreError> {
         estimates::all(&self.connection).map_err(|error| told(&self.path, &error))
+    }
+
+    /// The policy of this version, read from the journal; `None` where it never was in force. The empty policy is in
+    /// force before any is adopted.
+    ///
+    /// # Errors
+    ///
+    /// The tables or the journal cannot be read.
+    pub fn policy(&self, version: Digest, journal: &mut Journal) -> Result<Option<Arc<Policy>>, StoreError> {
+        let adopted =
+            policies::adopted(&self.connection, version).map_err(|error| told(&self.path, &error))?;
+        let entry = match adopted {
+            Some(sequence) => journal.entry(sequence)?,
+            None => None,
+        };
+        if let Some(Command::AdoptPolicy(policy)) = entry.map(|journaled| journaled.entry.command) {
+            return Ok(Some(policy));
+        }
+        let empty = Policy::unrestricted();
+        Ok((empty.version() == version).then(|| Arc::new(empty)))
     }
 
     fn keep(
@@ -385,6 +420,7 @@ struct Gathered {
     later: Vec<(AwuId, u64, &'static str)>,
     /// Settlements of AWUs that began before the stretch.
     settled_later: Vec<Entry>,
+    policies: policies::Gathered,
 }
 
 /// An AWU that began in the stretch, and where its later entries stand.
@@ -399,10 +435,11 @@ type OpenChanges = HashMap<AwuId, Option<u64>>;
 
 impl Gathered {
     fn len(&self) -> usize {
-        self.begun.len() + self.later.len()
+        self.begun.len() + self.later.len() + self.policies.len()
     }
 
     fn take(&mut self, journaled: Journaled) {
+        self.policies.take(&journaled);
         let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return };
         let sequence = journaled.entry.sequence;
         let starts = matches!(journaled.entry.outcome, Outcome::Started);
@@ -433,6 +470,7 @@ impl Gathered {
         transaction: &Transaction<'_>,
         open: &HashMap<AwuId, u64>,
     ) -> rusqlite::Result<OpenChanges> {
+        self.policies.write(transaction)?;
         let mut changes = OpenChanges::new();
         let mut insert = transaction.prepare_cached(
             "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)

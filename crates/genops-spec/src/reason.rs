@@ -80,6 +80,12 @@ impl ReasonCode {
     pub fn unbounded_request() -> Self {
         Self::Extension(Extension("x_unbounded_request".to_owned()))
     }
+
+    /// Extension code of this runtime: the output limit was lowered to what the budgets afford.
+    #[must_use]
+    pub fn output_capped() -> Self {
+        Self::Extension(Extension("x_output_capped".to_owned()))
+    }
 }
 
 impl fmt::Display for ReasonCode {

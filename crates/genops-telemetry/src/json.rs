@@ -7,7 +7,7 @@ use genops_core::hex;
 use serde_json::{Value as Json, json};
 
 use crate::protobuf::Resource;
-use crate::signal::{LogRecord, Span};
+use crate::signal::{Link, LogRecord, Span};
 
 /// A line with these spans.
 #[must_use]
@@ -44,8 +44,9 @@ pub fn span(span: &Span<'_>) -> Json {
         if let Some(parent) = &span.parent_span_id {
             add("parentSpanId", hex::text(parent).into());
         }
-        if let Some((trace_id, span_id)) = &span.link {
-            add("links", json!([{ "traceId": hex::text(trace_id), "spanId": hex::text(span_id) }]));
+        if !span.links.is_empty() {
+            let link = |link: &Link| json!({ "traceId": hex::text(&link.trace_id), "spanId": hex::text(&link.span_id) });
+            add("links", span.links.iter().map(link).collect::<Vec<_>>().into());
         }
         if let Some(error) = span.error {
             add("status", json!({ "code": 2, "message": error }));

@@ -542,10 +542,9 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
-    use genops_core::awu::{AwuId, Proposal, TraceContext};
+    use genops_core::awu::{AwuId, Proposal};
     use genops_core::ledger::{self, Admit, Books, Command};
     use genops_core::policy::Policy;
-    use genops_core::price::Tokens;
     use genops_core::{Attribution, Digest, Name, Timestamp};
 
     use super::*;
@@ -591,27 +590,14 @@ mod tests {
 
     /// An entry that refuses an AWU: an event to tell, and it is over.
     fn refusal() -> Journaled {
-        let name = |text| Name::new(text).unwrap();
-        let request = Admit {
-            awu: AwuId { trace_id: [1; 16], span_id: [1; 8] },
-            trace: TraceContext::Root,
-            starts: true,
-            proposal: Proposal {
-                attribution: Attribution::new(Some("a"), Some("b"), Some("c")).unwrap(),
-                operation_name: name("o"),
-                operation_type: name("inference"),
-                key: None,
-                provider: name("p"),
-                model: name("m"),
-                bound: Tokens::new(1, 1),
-                unbounded: None,
-                // Nobody knows what it costs: it is refused.
-                price: None,
-            },
-        };
+        let name = |text: &str| Name::new(text).unwrap();
+        let attribution = Attribution::new(Some("a"), Some("b"), Some("c")).unwrap();
+        // Nobody knows what it costs: it is refused.
+        let proposal = Proposal::new(attribution, name("o"), name("inference"), name("p"), name("m"));
+        let request = Admit::new(AwuId { trace_id: [1; 16], span_id: [1; 8] }, proposal);
         let mut books = Books::default();
         let at = Timestamp::from_nanos(1_795_000_000_000_000_000);
-        ledger::apply(&mut books, at, Command::AdoptPolicy(Policy::unrestricted())).unwrap();
+        ledger::apply(&mut books, at, Command::AdoptPolicy(Arc::new(Policy::unrestricted()))).unwrap();
         let entry = ledger::apply(&mut books, at, Command::Admit(Arc::new(request))).unwrap();
         Journaled { entry, chain: Digest::ZERO }
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use genops_core::event::{Event, Fact, Value};
 
-use crate::signal::{LogRecord, Span};
+use crate::signal::{Link, LogRecord, Span};
 use crate::wire::{Field, Writer, field_len, fields, varint_len};
 
 /// A request that is being filled with spans or log records.
@@ -44,7 +44,7 @@ impl Request {
             m.fixed64(8, span.end.nanos());
             span.facts.iter().for_each(|fact| attribute(m, 9, fact));
             span.events.iter().for_each(|event| span_event(m, event));
-            if let Some((trace_id, span_id)) = &span.link {
+            for Link { trace_id, span_id } in &span.links {
                 m.message(13, |link| {
                     link.bytes(1, trace_id);
                     link.bytes(2, span_id);

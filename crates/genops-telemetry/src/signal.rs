@@ -54,8 +54,8 @@ pub struct Span<'a> {
     pub facts: Vec<Fact<'a>>,
     /// Its events.
     pub events: Vec<Event<'a>>,
-    /// A span that it is linked to.
-    pub link: Option<([u8; 16], [u8; 8])>,
+    /// The spans that it is linked to.
+    pub links: Vec<Link>,
     /// What went wrong; sets the status ERROR.
     pub error: Option<&'static str>,
 }
@@ -67,6 +67,15 @@ pub enum Kind {
     Internal = 1,
     /// A call to somebody else.
     Client = 3,
+}
+
+/// A span that another is linked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Its trace.
+    pub trace_id: [u8; 16],
+    /// Its identifier.
+    pub span_id: [u8; 8],
 }
 
 /// An event as a log record.
@@ -105,11 +114,13 @@ fn logs(awu: AwuId, events: Vec<Event<'_>>) -> Vec<LogRecord<'_>> {
 
 fn awu_span(record: &AwuRecord, end: Timestamp) -> Span<'_> {
     let id = record.id();
-    let (parent_span_id, link) = match record.request.trace {
+    let (parent_span_id, caller) = match record.request.trace {
         TraceContext::Root => (None, None),
         TraceContext::Child { parent_span_id } => (Some(parent_span_id), None),
-        TraceContext::Linked { trace_id, span_id } => (None, Some((trace_id, span_id))),
+        TraceContext::Linked { trace_id, span_id } => (None, Some(Link { trace_id, span_id })),
     };
+    // A retry or a fallback is linked to the first attempt.
+    let first = record.request.attempt_of.map(|AwuId { trace_id, span_id }| Link { trace_id, span_id });
     Span {
         trace_id: id.trace_id,
         span_id: id.span_id,
@@ -120,7 +131,7 @@ fn awu_span(record: &AwuRecord, end: Timestamp) -> Span<'_> {
         end,
         facts: record.span_facts(),
         events: record.events(),
-        link,
+        links: caller.into_iter().chain(first).collect(),
         error: error_of(record),
     }
 }
@@ -162,7 +173,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         End::ProviderError(failure) => facts.push(text("error.type", failure.to_string())),
         End::Abandoned => facts.push(text("error.type", "abandoned")),
         End::Cancelled => facts.push(text("error.type", "cancelled")),
-        End::Completed | End::NeverSent => {}
+        End::Completed | End::AtReservation | End::NeverSent => {}
     }
     Some(Span {
         trace_id: id.trace_id,
@@ -175,11 +186,11 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         end,
         facts,
         events: Vec::new(),
-        link: None,
+        links: Vec::new(),
         error: match execution.end {
             End::ProviderError(_) | End::Abandoned => Some("the provider call failed"),
             End::Cancelled => Some("the caller went away"),
-            End::Completed | End::NeverSent => None,
+            End::Completed | End::AtReservation | End::NeverSent => None,
         },
     })
 }
@@ -187,12 +198,17 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
 fn error_of(record: &AwuRecord) -> Option<&'static str> {
     match &record.ending.as_ref()?.how {
         How::InDoubt => Some("the process died while the call ran; its reservation is charged"),
+        // We ended it ourselves: that nothing was reported is no trouble of the provider's.
+        How::Settled { execution: Execution { end: End::AtReservation, .. }, .. } => None,
         How::Settled { execution: Execution { used: Used::Counted(_), .. }, .. } => {
             Some("the provider reported no usage; what was counted on the way is charged")
         }
-        How::Settled { settled, .. } if settled.incomplete => {
+        How::Settled { execution: Execution { used: Used::Unknown, .. }, .. } => {
             Some("the provider reported no usage; the reservation is charged")
         }
+        How::Settled { settled, .. } if settled.incomplete => Some(
+            "what was used cannot be counted in every budget; where it cannot, the reservation is charged",
+        ),
         How::Settled { execution, .. } if matches!(execution.end, End::ProviderError(_)) => {
             Some("the provider call failed")
         }

@@ -11,14 +11,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use genops_core::awu::{AwuId, End, Execution, Failure, Proposal, TraceContext, Used};
-use genops_core::budget::{Budget, Selector};
+use genops_core::budget::Budget;
+use genops_core::finding::Mode;
 use genops_core::ledger::{self, Admit, Books, Command};
-use genops_core::policy::{ModelRule, Policy};
+use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
-use genops_core::rate::{Per, RateRule};
+use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
+use genops_core::rule::ListRule;
+use genops_core::selector::{Facet, Selector};
 use genops_core::time::Period;
-use genops_core::{Attribution, Digest, Name, Timestamp, Unit};
+use genops_core::{Amount, Attribution, Digest, Name, Timestamp, Unit};
 use genops_spec::attribute::{self, Kind, When};
 use genops_spec::event;
 use genops_telemetry::json;
@@ -36,54 +39,51 @@ fn name(text: &str) -> Name {
 }
 
 fn policy() -> Policy {
-    let team = |team: &str| Selector { team: vec![name(team)], ..Selector::default() };
+    let team = |team: &str| Selector::default().with(Facet::Team, vec![name(team)]);
     Policy {
-        accounting_unit: Unit::Usd,
         rates: vec![RateRule {
             name: name("e-hour"),
             selector: team("e"),
-            requests: 1,
-            per: Per::Hour,
-            burst: 1,
+            each: Vec::new(),
+            limit: RateLimit::Flow(Flow {
+                measure: Measure::Requests,
+                amount: Amount::from_whole(1),
+                per: Per::Hour,
+                burst: Amount::from_whole(1),
+            }),
+            mode: Mode::Enforce,
         }],
-        models: vec![ModelRule { name: name("small only"), selector: team("b"), allow: vec![name("small")] }],
+        models: vec![ListRule {
+            name: name("small only"),
+            selector: team("b"),
+            allow: vec![name("small")],
+            mode: Mode::Enforce,
+        }],
         budgets: vec![
             Budget {
-                name: name("a-month"),
                 selector: team("a"),
-                unit: Unit::Usd,
-                // More digits than a double holds: the exact text has to stand beside it.
-                limit: "123456.123456789012".parse().unwrap(),
                 period: Period::Month,
+                // More digits than a double holds: the exact text has to stand beside it.
+                ..Budget::new(name("a-month"), Unit::Usd, "123456.123456789012".parse().unwrap())
             },
             Budget {
-                name: name("c-ever"),
                 selector: team("c"),
-                unit: Unit::Usd,
-                limit: "0.0001".parse().unwrap(),
-                period: Period::None,
+                ..Budget::new(name("c-ever"), Unit::Usd, "0.0001".parse().unwrap())
             },
         ],
+        ..Policy::unrestricted()
     }
 }
 
 fn admit(number: u8, team: &str, starts: bool, trace: TraceContext) -> Command {
-    Command::Admit(Arc::new(Admit {
-        awu: id(number),
-        trace,
-        starts,
-        proposal: Proposal {
-            attribution: Attribution::new(Some(team), Some("ranking"), Some("test")).unwrap(),
-            operation_name: name("answer"),
-            operation_type: name("inference"),
-            key: Some(name("key")),
-            provider: name("provider"),
-            model: name("large"),
-            bound: Tokens::new(1_000, 1_000),
-            unbounded: None,
-            price: Some(Price::flat(name("r"), "0.15".parse().unwrap(), "0.6".parse().unwrap())),
-        },
-    }))
+    let attribution = Attribution::new(Some(team), Some("ranking"), Some("test")).unwrap();
+    let proposal = Proposal {
+        key: Some(name("key")),
+        bound: Tokens::new(1_000, 1_000),
+        price: Some(Price::flat(name("r"), "0.15".parse().unwrap(), "0.6".parse().unwrap())),
+        ..Proposal::new(attribution, name("answer"), name("inference"), name("provider"), name("large"))
+    };
+    Command::Admit(Arc::new(Admit { trace, starts, ..Admit::new(id(number), proposal) }))
 }
 
 fn id(number: u8) -> AwuId {
@@ -92,7 +92,10 @@ fn id(number: u8) -> AwuId {
 
 fn settle(number: u8, end: End, used: Used) -> Command {
     let response_model = Some(name("large-2"));
-    Command::Settle { awu: id(number), execution: Execution { end, used, latency_ns: 2_000, response_model } }
+    Command::Settle {
+        awu: id(number),
+        execution: Execution { end, used, response_model, ..Execution::abandoned(2_000) },
+    }
 }
 
 /// One AWU for each way to go, by name.
@@ -140,7 +143,7 @@ fn records() -> BTreeMap<&'static str, AwuRecord> {
         let entry = ledger::apply(&mut books, Timestamp::from_nanos(clock), command).unwrap();
         Journaled { entry, chain: Digest::of("test", &[]) }
     };
-    journaled(Command::AdoptPolicy(policy()));
+    journaled(Command::AdoptPolicy(Arc::new(policy())));
     let mut records = BTreeMap::new();
     for (way, commands) in cases {
         let mut commands = commands.into_iter();
@@ -235,7 +238,8 @@ fn each_way_to_go_has_its_events_in_order() {
         ("unbudgeted", vec![decided, reserved, reconciled]),
         ("no usage", vec![decided, reserved, reconciled]),
         ("cancelled", vec![decided, reserved, reconciled]),
-        ("provider error", vec![decided, reserved, decided, reconciled]),
+        // A decision after the fact follows what it is about.
+        ("provider error", vec![decided, reserved, reconciled, decided]),
         ("never sent", vec![decided, reserved]),
         ("unreachable", vec![decided, reserved]),
         ("in doubt", vec![decided, reserved, reconciled]),

@@ -142,7 +142,7 @@ impl Settlement {
         match self.posted.durable().await?.outcome {
             Outcome::Settled(settled) => Ok(settled),
             // A settlement command comes to nothing else; the ledger has checked it.
-            _ => Ok(Settled { actual: Vec::new(), incomplete: true }),
+            _ => Ok(Settled { incomplete: true, ..Settled::default() }),
         }
     }
 }

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use genops_core::awu::{AwuId, Proposal, Reserved, TraceContext};
+use genops_core::awu::{AwuId, Proposal, Reserved};
+use genops_core::finding::Mode;
 use genops_core::ledger::{Admit, Books, Command, Outcome};
+use genops_core::policy::Policy;
+use genops_core::rate::RateAnswer;
 use genops_core::record::{AwuRecord, Journaled, Verdict};
 use genops_core::{Digest, Timestamp};
 use genops_ledger::background::step_back;
@@ -38,6 +41,10 @@ struct Inner {
 
 /// What came of a proposal.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once; a box would cost every refusal an allocation"
+)]
 pub enum Admission {
     /// It may run: here is the permit.
     Admitted(Awu<Reserved>),
@@ -90,7 +97,7 @@ impl Governor {
             }
         };
         if ledger.read(Books::policy_version)? != settings.policy.version() {
-            ledger.submit(wall, Command::AdoptPolicy(settings.policy.clone()))?.durable().await?;
+            ledger.submit(wall, Command::AdoptPolicy(Arc::clone(&settings.policy)))?.durable().await?;
         }
         let report = Arc::clone(&settings.report);
         let first = ledger.journal()?.entry(1)?;
@@ -127,12 +134,16 @@ impl Governor {
 
     /// Decides a proposal, and reserves for it if it may run. The decision is durable when this returns.
     ///
+    /// An admission may say an [output limit](genops_core::admit::Admitted::output_limit): what the budgets afford.
+    /// Whoever executes the work has to keep to it, or overruns them.
+    ///
     /// # Errors
     ///
-    /// The ledger takes nothing: there is no decision and no AWU.
+    /// The ledger takes nothing, or the policy has conditions or content rules: what they find has to be worked out
+    /// beforehand and given to [`admit_as`](Self::admit_as). Either way there is no decision and no AWU.
     pub async fn admit(&self, proposal: Proposal) -> Result<Admission, LedgerError> {
         let awu = self.new_id();
-        self.admit_as(Admit { awu, trace: TraceContext::Root, starts: false, proposal }).await
+        self.admit_as(Admit::new(awu, proposal)).await
     }
 
     /// As [`admit`](Self::admit), for a caller that brings the AWU's identity and trace context, or lets the
@@ -140,7 +151,8 @@ impl Governor {
     ///
     /// # Errors
     ///
-    /// As [`admit`](Self::admit); and an identity that is open already is rejected.
+    /// As [`admit`](Self::admit); and an identity that is open already is rejected, as are facts that were worked out
+    /// under another policy than the one in force.
     pub async fn admit_as(&self, request: Admit) -> Result<Admission, LedgerError> {
         let awu = request.awu;
         let posted = self.inner.ledger.submit(self.now(), Command::Admit(Arc::new(request)))?;
@@ -166,6 +178,20 @@ impl Governor {
                 })),
             },
         }
+    }
+
+    /// Goes by another policy from now on. Whatever is decided after its entry is decided by it; AWUs that run go on
+    /// under the policy that admitted them. The entry is durable when this returns; there is none where the policy is
+    /// in force already.
+    ///
+    /// # Errors
+    ///
+    /// The policy contradicts itself, and nothing has changed; or the ledger takes nothing.
+    pub async fn adopt(&self, policy: Arc<Policy>) -> Result<(), LedgerError> {
+        if self.inner.ledger.read(Books::policy_version)? != policy.version() {
+            self.inner.ledger.submit(self.now(), Command::AdoptPolicy(policy))?.durable().await?;
+        }
+        Ok(())
     }
 
     /// A new identity for an AWU.
@@ -252,8 +278,8 @@ impl Refusal {
         self.record.id()
     }
 
-    /// How long it takes from `now`, by the governor's clock, until a rate would admit it if nothing else arrives;
-    /// `None` where no rate refused. Where the ledger's time is ahead of the clock and stands still, that is longer
+    /// How long it takes from `now`, by the governor's clock, until a rate would admit it if nothing else arrives, or its
+    /// provider is tried again; `None` where neither refused, or waiting alone does not help. Where the ledger's time is ahead of the clock and stands still, that is longer
     /// than the rate alone says.
     #[must_use]
     pub fn wait(&self, now: Timestamp) -> Option<Duration> {
@@ -261,10 +287,17 @@ impl Refusal {
         Some(Duration::from_nanos(refused.earliest()?.nanos_since(now)))
     }
 
+    /// Whether the same call may be admitted at another time: not where a rate never has room for its size.
+    #[must_use]
+    pub fn may_pass_later(&self) -> bool {
+        let rates = self.record.ruling().rates.iter();
+        rates.filter(|step| step.mode == Mode::Enforce).all(|step| step.answer != RateAnswer::TooMuch)
+    }
+
     /// Why, in a sentence for people.
     #[must_use]
     pub fn reason(&self) -> String {
-        self.record.refusal_reason().unwrap_or_default()
+        self.record.reason().unwrap_or_default()
     }
 }
 

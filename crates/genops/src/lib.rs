@@ -9,10 +9,10 @@
 //! ```
 //! use genops::{Admission, Governor, Settings};
 //! use genops::core::awu::{End, Execution, Proposal, Used};
-//! use genops::core::budget::{Budget, Selector};
+//! use genops::core::budget::Budget;
+//! use genops::core::selector::{Facet, Selector};
 //! use genops::core::policy::Policy;
 //! use genops::core::price::{Price, Tokens};
-//! use genops::core::time::Period;
 //! use genops::core::{Attribution, Name, Unit};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -20,28 +20,22 @@
 //! // One budget: 0.001 US dollars for team `search`, for good.
 //! let policy = Policy {
 //!     budgets: vec![Budget {
-//!         name: Name::new("search")?,
-//!         selector: Selector { team: vec![Name::new("search")?], ..Selector::default() },
-//!         unit: Unit::Usd,
-//!         limit: "0.001".parse()?,
-//!         period: Period::None,
+//!         selector: Selector::default().with(Facet::Team, vec![Name::new("search")?]),
+//!         ..Budget::new(Name::new("search")?, Unit::Usd, "0.001".parse()?)
 //!     }],
 //!     ..Policy::unrestricted()
 //! };
 //! // `Settings::in_file("genops.db", policy)` survives the process; this one does not.
 //! let (governor, _) = Governor::open(Settings::in_memory(policy)).await?;
 //!
+//! let attribution = Attribution::new(Some("search"), Some("ranking"), Some("production"))?;
+//! let [operation, kind] = [Name::new("rerank")?, Name::new("inference")?];
+//! let [provider, model] = [Name::new("in-process")?, Name::new("small")?];
 //! let proposal = Proposal {
-//!     attribution: Attribution::new(Some("search"), Some("ranking"), Some("production"))?,
-//!     operation_name: Name::new("rerank")?,
-//!     operation_type: Name::new("inference")?,
-//!     key: None,
-//!     provider: Name::new("in-process")?,
-//!     model: Name::new("small")?,
 //!     // At most 1,000 tokens in and 1,000 out, at 0.15 and 0.60 dollars a million: 0.00075 dollars.
 //!     bound: Tokens::new(1_000, 1_000),
-//!     unbounded: None,
 //!     price: Some(Price::flat(Name::new("list")?, "0.15".parse()?, "0.60".parse()?)),
+//!     ..Proposal::new(attribution, operation, kind, provider, model)
 //! };
 //! let Admission::Admitted(awu) = governor.admit(proposal.clone()).await? else { panic!("refused") };
 //! let awu = awu.start().await?;
@@ -49,7 +43,7 @@
 //! // ... the work itself ...
 //!
 //! let used = Used::Reported(Tokens::new(12, 20));
-//! let execution = Execution { end: End::Completed, used, latency_ns: 1_000_000, response_model: None };
+//! let execution = Execution { end: End::Completed, used, ..Execution::abandoned(1_000_000) };
 //! let settled = awu.settle(execution)?.durable().await?;
 //! assert_eq!(settled.actual[0].to_string(), "0.0000138");
 //!

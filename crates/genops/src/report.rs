@@ -1,13 +1,18 @@
 //! What can be asked afterwards: budgets and AWUs, as plain data that serialises to the JSON of the read
-//! API and of the commands. Amounts are decimal text; every answer says as of which entry it holds.
+//! API and of the commands. Amounts are decimal text; every list says as of which entry it holds.
+//!
+//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`].
+
+mod awu;
+mod explanation;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use genops_core::budget::CellKey;
 use genops_core::ledger::{Books, Standing, Totals};
-use genops_core::price::Tokens;
-use genops_core::record::AwuRecord;
-use genops_core::{AwuId, Timestamp};
+use genops_core::policy::InForce;
+use genops_core::{AwuId, Digest, Timestamp};
 use genops_ledger::recover::{self, OpenError};
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::{Estimate, Filter, Views};
@@ -15,6 +20,12 @@ use genops_ledger::{Journal, LedgerError, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
+
+pub use awu::{AwuReport, CellReport, LabelReport, SlaReport, TokenReport};
+pub use explanation::{
+    AskedReport, AssessmentReport, CallerReport, CircuitReport, CircuitStateReport, Explanation, RateReport,
+    RateStateReport,
+};
 
 /// A page of AWUs, the latest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,119 +84,6 @@ pub struct BudgetReport {
     pub overrun: String,
 }
 
-/// One AWU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AwuReport {
-    /// `trace_id-span_id`.
-    pub id: String,
-    /// The entry that decided it.
-    pub sequence: u64,
-    /// When, RFC 3339.
-    pub at: String,
-    /// Its team.
-    pub team: String,
-    /// Its project.
-    pub project: String,
-    /// Its environment.
-    pub environment: String,
-    /// The key that the caller showed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// What the work is called.
-    pub operation: String,
-    /// The provider.
-    pub provider: String,
-    /// The model.
-    pub model: String,
-    /// RESERVED, EXECUTING, SETTLED, IN_DOUBT, RELEASED or REFUSED.
-    pub state: String,
-    /// ALLOWED, WARNING, BLOCKED or RATE_LIMITED.
-    pub result: String,
-    /// Why not ALLOWED.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason_code: Option<String>,
-    /// The same in a sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The accounting unit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
-    /// What was reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reserved: Option<String>,
-    /// What was charged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub actual: Option<String>,
-    /// Whether the charge is the reservation, or what was counted, for want of a report.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub incomplete: bool,
-    /// The price row that it is charged by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price_row: Option<String>,
-    /// The most tokens that the call could use.
-    pub bound: TokenReport,
-    /// The tokens that the provider reported.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<TokenReport>,
-    /// How the execution ended, where not by completion.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub end: Option<String>,
-    /// When it was over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<String>,
-    /// How long the provider took.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<u64>,
-    /// What was reserved and charged, cell by cell; for a refusal, the cells that it read.
-    pub cells: Vec<CellReport>,
-    /// The policy that decided.
-    pub policy_version: String,
-    /// The chain hash of the frame that carries the decision.
-    pub chain: String,
-}
-
-/// Tokens, in and out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenReport {
-    /// Read by the model.
-    pub input: u64,
-    /// Written by the model.
-    pub output: u64,
-    /// Of the input, read from the provider's cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cached_input: u64,
-    /// Of the input, written to the provider's cache.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cache_write: u64,
-    /// Of the output, what the model thought.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub reasoning: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-/// What an AWU did in one cell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CellReport {
-    /// The budget.
-    pub budget: String,
-    /// The occurrence of its period.
-    pub window: String,
-    /// What it counts.
-    pub unit: String,
-    /// What was reserved, or for a refusal wanted.
-    pub reserved: String,
-    /// What was charged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub actual: Option<String>,
-    /// What remained before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remaining_before: Option<String>,
-}
-
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -198,6 +96,11 @@ pub enum ReportError {
     /// The journal is damaged.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A decision rests on a policy that nobody adopted.
+    #[error(
+        "policy {0} is not in the journal, so nobody can say which of its rules were asked; verify the ledger"
+    )]
+    NoPolicy(Digest),
 }
 
 /// The most AWUs on one page.
@@ -248,7 +151,20 @@ impl Governor {
         let mut journal = self.ledger().journal()?;
         self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            Ok(views.awu(id, &mut journal)?.map(|record| awu_report(&record)))
+            Ok(views.awu(id, &mut journal)?.map(|record| AwuReport::of(&record)))
+        })
+    }
+
+    /// Why one AWU was decided as it was. Blocks for as long as a disk does.
+    ///
+    /// # Errors
+    ///
+    /// The journal or its tables cannot be read.
+    pub fn explain(&self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
+        let mut journal = self.ledger().journal()?;
+        self.with_views(|views| {
+            views.catch_up(&mut journal)?;
+            explain(views, &mut journal, id)
         })
     }
 }
@@ -326,8 +242,25 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
-        Ok(self.views.awu(id, &mut self.journal)?.map(|record| awu_report(&record)))
+        Ok(self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record)))
     }
+
+    /// Why one AWU was decided as it was.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
+        explain(&self.views, &mut self.journal, id)
+    }
+}
+
+fn explain(views: &Views, journal: &mut Journal, id: AwuId) -> Result<Option<Explanation>, ReportError> {
+    let Some(record) = views.awu(id, journal)? else { return Ok(None) };
+    let version = record.ruling().policy;
+    let policy = views.policy(version, journal)?.ok_or(ReportError::NoPolicy(version))?;
+    let in_force = InForce::new(Arc::unwrap_or_clone(policy));
+    Ok(Some(Explanation::of(&record, &in_force)))
 }
 
 fn awu_page(
@@ -341,7 +274,7 @@ fn awu_page(
     let records = views.awus(filter, limit, journal)?;
     let is_full = u32::try_from(records.len()).is_ok_and(|count| count == limit);
     let next = records.last().filter(|_| is_full).map(|record| record.sequence);
-    Ok(AwuPage { awus: records.iter().map(awu_report).collect(), as_of: views.as_of(), next })
+    Ok(AwuPage { awus: records.iter().map(AwuReport::of).collect(), as_of: views.as_of(), next })
 }
 
 fn budget_list(books: &Books, now: Timestamp) -> BudgetList {
@@ -376,64 +309,7 @@ fn budget_report(key: &CellKey, standing: Standing, totals: Totals, current: boo
     }
 }
 
-fn awu_report(record: &AwuRecord) -> AwuReport {
-    let proposal = &record.request.proposal;
-    let attribution = &proposal.attribution;
-    let accounting = record.accounting();
-    let charged = accounting.and_then(|(position, _)| record.charged(position));
-    AwuReport {
-        id: record.id().to_string(),
-        sequence: record.sequence,
-        at: record.at.to_string(),
-        team: attribution.team().to_string(),
-        project: attribution.project().to_string(),
-        environment: attribution.environment().to_string(),
-        key: proposal.key.as_ref().map(ToString::to_string),
-        operation: proposal.operation_name.to_string(),
-        provider: proposal.provider.to_string(),
-        model: proposal.model.to_string(),
-        state: record.state().to_owned(),
-        result: record.decision().state().to_string(),
-        reason_code: record.decision().reason_code().map(ToString::to_string),
-        reason: record.refusal_reason(),
-        unit: accounting.map(|(_, reservation)| reservation.key.unit.to_string()),
-        reserved: accounting.map(|(_, reservation)| text(reservation.amount)),
-        actual: charged.map(|(actual, _)| text(actual)),
-        incomplete: charged.is_some_and(|(_, incomplete)| incomplete),
-        price_row: proposal.price.as_ref().map(|price| price.row.to_string()),
-        bound: token_report(proposal.bound),
-        tokens: record.reported_tokens().map(token_report),
-        end: record.unusual_end().map(str::to_owned),
-        ended_at: record.ended_at().map(text),
-        latency_ms: record.execution().map(|execution| execution.latency_ns / 1_000_000),
-        cells: cell_reports(record),
-        policy_version: record.policy().to_string(),
-        chain: record.chain.to_string(),
-    }
-}
-
-fn cell_reports(record: &AwuRecord) -> Vec<CellReport> {
-    let report = |(position, step): (usize, &genops_core::admit::Reservation)| CellReport {
-        budget: step.key.budget_name().to_owned(),
-        window: step.key.window.to_string(),
-        unit: step.key.unit.to_string(),
-        reserved: text(step.amount),
-        actual: record.charged(position).map(|(actual, _)| text(actual)),
-        remaining_before: step.before.remaining().map(text),
-    };
-    record.cells().iter().enumerate().map(report).collect()
-}
-
-fn token_report(tokens: Tokens) -> TokenReport {
-    TokenReport {
-        input: tokens.input,
-        output: tokens.output,
-        cached_input: tokens.cached_input,
-        cache_write: tokens.cache_write,
-        reasoning: tokens.reasoning,
-    }
-}
-
-fn text(value: impl ToString + Copy) -> String {
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to `map`, which gives the value away")]
+fn text(value: impl ToString) -> String {
     value.to_string()
 }

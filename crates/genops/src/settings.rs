@@ -15,7 +15,7 @@ pub struct Settings {
     /// Where the ledger is kept.
     pub ledger: LedgerPlace,
     /// The policy that is in force once the governor is open.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Where telemetry goes; every destination gets everything.
     pub destinations: Vec<Destination>,
     /// Attributes of the telemetry's resource, beside or in the place of `service.name` and `service.version`.
@@ -40,22 +40,22 @@ pub enum LedgerPlace {
 impl Settings {
     /// A ledger in a file.
     #[must_use]
-    pub fn in_file(path: impl Into<PathBuf>, policy: Policy) -> Self {
+    pub fn in_file(path: impl Into<PathBuf>, policy: impl Into<Arc<Policy>>) -> Self {
         Self::at(LedgerPlace::File(path.into()), policy)
     }
 
     /// A ledger in memory, gone with the process.
     #[must_use]
-    pub fn in_memory(policy: Policy) -> Self {
+    pub fn in_memory(policy: impl Into<Arc<Policy>>) -> Self {
         Self::at(LedgerPlace::Memory, policy)
     }
 
     /// A ledger at `ledger`, no telemetry, the system's clock.
     #[must_use]
-    pub fn at(ledger: LedgerPlace, policy: Policy) -> Self {
+    pub fn at(ledger: LedgerPlace, policy: impl Into<Arc<Policy>>) -> Self {
         Self {
             ledger,
-            policy,
+            policy: policy.into(),
             destinations: Vec::new(),
             resource: Vec::new(),
             clock: Arc::new(clock::wall),

@@ -6,7 +6,6 @@ mod common;
 use std::time::Duration;
 
 use common::{admitted, executing, execution, policy, proposal};
-use genops::core::awu::TraceContext;
 use genops::core::ledger::Admit;
 use genops::ledger::views::Filter;
 use genops::report::BudgetReport;
@@ -45,8 +44,7 @@ async fn work_that_is_dropped_while_it_runs_is_charged_its_reservation_and_marke
 #[tokio::test]
 async fn an_admission_that_started_and_was_never_handed_out_used_nothing() {
     let governor = governor("1").await;
-    let request =
-        Admit { awu: governor.new_id(), trace: TraceContext::Root, starts: true, proposal: proposal() };
+    let request = Admit { starts: true, ..Admit::new(governor.new_id(), proposal()) };
     let Admission::Admitted(awu) = governor.admit_as(request).await.unwrap() else { panic!("refused") };
     drop(awu);
     let budget = budget_of(&governor).await;

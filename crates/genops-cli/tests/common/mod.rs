@@ -72,7 +72,7 @@ impl Site {
         let budgets: String = budgets
             .iter()
             .map(|(team, limit)| {
-                format!("  - {{name: {team}-day, team: {team}, unit: USD, limit: {limit}, period: day}}\n")
+                format!("  - {{name: {team}-day, for: {{team: {team}}}, unit: USD, limit: {limit}, period: day}}\n")
             })
             .collect();
         format!(

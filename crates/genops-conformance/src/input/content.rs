@@ -6,14 +6,14 @@ use memchr::{memchr, memchr_iter, memmem};
 
 use super::window::Window;
 use super::{Format, MESSAGE_BYTES_MAX, Reading};
-use crate::checker::Checker;
-use crate::otlp::request::Encoding;
+
+use crate::otlp::request::{Encoding, Records};
 
 /// So much of an input is looked at to find out what it is.
 const LOOKED_AT: usize = 64 << 10;
 
 /// Reads everything.
-pub fn read(window: &mut Window<'_>, reading: &mut Reading, checker: &mut Checker) {
+pub fn read(window: &mut Window<'_>, reading: &mut Reading, records: &mut impl Records) {
     window.want(LOOKED_AT);
     if window.rest().starts_with(BYTE_ORDER_MARK) {
         window.skip(BYTE_ORDER_MARK.len());
@@ -22,9 +22,9 @@ pub fn read(window: &mut Window<'_>, reading: &mut Reading, checker: &mut Checke
         Ok(format) => {
             reading.input.format = format;
             match format {
-                Format::JsonLines => read_documents(window, reading, checker),
-                Format::Protobuf => read_message(window, reading, checker),
-                Format::LengthPrefixed => read_messages(window, reading, checker),
+                Format::JsonLines => read_documents(window, reading, records),
+                Format::Protobuf => read_message(window, reading, records),
+                Format::LengthPrefixed => read_messages(window, reading, records),
                 _ => {}
             }
         }
@@ -96,7 +96,7 @@ fn is_request_name(bytes: &[u8]) -> bool {
 }
 
 /// Reads the one message that the input is.
-fn read_message(window: &mut Window<'_>, reading: &mut Reading, checker: &mut Checker) {
+fn read_message(window: &mut Window<'_>, reading: &mut Reading, records: &mut impl Records) {
     reading.is_known = true;
     if window.want(MESSAGE_BYTES_MAX + 1) {
         reading
@@ -105,11 +105,11 @@ fn read_message(window: &mut Window<'_>, reading: &mut Reading, checker: &mut Ch
             .add(too_long("the message", "write several messages, each with its length before it"));
         return;
     }
-    reading.take(checker, window.rest(), Encoding::Protobuf, |_| "byte 0".to_owned());
+    reading.take(records, window.rest(), Encoding::Protobuf, |_| "byte 0".to_owned());
 }
 
 /// Reads messages, each with its length before it, as the file exporter of the OpenTelemetry Collector writes them.
-fn read_messages(window: &mut Window<'_>, reading: &mut Reading, checker: &mut Checker) {
+fn read_messages(window: &mut Window<'_>, reading: &mut Reading, records: &mut impl Records) {
     reading.is_known = true;
     loop {
         window.want(PREFIX);
@@ -146,13 +146,13 @@ fn read_messages(window: &mut Window<'_>, reading: &mut Reading, checker: &mut C
         }
         window.skip(PREFIX);
         let message = window.rest().get(..length).unwrap_or_default();
-        reading.take(checker, message, Encoding::Protobuf, |_| format!("byte {at}"));
+        reading.take(records, message, Encoding::Protobuf, |_| format!("byte {at}"));
         window.skip(length);
     }
 }
 
 /// Reads JSON documents: a line each, or over several lines.
-fn read_documents(window: &mut Window<'_>, reading: &mut Reading, checker: &mut Checker) {
+fn read_documents(window: &mut Window<'_>, reading: &mut Reading, records: &mut impl Records) {
     let mut line = 1;
     loop {
         line += skip_blank(window);
@@ -172,7 +172,7 @@ fn read_documents(window: &mut Window<'_>, reading: &mut Reading, checker: &mut 
         if lines > 0 {
             reading.input.format = Format::JsonDocuments;
         }
-        reading.take(checker, document, Encoding::Json, |error| match error.at {
+        reading.take(records, document, Encoding::Json, |error| match error.at {
             Some((down, column)) => format!("line {}, column {column}", line + down.saturating_sub(1)),
             None => format!("line {line}"),
         });

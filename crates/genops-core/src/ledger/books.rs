@@ -2,21 +2,24 @@
 //!
 //! No rule is applied here. What an entry says happened, happened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use genops_spec::ReasonCode;
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Command, Entry, Outcome, Reallocation, Settled};
+use super::entry::{Admit, Command, Entry, Outcome, Reallocation, Settled};
+use super::traffic::Traffic;
 use crate::admit::{Admitted, Reservation};
 use crate::amount::Amount;
-use crate::awu::{AwuId, State};
+use crate::awu::{AwuId, Execution, Proposal, State};
 use crate::budget::CellKey;
+use crate::circuit::Circuit;
 use crate::digest::Digest;
 use crate::name::Name;
-use crate::policy::Policy;
-use crate::price::Price;
+use crate::policy::{InForce, Policy};
+use crate::rate::{RateKey, Stretch};
+use crate::sla::{Latencies, LatencyClass};
 use crate::time::Timestamp;
 
 /// The state of the ledger after some entry.
@@ -26,13 +29,11 @@ use crate::time::Timestamp;
 pub struct Books {
     sequence: u64,
     at: Timestamp,
-    policy: Arc<Policy>,
-    policy_version: Digest,
+    in_force: Arc<InForce>,
     cells: Vec<Cell>,
     cell_of: HashMap<CellKey, CellId>,
     open: HashMap<AwuId, OpenAwu>,
-    /// When the next AWU arrives if all come evenly, by the name of the rate.
-    arrivals: BTreeMap<Name, Timestamp>,
+    traffic: Traffic,
 }
 
 /// A cell's number: cells are counted from 0 in the order in which they were opened.
@@ -77,6 +78,8 @@ pub struct Totals {
     pub overrun: Amount,
     /// The sum by which a new policy lowered the limit.
     pub cut: Amount,
+    /// The sum by which admissions passed the limit where the budget is only observed.
+    pub excess: Amount,
 }
 
 /// An AWU that has been admitted and has not ended.
@@ -84,12 +87,26 @@ pub struct Totals {
 pub struct OpenAwu {
     /// Where it stands.
     pub state: State,
-    /// What it reserved, cell by cell.
-    pub path: Vec<(CellId, Amount)>,
-    /// The price row that it was admitted with.
-    pub price: Option<Price>,
+    /// What it asked for.
+    pub request: Arc<Admit>,
+    /// What it was granted.
+    pub granted: Arc<Admitted>,
     /// The entry that admitted it.
     pub admitted: u64,
+}
+
+impl OpenAwu {
+    /// What it reserved, cell by cell.
+    #[must_use]
+    pub fn path(&self) -> &[Reservation] {
+        self.granted.path()
+    }
+
+    /// What it proposed to do.
+    #[must_use]
+    pub fn proposal(&self) -> &Proposal {
+        &self.request.proposal
+    }
 }
 
 /// Applies an entry to the books: arithmetic only.
@@ -106,13 +123,15 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
         (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { version, reallocated }) => {
             books.adopt(policy, *version, reallocated)
         }
-        (Command::Admit(request), Outcome::Admitted(admitted)) => {
-            books.admit(request.awu, request.proposal.price.as_ref(), admitted, entry.sequence)
-        }
+        (Command::Admit(request), Outcome::Admitted(admitted)) => books.admit(entry, request, admitted),
         (Command::Admit(_), Outcome::Refused(_)) => Some(()),
         (Command::Start { awu }, Outcome::Started) => books.start(*awu),
-        (Command::Release { awu } | Command::Orphan { awu }, Outcome::Released) => books.release(*awu),
-        (Command::Settle { awu, .. }, Outcome::Settled(settled)) => books.settle(*awu, settled),
+        (Command::Release { awu } | Command::Orphan { awu }, Outcome::Released) => {
+            books.release(entry.at, *awu)
+        }
+        (Command::Settle { awu, execution }, Outcome::Settled(settled)) => {
+            books.settle(entry.at, *awu, execution, settled)
+        }
         (Command::Orphan { awu }, Outcome::InDoubt) => books.doubt(*awu),
         _ => None,
     };
@@ -137,16 +156,14 @@ pub struct Mismatch {
 
 impl Default for Books {
     fn default() -> Self {
-        let policy = Policy::unrestricted();
         Self {
             sequence: 0,
             at: Timestamp::default(),
-            policy_version: policy.version(),
-            policy: Arc::new(policy),
+            in_force: Arc::new(InForce::new(Policy::unrestricted())),
             cells: Vec::new(),
             cell_of: HashMap::new(),
             open: HashMap::new(),
-            arrivals: BTreeMap::new(),
+            traffic: Traffic::default(),
         }
     }
 }
@@ -164,16 +181,22 @@ impl Books {
         self.at
     }
 
+    /// The policy in force, with its address and what finds its rules.
+    #[must_use]
+    pub fn in_force(&self) -> &InForce {
+        &self.in_force
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.policy
+        self.in_force.policy()
     }
 
     /// The address of the policy in force.
     #[must_use]
-    pub const fn policy_version(&self) -> Digest {
-        self.policy_version
+    pub fn policy_version(&self) -> Digest {
+        self.in_force.version()
     }
 
     /// Every cell, in the order in which they were opened.
@@ -201,10 +224,34 @@ impl Books {
         CellId(u32::try_from(self.cells.len()).unwrap_or(u32::MAX))
     }
 
-    /// When the next AWU is to arrive by a rate; the beginning of time where none has.
+    /// Where the stretches end that have been taken of a flow; the beginning of time where none has.
     #[must_use]
-    pub fn arrival(&self, rate: &Name) -> Timestamp {
-        self.arrivals.get(rate).copied().unwrap_or_default()
+    pub fn flow_until(&self, key: &RateKey) -> Timestamp {
+        self.traffic.flow_until(key)
+    }
+
+    /// How many calls are in flight that a rate counts.
+    #[must_use]
+    pub fn calls_in_flight(&self, key: &RateKey) -> u64 {
+        self.traffic.in_flight(key)
+    }
+
+    /// The stretches that an open AWU holds of flows that give back what is not used.
+    #[must_use]
+    pub fn stretches<'a>(&self, open: &'a OpenAwu) -> Vec<(&'a RateKey, Stretch)> {
+        self.traffic.stretches(&open.granted, open.admitted)
+    }
+
+    /// The last latencies of a class; `None` where none is known.
+    #[must_use]
+    pub fn latencies(&self, class: &LatencyClass) -> Option<&Latencies> {
+        self.traffic.latencies(class)
+    }
+
+    /// The circuit of a provider.
+    #[must_use]
+    pub fn circuit(&self, provider: &Name) -> Circuit {
+        self.traffic.circuit(provider)
     }
 
     /// An open AWU.
@@ -233,28 +280,25 @@ impl Books {
             cell.totals.cut = cell.totals.cut.checked_add(cut).unwrap_or(Amount::MAX);
             cell.standing.allocated = Some(*allocated);
         }
-        // A rate that is gone is forgotten; one that has changed goes on, as far as that means anything to it.
-        self.arrivals.retain(|name, _| policy.rates.iter().any(|rate| rate.name == *name));
-        self.policy = Arc::new(policy.clone());
-        self.policy_version = version;
-        Some(())
+        self.traffic.keep_to(self.in_force.policy(), policy);
+        self.in_force = Arc::new(InForce::new(policy.clone()));
+        (self.in_force.version() == version).then_some(())
     }
 
-    fn admit(&mut self, awu: AwuId, price: Option<&Price>, admitted: &Admitted, sequence: u64) -> Option<()> {
+    fn admit(&mut self, entry: &Entry, request: &Arc<Admit>, admitted: &Arc<Admitted>) -> Option<()> {
         for step in admitted.path() {
             let cell = self.cell_or_open(step)?;
+            let beyond = cell.standing.beyond();
             cell.standing.out = cell.standing.out.checked_add(step.amount)?;
             cell.totals.admitted = cell.totals.admitted.checked_add(step.amount)?;
+            let excess = cell.standing.beyond().checked_sub(beyond)?;
+            cell.totals.excess = cell.totals.excess.checked_add(excess)?;
         }
-        for step in admitted.rates() {
-            match self.arrivals.get_mut(&step.rule) {
-                Some(arrival) => *arrival = step.after,
-                None => drop(self.arrivals.insert(step.rule.clone(), step.after)),
-            }
-        }
+        self.traffic.admit(entry.at, entry.sequence, admitted);
         let state = if admitted.started() { State::Executing } else { State::Reserved };
-        let path = admitted.path().iter().map(|step| (step.cell, step.amount)).collect();
-        let open = OpenAwu { state, path, price: price.cloned(), admitted: sequence };
+        let (request, granted) = (Arc::clone(request), Arc::clone(admitted));
+        let awu = request.awu;
+        let open = OpenAwu { state, request, granted, admitted: entry.sequence };
         self.open.insert(awu, open).is_none().then_some(())
     }
 
@@ -273,41 +317,44 @@ impl Books {
         Some(())
     }
 
-    fn release(&mut self, awu: AwuId) -> Option<()> {
+    fn release(&mut self, at: Timestamp, awu: AwuId) -> Option<()> {
         let open = self.open.remove(&awu).filter(|open| open.state == State::Reserved)?;
-        for (cell, reserved) in open.path {
-            let cell = self.cells.get_mut(cell.index())?;
-            cell.standing.out = cell.standing.out.checked_sub(reserved)?;
-            cell.totals.released = cell.totals.released.checked_add(reserved)?;
+        for step in open.path() {
+            let cell = self.cells.get_mut(step.cell.index())?;
+            cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
+            cell.totals.released = cell.totals.released.checked_add(step.amount)?;
         }
+        self.traffic.release(at, open.admitted, &open.granted);
         Some(())
     }
 
-    fn settle(&mut self, awu: AwuId, settled: &Settled) -> Option<()> {
+    fn settle(&mut self, at: Timestamp, awu: AwuId, execution: &Execution, settled: &Settled) -> Option<()> {
         let open = self.open.remove(&awu).filter(|open| open.state == State::Executing)?;
-        if settled.actual.len() != open.path.len() {
+        if settled.actual.len() != open.path().len() {
             return None;
         }
-        for ((cell, reserved), actual) in open.path.into_iter().zip(&settled.actual) {
-            let cell = self.cells.get_mut(cell.index())?;
-            cell.standing.out = cell.standing.out.checked_sub(reserved)?;
+        for (step, actual) in open.path().iter().zip(&settled.actual) {
+            let cell = self.cells.get_mut(step.cell.index())?;
+            cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
             cell.standing.used = cell.standing.used.checked_add(*actual)?;
-            cell.totals.settled = cell.totals.settled.checked_add(reserved)?;
-            let overrun = actual.checked_sub(reserved)?.max(Amount::ZERO);
+            cell.totals.settled = cell.totals.settled.checked_add(step.amount)?;
+            let overrun = actual.checked_sub(step.amount)?.max(Amount::ZERO);
             cell.totals.overrun = cell.totals.overrun.checked_add(overrun)?;
         }
+        self.traffic.settle(at, open.admitted, &open.granted, execution, settled);
         Some(())
     }
 
     fn doubt(&mut self, awu: AwuId) -> Option<()> {
         let open = self.open.get_mut(&awu).filter(|open| open.state == State::Executing)?;
         open.state = State::InDoubt;
-        for (cell, reserved) in &open.path {
-            let cell = self.cells.get_mut(cell.index())?;
-            cell.standing.out = cell.standing.out.checked_sub(*reserved)?;
-            cell.standing.used = cell.standing.used.checked_add(*reserved)?;
-            cell.totals.in_doubt = cell.totals.in_doubt.checked_add(*reserved)?;
+        for step in open.granted.path() {
+            let cell = self.cells.get_mut(step.cell.index())?;
+            cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
+            cell.standing.used = cell.standing.used.checked_add(step.amount)?;
+            cell.totals.in_doubt = cell.totals.in_doubt.checked_add(step.amount)?;
         }
+        self.traffic.doubt(open.admitted, &open.granted);
         Some(())
     }
 }
@@ -326,6 +373,16 @@ impl Standing {
     #[must_use]
     pub fn remaining(&self) -> Option<Amount> {
         self.allocated?.checked_sub(self.out)?.checked_sub(self.used)
+    }
+
+    /// By how much outstanding and used together are beyond the limit.
+    fn beyond(&self) -> Amount {
+        match self.remaining() {
+            Some(remaining) if remaining < Amount::ZERO => {
+                Amount::ZERO.checked_sub(remaining).unwrap_or(Amount::MAX)
+            }
+            _ => Amount::ZERO,
+        }
     }
 
     /// Whether a reservation of `amount` fits. Nothing fits into a cell that is used up, except nothing.

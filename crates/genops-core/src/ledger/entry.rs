@@ -11,16 +11,18 @@ use super::books::CellId;
 use crate::admit::{Admitted, Refused};
 use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, Proposal, State, TraceContext};
+use crate::circuit::CircuitStep;
 use crate::digest::Digest;
 use crate::policy::{Policy, PolicyProblem};
+use crate::rate::RateShift;
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry.
-pub const FORMAT_VERSION: u16 = 3;
+pub const FORMAT_VERSION: u16 = 4;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
 /// to another outcome.
-pub const ENGINE_VERSION: u16 = 3;
+pub const ENGINE_VERSION: u16 = 4;
 
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Go by this policy from now on.
-    AdoptPolicy(Policy),
+    AdoptPolicy(Arc<Policy>),
     /// Decide whether an AWU may run, and reserve for it if it may.
     Admit(Arc<Admit>),
     /// Record that an admitted AWU begins to execute.
@@ -73,10 +75,24 @@ pub struct Admit {
     pub awu: AwuId,
     /// How its span hangs together with what called it.
     pub trace: TraceContext,
+    /// The AWU that this one tries again for, or in the place of: the first of its attempts.
+    pub attempt_of: Option<AwuId>,
+    /// The policy that the facts of the proposal were worked out under. Where another is in force by now, the command
+    /// does not fit, and they have to be worked out again; `None` where no fact depends on the policy.
+    pub assessed_under: Option<Digest>,
     /// Whether the admission records the start as well: nothing stands between the two.
     pub starts: bool,
     /// What it asks to do.
     pub proposal: Proposal,
+}
+
+impl Admit {
+    /// A request that stands for itself: no caller's trace, no other attempt, and a start of its own.
+    #[must_use]
+    pub const fn new(awu: AwuId, proposal: Proposal) -> Self {
+        let trace = TraceContext::Root;
+        Self { awu, trace, attempt_of: None, assessed_under: None, starts: false, proposal }
+    }
 }
 
 /// What came of a command.
@@ -113,12 +129,16 @@ pub struct Reallocation {
 }
 
 /// What an AWU was charged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Settled {
     /// The actual amount in each cell, in the order of the AWU's path.
     pub actual: Vec<Amount>,
     /// Whether the actual is the reservation, or what was counted here, for want of a report (section 3.5).
     pub incomplete: bool,
+    /// What rates get back, or have to wait longer for.
+    pub rates: Vec<RateShift>,
+    /// What it says of the provider.
+    pub circuit: Option<CircuitStep>,
 }
 
 /// A command that does not fit: the caller's mistake, not a decision.
@@ -127,6 +147,10 @@ pub enum Rejection {
     /// The policy contradicts itself.
     #[error(transparent)]
     Policy(#[from] PolicyProblem),
+    /// The facts of a proposal were worked out under another policy, or not at all though the policy in force has
+    /// conditions or content rules.
+    #[error("the facts of the call were not worked out under the policy in force; work them out again")]
+    AssessedUnderAnotherPolicy,
     /// An AWU of this identity is open already.
     #[error("AWU {awu} is open already; an identity is used once")]
     AlreadyOpen {

@@ -1,39 +1,60 @@
-//! A model of the ledger that is too simple to be wrong: the whole history in a list, every sum made anew,
-//! every decision re-derived from the sums. It shares no arithmetic with the books.
+//! A model of the ledger that is too simple to be wrong: the whole history in a list, every sum, bucket and state made
+//! anew from it, every decision derived again. It shares no arithmetic with the books.
 
-use std::collections::BTreeMap;
+mod corridor;
+mod traffic;
 
-use genops_core::Unit;
-use genops_core::awu::{AwuId, Proposal, Used};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use genops_core::awu::{AwuId, Execution, Proposal, Used};
 use genops_core::ledger::{Books, Command, Entry, Outcome};
 use genops_core::policy::Policy;
-use genops_core::spec::ReasonCode;
+use genops_core::spec::Decision;
+use genops_core::{Timestamp, Unit};
 
-#[derive(Default)]
+pub use corridor::Ruled;
+
 pub struct Model {
-    policy: Option<Policy>,
-    history: Vec<Work>,
+    policy: Arc<Policy>,
+    works: Vec<Work>,
+    history: Vec<(i128, Event)>,
+}
+
+/// What happened; the numbers are places in the list of works.
+enum Event {
+    Adopted(Arc<Policy>),
+    Admitted(usize),
+    Started,
+    Released(usize),
+    Settled(usize, Execution),
+    Doubted,
 }
 
 struct Work {
     awu: AwuId,
-    /// When it was admitted, and whose it was.
+    proposal: Proposal,
     at: i128,
-    team: String,
-    project: String,
-    /// Whether there were rates then.
-    is_rated: bool,
-    /// Budget, unit, window, reserved atoms.
-    path: Vec<(String, Unit, String, i128)>,
+    ruled: Ruled,
     state: &'static str,
     /// Actual atoms, along the path.
     actual: Vec<i128>,
+}
+
+/// What is reserved in one cell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    budget: String,
+    unit: Unit,
+    window: String,
+    atoms: i128,
 }
 
 /// Dollars per million tokens, in 1e-12 dollars.
 const INPUT: i128 = 150_000_000_000;
 const OUTPUT: i128 = 600_000_000_000;
 
+/// What tokens cost; `None` beyond 64 bits of tokens.
 fn atoms(unit: Unit, input: u64, output: u64) -> Option<i128> {
     let (input, output) = (i128::from(input), i128::from(output));
     match unit {
@@ -44,145 +65,91 @@ fn atoms(unit: Unit, input: u64, output: u64) -> Option<i128> {
     }
 }
 
+/// What the call asks for at most, in atoms; without a price that is no money.
+fn bound(unit: Unit, proposal: &Proposal, output: u64) -> Option<i128> {
+    if unit == Unit::Usd && proposal.price.is_none() {
+        return Some(0);
+    }
+    atoms(unit, proposal.bound.input, output)
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { policy: Arc::new(Policy::unrestricted()), works: Vec::new(), history: Vec::new() }
+    }
+}
+
 impl Model {
-    pub fn follow(&mut self, entry: &Entry) {
-        match (&entry.command, &entry.outcome) {
-            (Command::AdoptPolicy(policy), _) => self.policy = Some(policy.clone()),
-            (Command::Admit(request), outcome) => {
-                let (path, refusal) = self.expect(&request.proposal, entry);
-                match (outcome, refusal) {
-                    (Outcome::Admitted(admitted), None) => {
-                        let reserved = admitted.path().iter().map(|step| {
-                            let budget = step.key.budget_name().to_owned();
-                            (budget, step.key.unit, step.key.window.to_string(), step.amount.atoms())
-                        });
-                        assert_eq!(reserved.collect::<Vec<_>>(), path);
-                        let state = if request.starts { "executing" } else { "reserved" };
-                        let attribution = &request.proposal.attribution;
-                        self.history.push(Work {
-                            awu: request.awu,
-                            at: i128::from(entry.at.nanos()),
-                            team: attribution.team().to_string(),
-                            project: attribution.project().to_string(),
-                            is_rated: self.policy.is_some(),
-                            path,
-                            state,
-                            actual: Vec::new(),
-                        });
-                    }
-                    (Outcome::Refused(refused), Some(code)) => {
-                        assert_eq!(refused.decision.reason_code(), Some(&code), "at {}", entry.sequence);
-                    }
-                    (outcome, refusal) => panic!("expected refusal {refusal:?}, got {outcome:?}"),
-                }
-            }
-            (Command::Start { awu }, _) => self.work(*awu).state = "executing",
-            (Command::Settle { awu, execution }, _) => {
-                let work = self.work(*awu);
-                assert_eq!(work.state, "executing");
-                work.state = "settled";
-                work.actual = match execution.used {
-                    Used::Nothing => work.path.iter().map(|_| 0).collect(),
-                    Used::Unknown => work.path.iter().map(|step| step.3).collect(),
-                    Used::Reported(tokens) | Used::Counted(tokens) => {
-                        let amounts = work.path.iter().map(|step| atoms(step.1, tokens.input, tokens.output));
-                        amounts
-                            .collect::<Option<_>>()
-                            .unwrap_or(work.path.iter().map(|step| step.3).collect())
-                    }
+    /// Whether the command fits.
+    pub fn accepts(&self, command: &Command) -> bool {
+        let state = |awu: &AwuId| self.works.iter().find(|work| work.awu == *awu).map(|work| work.state);
+        match command {
+            Command::AdoptPolicy(_) => true,
+            Command::Admit(request) => {
+                let policy = &self.policy;
+                let is_fresh = match request.assessed_under {
+                    Some(version) => version == policy.version(),
+                    None => policy.conditions.is_empty() && policy.contents.is_empty(),
                 };
+                is_fresh && !matches!(state(&request.awu), Some("reserved" | "executing" | "in doubt"))
+            }
+            Command::Start { awu } | Command::Release { awu } => state(awu) == Some("reserved"),
+            Command::Settle { awu, .. } => state(awu) == Some("executing"),
+            Command::Orphan { awu } => matches!(state(awu), Some("reserved" | "executing")),
+        }
+    }
+
+    /// Takes in an entry, and holds its outcome against what it had to be.
+    pub fn follow(&mut self, entry: &Entry) {
+        let at = i128::from(entry.at.nanos());
+        let event = match (&entry.command, &entry.outcome) {
+            (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { .. }) => {
+                self.policy = Arc::clone(policy);
+                Event::Adopted(Arc::clone(policy))
+            }
+            (Command::Admit(request), outcome) => {
+                let ruled = self.ruled(&request.proposal, entry.at);
+                let is_admitted = ruled.matches(outcome, entry);
+                if !is_admitted {
+                    return;
+                }
+                let (awu, proposal) = (request.awu, request.proposal.clone());
+                let state = if request.starts { "executing" } else { "reserved" };
+                self.works.push(Work { awu, proposal, at, ruled, state, actual: Vec::new() });
+                Event::Admitted(self.works.len() - 1)
+            }
+            (Command::Start { awu }, Outcome::Started) => {
+                self.move_on(*awu, "reserved", "executing");
+                Event::Started
+            }
+            (Command::Settle { awu, execution }, Outcome::Settled(settled)) => {
+                let place = self.move_on(*awu, "executing", "settled");
+                let (actual, incomplete) = self.works[place].charge(execution);
+                let told: Vec<_> = settled.actual.iter().map(|amount| amount.atoms()).collect();
+                assert_eq!((&told, settled.incomplete), (&actual, incomplete), "at {}", entry.sequence);
+                self.works[place].actual = actual;
+                Event::Settled(place, execution.clone())
             }
             (Command::Release { awu } | Command::Orphan { awu }, Outcome::Released) => {
-                assert_eq!(self.work(*awu).state, "reserved");
-                self.work(*awu).state = "released";
+                Event::Released(self.move_on(*awu, "reserved", "released"))
             }
-            (Command::Orphan { awu }, _) => {
-                assert_eq!(self.work(*awu).state, "executing");
-                self.work(*awu).state = "in doubt";
+            (Command::Orphan { awu }, Outcome::InDoubt) => {
+                self.move_on(*awu, "executing", "in doubt");
+                Event::Doubted
             }
             (command, outcome) => panic!("{command:?} came to {outcome:?}"),
-        }
-    }
-
-    fn work(&mut self, awu: AwuId) -> &mut Work {
-        self.history.iter_mut().find(|work| work.awu == awu).unwrap()
-    }
-
-    /// What admission has to say: the path, and the refusal if there has to be one.
-    #[expect(clippy::type_complexity, reason = "a model says everything in one place")]
-    fn expect(
-        &self,
-        proposal: &Proposal,
-        entry: &Entry,
-    ) -> (Vec<(String, Unit, String, i128)>, Option<ReasonCode>) {
-        let unbounded = proposal.unbounded.is_some().then(ReasonCode::unbounded_request);
-        let Some(policy) = &self.policy else {
-            let bound = atoms(Unit::Usd, proposal.bound.input, proposal.bound.output);
-            let code = unbounded.or_else(|| proposal.price.is_none().then(ReasonCode::unpriced_model));
-            return (vec![("unbudgeted".into(), Unit::Usd, "none".into(), bound.unwrap())], code);
         };
-        let mut path = Vec::new();
-        for rule in &policy.models {
-            let denied = rule.allow[0].as_str() != "*" && proposal.attribution.team().as_str() == "b";
-            if denied {
-                return (path, Some(ReasonCode::PolicyDenyModel));
-            }
+        self.history.push((at, event));
+        if let Some((_, Event::Admitted(place))) = self.history.last() {
+            self.check_windows(*place);
         }
-        if unbounded.is_some() {
-            return (path, unbounded);
-        }
-        if proposal.price.is_none() {
-            return (path, Some(ReasonCode::unpriced_model()));
-        }
-        let attribution = &proposal.attribution;
-        let at = i128::from(entry.at.nanos());
-        let (of_a, of_p) = (attribution.team().as_str() == "a", attribution.project().as_str() == "p");
-        let a_is_empty = of_a && self.is_empty(7, 3, at, |work| work.team == "a");
-        if a_is_empty || (of_p && self.is_empty(11, 2, at, |work| work.project == "p")) {
-            return (path, Some(ReasonCode::RateLimited));
-        }
-        for budget in &policy.budgets {
-            let covers = match budget.name.as_str() {
-                "a-ever" => proposal.attribution.team().as_str() == "a",
-                "b-day" => proposal.attribution.team().as_str() == "b",
-                "p-day" => proposal.attribution.project().as_str() == "p",
-                _ => true,
-            };
-            if !covers {
-                continue;
-            }
-            let window = budget.period.window(entry.at).to_string();
-            let Some(bound) = atoms(budget.unit, proposal.bound.input, proposal.bound.output) else {
-                return (path, Some(ReasonCode::AccountingInvariantViolation));
-            };
-            let held: i128 = self.held(budget.name.as_str(), budget.unit, &window);
-            let left = budget.limit.atoms() - held;
-            if bound > 0 && left <= 0 {
-                return (path, Some(ReasonCode::BudgetExceeded));
-            }
-            if bound > 0 && bound > left {
-                return (path, Some(ReasonCode::BudgetReservationFailed));
-            }
-            path.push((budget.name.to_string(), budget.unit, window, bound));
-        }
-        if !path.iter().any(|step| step.1 == Unit::Usd) {
-            let bound = atoms(Unit::Usd, proposal.bound.input, proposal.bound.output).unwrap();
-            path.push(("unbudgeted".into(), Unit::Usd, "none".into(), bound));
-        }
-        (path, None)
     }
 
-    /// Whether a bucket that holds `burst` and is filled evenly, `requests` a day, has nothing left for one more.
-    /// In nanoseconds of filling; the history is poured through it from the beginning.
-    fn is_empty(&self, requests: i128, burst: i128, now: i128, of: impl Fn(&Work) -> bool) -> bool {
-        const DAY: i128 = 86_400_000_000_000;
-        let one = (DAY + requests - 1) / requests;
-        let (mut held, mut last) = (burst * one, 0);
-        for work in self.history.iter().filter(|work| work.is_rated && of(work)) {
-            held = (held + work.at - last).min(burst * one) - one;
-            last = work.at;
-        }
-        (held + now - last).min(burst * one) < one
+    fn move_on(&mut self, awu: AwuId, from: &str, to: &'static str) -> usize {
+        let place = self.works.iter().position(|work| work.awu == awu).unwrap();
+        assert_eq!(self.works[place].state, from);
+        self.works[place].state = to;
+        place
     }
 
     /// Outstanding and used in a cell, summed over the whole history.
@@ -194,22 +161,22 @@ impl Model {
     /// Outstanding, used, admitted, settled, released, in doubt.
     fn sums(&self, budget: &str, unit: Unit, window: &str) -> [i128; 6] {
         let mut sums = [0; 6];
-        for work in &self.history {
-            for (at, step) in work.path.iter().enumerate() {
-                if (step.0.as_str(), step.1, step.2.as_str()) != (budget, unit, window) {
+        for work in &self.works {
+            for (at, step) in work.ruled.path.iter().enumerate() {
+                if (step.budget.as_str(), step.unit, step.window.as_str()) != (budget, unit, window) {
                     continue;
                 }
-                sums[2] += step.3;
+                sums[2] += step.atoms;
                 match work.state {
-                    "reserved" | "executing" => sums[0] += step.3,
+                    "reserved" | "executing" => sums[0] += step.atoms,
                     "settled" => {
                         sums[1] += work.actual[at];
-                        sums[3] += step.3;
+                        sums[3] += step.atoms;
                     }
-                    "released" => sums[4] += step.3,
+                    "released" => sums[4] += step.atoms,
                     _ => {
-                        sums[1] += step.3;
-                        sums[5] += step.3;
+                        sums[1] += step.atoms;
+                        sums[5] += step.atoms;
                     }
                 }
             }
@@ -217,8 +184,9 @@ impl Model {
         sums
     }
 
+    /// Holds the books against the history: every cell, and the traffic that the policy in force asks about.
     pub fn compare(&self, books: &Books) {
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for cell in books.cells() {
             let key = &cell.key;
             let sums = self.sums(key.budget_name(), key.unit, &key.window.to_string());
@@ -228,9 +196,61 @@ impl Model {
             let totals =
                 [cell.totals.admitted, cell.totals.settled, cell.totals.released, cell.totals.in_doubt];
             assert_eq!(totals.map(|total| total.atoms()), [admitted, settled, released, in_doubt], "{key:?}");
-            assert!(seen.insert(key.clone(), ()).is_none(), "two cells for {key:?}");
+            assert!(seen.insert(key.clone()), "two cells for {key:?}");
+            if let Some(budget) =
+                self.policy.budgets.iter().find(|budget| Some(&budget.name) == key.budget.as_ref())
+                && key.window == budget.period.window(books.at())
+            {
+                assert_eq!(standing.allocated, Some(budget.limit), "{key:?}");
+            }
         }
-        let open = self.history.iter().filter(|work| !matches!(work.state, "settled" | "released")).count();
+        let open = self.works.iter().filter(|work| !matches!(work.state, "settled" | "released")).count();
         assert_eq!(books.open_awus().len(), open);
+        self.compare_traffic(books);
     }
+}
+
+impl Work {
+    /// The actual atoms along the path, and whether that is no report.
+    fn charge(&self, execution: &Execution) -> (Vec<i128>, bool) {
+        let path = &self.ruled.path;
+        let reserved = || path.iter().map(|step| step.atoms).collect();
+        match (execution.end.was_sent(), execution.used) {
+            (false, _) | (_, Used::Nothing) => (path.iter().map(|_| 0).collect(), false),
+            (_, Used::Unknown) => (reserved(), true),
+            (_, Used::Reported(tokens) | Used::Counted(tokens)) => {
+                let amounts = path.iter().map(|step| match (step.unit, &self.proposal.price) {
+                    (Unit::Usd, None) => None,
+                    (unit, _) => atoms(unit, tokens.input, tokens.output),
+                });
+                // What cannot be measured in one cell is charged its reservation there, and nowhere else.
+                let amounts: Vec<Option<i128>> = amounts.collect();
+                let incomplete = matches!(execution.used, Used::Counted(_)) || amounts.contains(&None);
+                let actual = amounts.into_iter().zip(path).map(|(actual, step)| actual.unwrap_or(step.atoms));
+                (actual.collect(), incomplete)
+            }
+        }
+    }
+}
+
+/// The decision that findings come to, by section 4: the first refusal that is enforced, else the first
+/// of what is left, as a warning.
+fn decision_of(findings: &[corridor::Note]) -> Decision {
+    if let Some(refusal) = findings.iter().find(|note| note.refuses()) {
+        return refusal.said.clone();
+    }
+    match findings.first().map(|note| &note.said) {
+        None => Decision::Allowed,
+        Some(said) => {
+            let code = said.reason_code().unwrap();
+            let code =
+                if code.as_str() == "BUDGET_RESERVATION_FAILED" { "BUDGET_EXCEEDED" } else { code.as_str() };
+            Decision::Warning(code.parse().unwrap())
+        }
+    }
+}
+
+/// Nanoseconds since the epoch, as the model counts.
+fn nanos(at: Timestamp) -> i128 {
+    i128::from(at.nanos())
 }

@@ -19,6 +19,8 @@ use super::tokens::{self, Encoding};
 pub struct BoundOptions {
     /// The encoding of its tokens, where that is public.
     pub encoding: Option<Encoding>,
+    /// The tokens that are reserved for one choice of a streamed answer, where they are fewer than its output limit.
+    pub expected_output: Option<u64>,
     /// Tokens that the model's template, or the server, adds to every prompt.
     pub template_tokens: u64,
     /// Fields beyond those known here that raise no cost.

@@ -33,7 +33,8 @@ impl Encoding {
         self.tokenizer();
     }
 
-    fn count(self, text: &str) -> u64 {
+    /// How many tokens a text comes to.
+    pub fn count(self, text: &str) -> u64 {
         self.tokenizer().count(text) as u64
     }
 }

@@ -3,26 +3,30 @@
 //! in [`limits`].
 
 mod limits;
+mod policy;
 mod telemetry;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use genops::LedgerPlace;
 use genops_core::attribution::{Field, Meaningful};
-use genops_core::budget::Selector;
+use genops_core::awu::Labels;
+use genops_core::finding::Mode;
 use genops_core::hex;
-use genops_core::policy::{ModelRule, Policy};
+use genops_core::policy::Policy;
 use genops_core::price::Price;
-use genops_core::{Amount, Name, Unit};
+use genops_core::selector::Facet;
+use genops_core::{Amount, Digest, Name, Unit};
 use http::{HeaderValue, Uri};
 use serde_saphyr::{Location, Spanned};
 
 use super::problem::{ConfigProblem, Shown};
 use super::secrets::{self, Secrets};
-use super::written::{self, OneOrMore, Text, Written};
+use super::written::{self, Text, Written};
 use super::{Config, Http2, Models, ProviderConfig, Route};
+use crate::assess::Assessor;
 use crate::call::{BoundOptions, Encoding, LimitField};
 use crate::identity::{Key, Keys};
 use crate::prices::{self, Table};
@@ -47,6 +51,15 @@ const TIMEOUT_SECONDS_MAX: u64 = 86_400;
 /// No limit may be set higher than this: a gigabyte, or a thousand million calls.
 const SIZE_MAX: u64 = 1 << 30;
 
+/// More tries of one call only add to a provider's trouble.
+const RETRIES_MAX: u32 = 10;
+
+/// More models to ask one after the other only keep a caller waiting.
+const FALLBACKS_MAX: usize = 10;
+
+/// `genops.operation.type` of everything that the gateway does.
+const INFERENCE: &str = "inference";
+
 /// More output than any model writes; keeps every amount far from overflow.
 const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 
@@ -56,17 +69,21 @@ const OUTPUT_TOKENS_MAX: u64 = 100_000_000;
 ///
 /// Everything that is wrong.
 pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config, Vec<ConfigProblem>> {
-    let mut reading = Reading { text, outside, secrets: Secrets::of(&written), problems: Vec::new() };
+    let mut reading = Reading {
+        text,
+        outside,
+        secrets: Secrets::of(&written),
+        problems: Vec::new(),
+        mode_of_file: Mode::Enforce,
+        known: Known::of(&written),
+    };
+    let modes = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+    reading.mode_of_file = reading.one_of("`mode`", written.mode.as_ref(), &modes);
     let table = reading.table(&written);
     let providers = reading.providers(&written.providers, table.as_deref());
     let models = reading.models(&written, &providers, table.as_ref());
     let keys = reading.keys(&written.keys);
-    let policy = Policy {
-        accounting_unit: Unit::Usd,
-        models: written.allowed_models.iter().filter_map(|rule| reading.model_rule(rule)).collect(),
-        rates: reading.rates(&written.rates),
-        budgets: reading.budgets(&written.budgets),
-    };
+    let (policy, assessor) = reading.policy(&written);
     let config = Config {
         listen: reading.listen(written.listen.as_ref()),
         ledger: LedgerPlace::File(
@@ -74,14 +91,15 @@ pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config,
         ),
         destinations: reading.destinations(&written.telemetry),
         resource: reading.resource(),
-        policy,
+        policy: Arc::new(policy),
+        assessor: Arc::new(assessor),
         models,
         keys,
         providers: providers.into_iter().map(|(_, provider)| provider).collect(),
         body_bytes_max: reading.size(written.limits.body_bytes.as_ref(), BODY_BYTES_MAX),
         in_flight_max: reading.size(written.limits.in_flight.as_ref(), IN_FLIGHT_MAX),
         drain_within: written.limits.drain_seconds.map_or(DRAIN_WITHIN, Duration::from_secs),
-        inference: Name::new("inference").map_err(|_| Vec::new())?,
+        inference: Name::new(INFERENCE).map_err(|_| Vec::new())?,
     };
     if reading.problems.is_empty() { Ok(config) } else { Err(reading.problems) }
 }
@@ -104,6 +122,48 @@ struct Reading<'a> {
     outside: &'a Outside<'a>,
     secrets: Secrets,
     problems: Vec<ConfigProblem>,
+    /// The mode of rules that say none.
+    mode_of_file: Mode,
+    known: Known,
+}
+
+/// What rules may name because it is set up.
+struct Known {
+    providers: BTreeSet<String>,
+    keys: BTreeSet<String>,
+    /// `None` where callers may name any model.
+    models: Option<BTreeSet<String>>,
+    operation_types: BTreeSet<String>,
+}
+
+impl Known {
+    fn of(written: &Written) -> Self {
+        let models = || written.models.iter().map(|model| model.name.value.clone()).collect();
+        Self {
+            providers: written.providers.iter().map(|provider| provider.name.value.clone()).collect(),
+            keys: written.keys.iter().map(|key| key.name.value.clone()).collect(),
+            models: written.other_models.is_none().then(models),
+            operation_types: BTreeSet::from([INFERENCE.to_owned()]),
+        }
+    }
+
+    /// The values that a call can have; `None` where that is not known.
+    const fn values(&self, facet: Facet) -> Option<&BTreeSet<String>> {
+        match facet {
+            Facet::Provider => Some(&self.providers),
+            Facet::Key => Some(&self.keys),
+            Facet::Model => self.models.as_ref(),
+            Facet::OperationType => Some(&self.operation_types),
+            // Headers say these.
+            Facet::Team
+            | Facet::Project
+            | Facet::Environment
+            | Facet::CustomerId
+            | Facet::Feature
+            | Facet::CostCenter
+            | Facet::SessionId => None,
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -213,6 +273,7 @@ impl Reading<'_> {
                     price_book,
                     sends_traceparent: provider.sends_traceparent,
                     http2: self.http2(provider.http2.as_ref()),
+                    region: provider.region.as_ref().and_then(|region| self.name("`region`", region)),
                 };
                 providers.push((provider.name.value.clone(), config));
             }
@@ -307,7 +368,12 @@ impl Reading<'_> {
             let row = format!("config {}", model.name.value);
             let route =
                 self.route(providers, &model.provider, &model.max_output_tokens, model.price.as_ref(), &row);
-            let route = route.map(|route| Route { bound: self.bound(&model.bound), ..route });
+            let route = route.map(|route| Route {
+                bound: self.bound(&model.bound),
+                retries: self.retries(model.retries.as_ref()),
+                fallbacks: self.fallbacks(written, model),
+                ..route
+            });
             let name = self.name("`name`", &model.name);
             if let (Some(name), Some(mut route)) = (name, route) {
                 if route.price.is_none() {
@@ -375,7 +441,38 @@ impl Reading<'_> {
             limit_field: asked.limit_field,
             reports_usage_in_streams: asked.reports_usage_in_streams,
             bound: BoundOptions::default(),
+            retries: 0,
+            fallbacks: Vec::new(),
         })
+    }
+
+    fn retries(&mut self, written: Option<&Spanned<u32>>) -> u32 {
+        let Some(retries) = written else { return 0 };
+        if retries.value > RETRIES_MAX {
+            self.problem(retries, format!("has to be from 0 to {RETRIES_MAX}"));
+        }
+        retries.value
+    }
+
+    fn fallbacks(&mut self, written: &Written, model: &written::Model) -> Vec<Name> {
+        if let Some(beyond) = model.fallbacks.get(FALLBACKS_MAX) {
+            self.problem(beyond, format!("a model has at most {FALLBACKS_MAX} fallbacks"));
+        }
+        let mut fallbacks = Vec::new();
+        for (place, text) in model.fallbacks.iter().enumerate() {
+            if model.fallbacks.iter().take(place).any(|above| above.value == text.value) {
+                self.problem(text, "stands above");
+            } else if text.value == model.name.value
+                || !written.models.iter().any(|other| other.name.value == text.value)
+            {
+                let known = written.models.iter().map(|other| other.name.value.as_str());
+                let known: Vec<_> = known.filter(|other| *other != model.name.value).collect();
+                self.problem(text, format!("has to be another of `models`: {}", known.join(", ")));
+            } else {
+                fallbacks.extend(self.name("a fallback", text));
+            }
+        }
+        fallbacks
     }
 
     fn bound(&mut self, written: &written::Bound) -> BoundOptions {
@@ -385,8 +482,17 @@ impl Reading<'_> {
             let names: Vec<_> = Encoding::ALL.iter().map(|(name, _)| *name).collect();
             self.problem(text, format!("has to be one of: {}", names.join(", ")));
         }
+        if let Some(expected) = &written.expected_output_tokens {
+            if encoding.is_none() {
+                let message = "`expected_output_tokens` needs the `encoding`, in which what comes is counted";
+                self.problem(expected, message);
+            } else if !(1..=OUTPUT_TOKENS_MAX).contains(&expected.value) {
+                self.problem(expected, format!("has to be from 1 to {OUTPUT_TOKENS_MAX}"));
+            }
+        }
         BoundOptions {
             encoding: encoding.and_then(|(_, known)| known).map(|(_, encoding)| encoding),
+            expected_output: written.expected_output_tokens.as_ref().map(|expected| expected.value),
             template_tokens: written.template_tokens,
             fields: written.fields.clone(),
             parts: written.parts.clone(),
@@ -395,28 +501,31 @@ impl Reading<'_> {
 
     // === policy ===
 
-    fn model_rule(&mut self, written: &written::AllowedModels) -> Option<ModelRule> {
-        let name = self.name("`name`", &written.name);
-        let selector = self.selector(&written.team, &written.project, &written.environment);
-        let allow = written.allow.iter().filter_map(|model| self.name("a model", model)).collect();
-        Some(ModelRule { name: name?, selector, allow })
-    }
-
-    fn selector(
-        &mut self,
-        team: &Option<OneOrMore>,
-        project: &Option<OneOrMore>,
-        environment: &Option<OneOrMore>,
-    ) -> Selector {
-        let mut names = |what: &str, written: &Option<OneOrMore>| {
-            let all = written.iter().flat_map(|names| &names.0);
-            all.filter_map(|name| self.name(what, name)).collect()
+    fn policy(&mut self, written: &Written) -> (Policy, Assessor) {
+        let headers = self.condition_headers(&written.condition_headers);
+        let assessed = written.conditions.iter().map(|rule| &rule.name);
+        self.once(
+            "a condition or content rule",
+            assessed.chain(written.content_rules.iter().map(|rule| &rule.name)),
+        );
+        let (conditions, expressions): (Vec<_>, Vec<_>) =
+            self.conditions(&written.conditions, &headers).into_iter().unzip();
+        let (contents, looked_for) = self.contents(&written.content_rules);
+        let policy = Policy {
+            origin: Digest::of("genops.yaml", &[self.text.as_bytes()]),
+            accounting_unit: Unit::Usd,
+            mode: self.mode_of_file,
+            models: self.list_rules("a model rule", &written.allowed_models),
+            regions: self.list_rules("a region rule", &written.allowed_regions),
+            conditions,
+            contents,
+            circuits: self.circuits(&written.providers),
+            rates: self.rates(&written.rates),
+            slas: self.tiers(&written.tiers),
+            budgets: self.budgets(&written.budgets),
         };
-        Selector {
-            team: names("`team`", team),
-            project: names("`project`", project),
-            environment: names("`environment`", environment),
-        }
+        let assessor = Assessor::new(&policy, expressions, looked_for, headers);
+        (policy, assessor)
     }
 
     // === keys ===
@@ -455,11 +564,19 @@ impl Reading<'_> {
         let project = field(Field::Project, &written.project);
         let environment = field(Field::Environment, &written.environment);
         let operation = written.operation.as_ref().and_then(|text| self.name("`operation`", text));
+        let mut label = |what, text: &Option<Text>| self.name(what, text.as_ref()?);
+        let labels = Labels {
+            customer_id: label("`customer_id`", &written.customer_id),
+            feature: label("`feature`", &written.feature),
+            cost_center: label("`cost_center`", &written.cost_center),
+            session_id: None,
+        };
         Some(Key {
             name: name?,
             team,
             project,
             environment,
+            labels,
             operation,
             trusts_trace_context: written.trusts_trace_context,
             reads_ledger: written.reads_ledger,

@@ -60,6 +60,11 @@ inline_shape! {
 }
 
 inline_shape! {
+    /// A plain decimal above nothing, with or without quotes.
+    MoreThanNothing: "type": ["number", "string"], "exclusiveMinimum": 0, "pattern": "^[0-9]+(\\.[0-9]+)?$"
+}
+
+inline_shape! {
     /// A secret, by reference.
     SecretReference: "type": "string", "pattern": "^(env|file):."
 }
@@ -70,6 +75,11 @@ inline_shape! {
 }
 
 inline_shape! {
-    /// A name, or a list of names.
-    Names: "type": ["string", "array"], "items": { "type": "string" }
+    /// A name, which may look like a number.
+    NameOrNumber: "type": ["string", "number"]
+}
+
+inline_shape! {
+    /// A name, or a list of names that is not empty.
+    Names: "type": ["string", "number", "array"], "minItems": 1, "items": { "type": ["string", "number"] }
 }

@@ -34,7 +34,7 @@ fn refused(text: &str) -> Vec<String> {
 }
 
 /// The sample with every field that is switched off switched on.
-fn sample_with_everything() -> String {
+pub(super) fn sample_with_everything() -> String {
     let switched_on = |line: &str| match line.split_once('#') {
         Some((indent, field)) if indent.trim().is_empty() && !field.is_empty() && !field.starts_with(' ') => {
             format!("{indent}{field}\n")
@@ -130,7 +130,9 @@ fn look_for_fields(
         let path = format!("{path}.{name}");
         let found: Vec<&Value> = values.iter().filter_map(|value| value.get(name)).collect();
         *fields += 1;
-        if found.is_empty() {
+        // Whom something covers is written in one way everywhere; the sample shows all of it once.
+        let is_shown_elsewhere = path.contains(".for.") && !path.starts_with(".allowed_models");
+        if found.is_empty() && !is_shown_elsewhere {
             missing.push(format!("{path} is not in the sample"));
         }
         if field["description"].as_str().is_none_or(str::is_empty) {
@@ -165,19 +167,19 @@ genops.yaml:2:33: `limit` must be a plain decimal number such as `12.50`, withou
 2 problems in genops.yaml",
         ),
         (
-            "allowed_models:\n  - name: a\n    team: \"\"\n    allow: []",
-            "genops.yaml:3:11: `team` must not be empty
+            "allowed_models:\n  - name: a\n    for:\n      team: \"\"\n    allow: []",
+            "genops.yaml:4:13: `team` must not be empty
    |
- 3 |     team: \"\"
-   |           ^^
+ 4 |       team: \"\"
+   |             ^^
 1 problem in genops.yaml",
         ),
         (
-            "allowed_models:\n  - {name: a, team: [b, ''], allow: []}",
-            "genops.yaml:2:25: `team` must not be empty
+            "allowed_models:\n  - {name: a, for: {team: [b, '']}, allow: []}",
+            "genops.yaml:2:31: `team` must not be empty
    |
- 2 |   - {name: a, team: [b, ''], allow: []}
-   |                         ^^
+ 2 |   - {name: a, for: {team: [b, '']}, allow: []}
+   |                               ^^
 1 problem in genops.yaml",
         ),
         (
@@ -226,7 +228,7 @@ fn what_may_be_a_secret_is_never_told() {
         "limits: {body_bytes: sk-live-123}".to_owned(),
         "limits: sk-live-123".to_owned(),
         "sk-live-123".to_owned(),
-        "budgets:\n  - {name: a, team: {sk-live-123: b}, unit: USD, limit: 1}".to_owned(),
+        "budgets:\n  - {name: a, for: {team: {sk-live-123: b}}, unit: USD, limit: 1}".to_owned(),
         "providers:\n  - {name: a, without_usage: x, base_url: 'http://h/v1', api_key: sk-live-123}"
             .to_owned(),
         "providers:\n  - {name: a, base_url: 'http://h/v1', api_key: \n      sk-live-123, http2: x}"
@@ -236,6 +238,8 @@ fn what_may_be_a_secret_is_never_told() {
         "telemetry:\n  otlp:\n    - endpoint: http://h\n      headers: {\"a b\": sk-live-123}".to_owned(),
         "telemetry:\n  otlp:\n    - endpoint: http://h\n      headers: sk-live-123".to_owned(),
         "keys:\n  - {name: '', sha256: sk-live-123}".to_owned(),
+        "budgets:\n  - {name: a, for: {key: sk-live-123}, unit: USD, limit: 1}".to_owned(),
+        "budgets:\n  - {name: a, for: {key: [a, sk-live-123]}, unit: USD, limit: 1}".to_owned(),
         "keys:\n  - sk-live-123".to_owned(),
         "api_key: sk-live-123".to_owned(),
         "api_key sk-live-123\nlisten: x".to_owned(),
@@ -300,4 +304,136 @@ fn a_table_that_cannot_be_used_is_a_problem_where_it_is_named() {
             Err(found) => assert!(!expected.is_empty() && found.contains(expected), "{found}"),
         }
     }
+}
+
+/// The first line that is told of each problem, without the name of the file.
+fn problems(text: &str) -> Vec<String> {
+    let told = read(text).err().unwrap_or_default();
+    told.lines().filter_map(|line| line.strip_prefix("genops.yaml:")).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_rule_whose_list_was_emptied_does_not_bind_everybody() {
+    let rule = |covers: &str| format!("allowed_models:\n  - {{name: a, for: {covers}, allow: [m]}}");
+    let empty =
+        |at: &str, field: &str| format!("{at}: `{field}` lists nothing; name something, or leave it out");
+    let cases = [
+        (rule("{team: []}"), empty("2:27", "team")),
+        (rule("{team: null}"), empty("2:27", "team")),
+        (rule("{team: ~, key: []}"), empty("2:27", "team")),
+        (
+            "budgets:\n  - name: a\n    for:\n      team:\n    unit: USD\n    limit: 1".to_owned(),
+            empty("4:11", "team"),
+        ),
+        ("rates: [{name: a, requests: 1, per: day, each: []}]".to_owned(), empty("1:48", "each")),
+        ("rates:\n  - name: a\n    requests: 1\n    per: day\n    each:".to_owned(), empty("5:9", "each")),
+        (
+            "tiers:\n  - name: a\n    latency_ms: 1\n    for:\n      #team: search".to_owned(),
+            "4:8: expected mapping start at line 4, column 8".to_owned(),
+        ),
+    ];
+    for (text, expected) in cases {
+        let told = problems(&text);
+        assert_eq!(told.first(), Some(&expected), "{text}\n{told:#?}");
+        assert!(!refused(&text).is_empty(), "the schema accepts {text}");
+    }
+    assert!(read("rates: [{name: a, requests: 1, per: day}]").is_ok(), "what is left out covers every call");
+}
+
+#[test]
+fn whom_a_rule_covers_has_to_exist_where_that_can_be_known() {
+    let set_up = "
+providers: [{name: here, base_url: 'http://h/v1'}]
+models: [{name: m, provider: here, max_output_tokens: 1}, {name: n, provider: here, max_output_tokens: 1}]
+keys: [{name: k, sha256: '0000000000000000000000000000000000000000000000000000000000000000'}]
+";
+    let others = "other_models: {provider: here, max_output_tokens: 1}\n";
+    let whole = "takes whole names";
+    let cases = [
+        ("", "{provider: here, key: [k], model: [m, n], operation_type: inference, team: anybody}", ""),
+        ("", "{provider: typo}", "there is no provider of this name; there is: here"),
+        ("", "{key: [k, typo]}", "there is no key of this name; there is: k"),
+        ("", "{model: typo}", "there is no model of this name; there is: m, n"),
+        (others, "{model: anything}", ""),
+        ("", "{operation_type: chat}", "there is no operation_type of this name; there is: inference"),
+        ("", "{team: 'search*'}", whole),
+        ("", "{model: 'm*'}", whole),
+        (others, "{model: 'm*'}", whole),
+    ];
+    for (more, covers, expected) in cases {
+        let told =
+            problems(&format!("{set_up}{more}budgets: [{{name: a, for: {covers}, unit: USD, limit: 1}}]"));
+        match expected {
+            "" => assert_eq!(told, Vec::<String>::new(), "{covers}"),
+            expected => assert!(matches!(&told[..], [one] if one.contains(expected)), "{covers}: {told:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_number_may_stand_where_a_name_may_and_stays_as_it_is_written() {
+    let key = "keys: [{name: k, sha256: '0000000000000000000000000000000000000000000000000000000000000000', cost_center: ";
+    for number in ["4711", "0047", "47.10", "1e3", "0x1F", "-1", "true", "1_000", "'4711'"] {
+        let covers = |what: &str| {
+            format!(
+                "{key}{number}}}]\nbudgets: [{{name: ä, for: {{cost_center: {what}}}, unit: USD, limit: 1}}]"
+            )
+        };
+        let [one, listed] = [covers(number), covers(&format!("[{number}]"))].map(|text| {
+            assert!(number == "true" || refused(&text).is_empty(), "{text}");
+            read(&text).unwrap()
+        });
+        assert_eq!(one.policy.budgets, listed.policy.budgets, "{number}");
+        let value = one.policy.budgets[0].selector.clauses()[0].values[0].as_str();
+        assert_eq!(value, number.trim_matches('\''));
+        let key = one.keys.iter().next().unwrap().1.labels.cost_center.clone().unwrap();
+        assert_eq!(key.as_str(), value);
+    }
+}
+
+#[test]
+fn fallbacks_are_few_and_each_stands_there_once() {
+    let names: Vec<_> = (0..12).map(|number| format!("m{number}")).collect();
+    let text = |fallbacks: &[String]| {
+        let model = |name: &String| format!("  - {{name: {name}, provider: p, max_output_tokens: 1}}\n");
+        let others: String = names.iter().map(model).collect();
+        format!(
+            "providers: [{{name: p, base_url: 'http://h/v1'}}]\nmodels:\n{others}  \
+             - {{name: m, provider: p, max_output_tokens: 1, fallbacks: [{}]}}",
+            fallbacks.join(", ")
+        )
+    };
+    assert_eq!(problems(&text(&names[..10])), Vec::<String>::new());
+    assert_eq!(refused(&text(&names[..10])), Vec::<String>::new());
+    let twice = text(&["m1".to_owned(), "m2".to_owned(), "m1".to_owned()]);
+    assert_eq!(problems(&twice), ["15:70: stands above"]);
+    let many = text(&names);
+    assert_eq!(problems(&many), ["15:102: a model has at most 10 fallbacks"]);
+    for text in [twice, many] {
+        assert!(!refused(&text).is_empty(), "the schema accepts {text}");
+    }
+}
+
+#[test]
+fn a_condition_cannot_speak_in_the_gateways_own_words() {
+    for code in ["x_output_capped", "x_unpriced_model", "x_unbounded_request"] {
+        let told = problems(&format!("conditions: [{{name: a, when: streamed, code: {code}}}]"));
+        assert_eq!(
+            told,
+            [format!("1:46: `{code}` is the gateway's own, and says something else; choose another")]
+        );
+    }
+    assert_eq!(problems("conditions: [{name: a, when: streamed, code: x_output}]"), Vec::<String>::new());
+}
+
+#[test]
+fn a_bad_pattern_is_told_with_the_place_of_its_fault() {
+    let told = problems("content_rules: [{name: a, patterns: ['fine', 'ab(c', 'x*']}]");
+    assert_eq!(
+        told,
+        [
+            "1:46: the pattern, at byte 3: unclosed group",
+            "1:54: the pattern matches where nothing stands; require at least one character",
+        ]
+    );
 }

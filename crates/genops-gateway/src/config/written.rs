@@ -1,7 +1,7 @@
 //! The configuration as it is written in `genops.yaml`, field by field. Nothing is checked here but the
 //! shape.
 //!
-//! The comments on the fields are what editors show: `genops config schema` is made from this file.
+//! What rules look like is in [`rules`]. The comments on the fields are what editors show: `genops config schema` is made from this file.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
+mod rules;
+
+pub use rules::{Allowed, Budget, Circuit, Condition, ContentRule, Covers, Rate, Tier};
+
 use super::problem::{ConfigProblem, Shown};
-use super::schema::{Decimal, Names, SecretReference, Sha256};
+use super::schema::{Decimal, NameOrNumber, SecretReference, Sha256};
 
 /// Text, and where it stands.
 pub type Text = Spanned<String>;
@@ -45,14 +49,36 @@ pub struct Written {
     /// Where models that are not listed are asked. Default: they are refused.
     #[serde(default)]
     pub other_models: Option<OtherModels>,
+    /// Whether rules refuse (`enforce`), or only warn where they would (`observe`). A rule can say otherwise for
+    /// itself. Default: `enforce`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("enum" = ["enforce", "observe"], "default" = "enforce"))]
+    pub mode: Option<Text>,
     /// Rules about who may use which models; a call has to be allowed by every rule that covers it. A call
     /// that none covers may use every model. Refused with `POLICY_DENY_MODEL`.
     #[serde(default)]
-    pub allowed_models: Vec<AllowedModels>,
-    /// How often calls may be admitted; a call has to be in time by every rate that covers it. Refused with
+    pub allowed_models: Vec<Allowed>,
+    /// Rules about where the work may be done, by the `region` of the provider; a call has to be allowed by every rule
+    /// that covers it. Refused with `POLICY_DENY_REGION`.
+    #[serde(default)]
+    pub allowed_regions: Vec<Allowed>,
+    /// Expressions over the facts of a call, for what a list cannot say.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// The headers of a call that conditions may look at, as `headers["name"]`. Default: none.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", example = ["x-tier"])]
+    pub condition_headers: Vec<Text>,
+    /// What a prompt may not hold. What was found is told by rule, kind and count, never by its text.
+    #[serde(default)]
+    pub content_rules: Vec<ContentRule>,
+    /// How much traffic there may be; a call has to have room in every rate that covers it. Refused with
     /// `RATE_LIMITED`, and told when to come again. Default: no limit.
     #[serde(default)]
     pub rates: Vec<Rate>,
+    /// How fast calls have to be: the first tier that covers a call is its tier. Default: none.
+    #[serde(default)]
+    pub tiers: Vec<Tier>,
     /// The budgets. Any number may cover a call; all that do have to have room. Default: no limit.
     #[serde(default)]
     pub budgets: Vec<Budget>,
@@ -131,6 +157,13 @@ pub struct Provider {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("enum" = ["reserved", "counted"], "default" = "reserved"))]
     pub without_usage: Option<Text>,
+    /// Where it does the work, for `allowed_regions`. Default: not known, which no list of regions allows.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", example = &"eu-central-1")]
+    pub region: Option<Text>,
+    /// When it counts as down. Default: never.
+    #[serde(default)]
+    pub circuit: Option<Circuit>,
     /// What it is called in the table of prices, for models without a `price` of their own (`genops prices
     /// list`). Default: the table is not used for it.
     #[serde(default)]
@@ -166,6 +199,16 @@ pub struct Model {
     /// What is known of how much its input can come to.
     #[serde(default)]
     pub bound: Bound,
+    /// How often a call is tried again that the provider failed. Every try is decided and accounted for by itself.
+    /// Default: 0.
+    #[serde(default)]
+    #[schemars(with = "Option<u32>", range(max = 10), extend("default" = 0), example = 1)]
+    pub retries: Option<Spanned<u32>>,
+    /// The models that are asked instead, in this order, where the provider failed, is known to be down, or is expected
+    /// to be too slow: each the `name` of one of `models`, at most ten. Default: none.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>", length(max = 10), extend("uniqueItems" = true), example = ["gpt-4o"])]
+    pub fallbacks: Vec<Text>,
 }
 
 /// Where models that are not listed are asked.
@@ -215,6 +258,12 @@ pub struct Bound {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("enum" = ["cl100k_base", "o200k_base"]))]
     pub encoding: Option<Text>,
+    /// How many tokens one choice of a streamed answer is expected to come to: so many are reserved for it instead of
+    /// its output limit, and a stream that reaches them is ended as one that has reached its limit. Needs `encoding`,
+    /// since what comes has to be counted; what a model thinks unseen is not. Default: the output limit is reserved.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 100_000_000), example = 1_000)]
+    pub expected_output_tokens: Option<Spanned<u64>>,
     /// The tokens that the server adds to every prompt. Default: 0.
     #[serde(default)]
     #[schemars(example = 30)]
@@ -229,93 +278,6 @@ pub struct Bound {
     #[serde(default)]
     #[schemars(example = BTreeMap::from([("image_url", 1500)]))]
     pub parts: BTreeMap<String, u64>,
-}
-
-/// A rule about who may use which models.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AllowedModels {
-    /// Its name, which a refusal tells.
-    #[schemars(with = "String", example = &"search-uses-mini")]
-    pub name: Text,
-    /// The teams that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = &"search")]
-    pub team: Option<OneOrMore>,
-    /// The projects that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = &"ranking")]
-    pub project: Option<OneOrMore>,
-    /// The environments that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = ["dev", "test"])]
-    pub environment: Option<OneOrMore>,
-    /// The models that it allows; `*` at the end stands for any rest.
-    #[schemars(with = "Vec<String>", example = ["gpt-4o-mini*"])]
-    pub allow: Vec<Text>,
-}
-
-/// A limit on how often calls may be admitted.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rate {
-    /// Its name, which a refusal tells.
-    #[schemars(with = "String", example = &"search-minute")]
-    pub name: Text,
-    /// The teams that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = &"search")]
-    pub team: Option<OneOrMore>,
-    /// The projects that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = &"ranking")]
-    pub project: Option<OneOrMore>,
-    /// The environments that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = ["dev", "test"])]
-    pub environment: Option<OneOrMore>,
-    /// So many calls may be admitted; those that are refused do not count.
-    #[schemars(with = "u64", range(min = 1, max = 1_000_000_000), example = 600)]
-    pub requests: Spanned<u64>,
-    /// In this time.
-    #[schemars(with = "String", extend("enum" = ["second", "minute", "hour", "day"]))]
-    pub per: Text,
-    /// So many may come at once after a pause; then they are admitted evenly. In no time `per` are there more than
-    /// `requests` and `burst` together. Default: as many as `requests`.
-    #[serde(default)]
-    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), example = 20)]
-    pub burst: Option<Spanned<u64>>,
-}
-
-/// A budget.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Budget {
-    /// Its name, which a refusal tells.
-    #[schemars(with = "String", example = &"search-month")]
-    pub name: Text,
-    /// The teams that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = &"search")]
-    pub team: Option<OneOrMore>,
-    /// The projects that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = &"ranking")]
-    pub project: Option<OneOrMore>,
-    /// The environments that it covers: a name or a list. Default: all.
-    #[serde(default)]
-    #[schemars(with = "Option<Names>", example = ["dev", "test"])]
-    pub environment: Option<OneOrMore>,
-    /// What it counts: US dollars or tokens.
-    #[schemars(with = "String", extend("enum" = ["USD", "tokens"]))]
-    pub unit: Text,
-    /// How much of it may be used in one period: a plain decimal.
-    #[schemars(with = "Decimal", example = 250)]
-    pub limit: Text,
-    /// How long it lasts before it begins anew, by UTC: a day, a calendar month, or for good. Default: `none`.
-    #[serde(default)]
-    #[schemars(with = "Option<String>", extend("enum" = ["none", "day", "month"], "default" = "none"))]
-    pub period: Option<Text>,
 }
 
 /// A key of a caller. What it leaves open, a header has to say.
@@ -345,6 +307,18 @@ pub struct Key {
     #[serde(default)]
     #[schemars(with = "Option<String>", example = &"answer-question")]
     pub operation: Option<Text>,
+    /// `genops.customer_id` of its calls. Default: the header `x-genops-customer-id`, if it is sent.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", example = &"acme")]
+    pub customer_id: Option<Text>,
+    /// `genops.feature` of its calls. Default: the header `x-genops-feature`, if it is sent.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", example = &"autocomplete")]
+    pub feature: Option<Text>,
+    /// `genops.cost_center` of its calls. Default: the header `x-genops-cost-center`, if it is sent.
+    #[serde(default)]
+    #[schemars(with = "Option<NameOrNumber>", example = &"4711")]
+    pub cost_center: Option<Text>,
     /// Whether its calls join the trace of their `traceparent`; otherwise they are linked to it. Default: false.
     #[serde(default)]
     pub trusts_trace_context: bool,
@@ -371,52 +345,73 @@ pub struct Limits {
     pub drain_seconds: Option<u64>,
 }
 
-/// One name, or a list of them.
-#[derive(Debug)]
-pub struct OneOrMore(pub Vec<Text>);
+/// A name, or a list of names; nothing where it is left out.
+#[derive(Debug, Default)]
+pub struct OneOrMore(pub Option<Spanned<Names>>);
 
-/// What stands there: a name, or a list. Each name of a list has a place of its own.
-enum Either {
+/// What stands where a name or a list of names may.
+#[derive(Debug)]
+pub enum Names {
+    /// A name.
     One(String),
+    /// What YAML takes for a number, or for yes or no: a name, as it is written.
+    AsWritten,
+    /// A list, each name with a place of its own; without any where nothing stands.
     More(Vec<Text>),
 }
 
 impl<'de> Deserialize<'de> for OneOrMore {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Spanned { value, referenced, defined } = Spanned::<Either>::deserialize(deserializer)?;
-        Ok(Self(match value {
-            Either::One(value) => vec![Spanned { value, referenced, defined }],
-            Either::More(all) => all,
-        }))
+        Spanned::deserialize(deserializer).map(|names| Self(Some(names)))
     }
 }
 
-impl<'de> Deserialize<'de> for Either {
+impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// Reads either form.
-        struct Visitor;
+        deserializer.deserialize_any(NamesVisitor)
+    }
+}
 
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Either;
+/// Reads either form.
+struct NamesVisitor;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a name or a list of names")
-            }
+impl<'de> serde::de::Visitor<'de> for NamesVisitor {
+    type Value = Names;
 
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Either, E> {
-                Ok(Either::One(text.to_owned()))
-            }
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name or a list of names")
+    }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut names: A) -> Result<Either, A::Error> {
-                let mut all = Vec::new();
-                while let Some(name) = names.next_element()? {
-                    all.push(name);
-                }
-                Ok(Either::More(all))
-            }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Names, E> {
+        Ok(Names::One(text.to_owned()))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<Names, E> {
+        Ok(Names::AsWritten)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<Names, E> {
+        Ok(Names::AsWritten)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<Names, E> {
+        Ok(Names::AsWritten)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<Names, E> {
+        Ok(Names::AsWritten)
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Names, E> {
+        Ok(Names::More(Vec::new()))
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut names: A) -> Result<Names, A::Error> {
+        let mut all = Vec::new();
+        while let Some(name) = names.next_element()? {
+            all.push(name);
         }
-
-        deserializer.deserialize_any(Visitor)
+        Ok(Names::More(all))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genops::core::awu::{Proposal, TraceContext};
+use genops::core::awu::Proposal;
 use genops::core::ledger::Admit;
 use genops::core::price::{Price, Tokens};
 use genops::core::{Attribution, Name};
@@ -25,7 +25,7 @@ const STREAM: &str =
     r#"{"model":"small","max_tokens":20,"messages":[{"role":"user","content":"hi"}],"stream":true}"#;
 
 /// Judges the telemetry in these directories as one complete capture.
-fn judged(directories: &[tempfile::TempDir]) -> (Judgement, Standing) {
+pub fn judged(directories: &[tempfile::TempDir]) -> (Judgement, Standing) {
     let strictness = Strictness { is_complete: true, ..Strictness::default() };
     let mut checker = Checker::new(strictness, OPEN_BYTES_MAX);
     let telemetry: Vec<_> = directories.iter().map(|directory| directory.path().join("telemetry")).collect();
@@ -34,6 +34,16 @@ fn judged(directories: &[tempfile::TempDir]) -> (Judgement, Standing) {
     let terms = Terms { claim: Some(Claim::Full), ..Terms::default() };
     let standing = level::sum_up(&mut judgement, &terms);
     (judgement, standing)
+}
+
+/// Full, verified, and nothing worth a look.
+pub fn assert_full_and_verified(judgement: &Judgement, standing: &Standing) {
+    let worth_a_look: Vec<_> = judgement.findings.iter().collect();
+    assert!(worth_a_look.is_empty(), "{worth_a_look:#?}");
+    let unseen: Vec<_> =
+        standing.unseen.iter().map(|id| (id.requirement().id, id.requirement().text)).collect();
+    assert_eq!((standing.level, standing.verified), (Level::Full, true), "{unseen:#?}");
+    assert_eq!(standing.claim_holds, Some(true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,12 +57,7 @@ async fn every_way_in_which_an_awu_can_go_is_told_so_that_full_compliance_is_ver
     directories.push(released_and_in_doubt().await);
 
     let (judgement, standing) = judged(&directories);
-    let worth_a_look: Vec<_> = judgement.findings.iter().collect();
-    assert!(worth_a_look.is_empty(), "{worth_a_look:#?}");
-    let unseen: Vec<_> =
-        standing.unseen.iter().map(|id| (id.requirement().id, id.requirement().text)).collect();
-    assert_eq!((standing.level, standing.verified), (Level::Full, true), "{unseen:#?}");
-    assert_eq!(standing.claim_holds, Some(true));
+    assert_full_and_verified(&judgement, &standing);
     let states = State::ALL.into_iter().zip(judgement.counts.states);
     for (state, count) in states {
         // What runs without an account, or leaves no trace, is what this runtime never does.
@@ -67,9 +72,9 @@ async fn answered_and_refused() -> tempfile::TempDir {
     let house = House::with(
         stand_in,
         "budgets:
-  - {name: search-month, team: search, unit: USD, limit: 0.0005, period: month}
+  - {name: search-month, for: {team: search}, unit: USD, limit: 0.0005, period: month}
 rates:
-  - {name: search-day, team: search, requests: 4, per: day}
+  - {name: search-day, for: {team: search}, requests: 4, per: day}
 ",
     )
     .await;
@@ -95,7 +100,7 @@ rates:
 }
 
 /// A provider that cannot be reached: the AWU is stopped after its reservation.
-async fn never_sent() -> tempfile::TempDir {
+pub async fn never_sent() -> tempfile::TempDir {
     let house = House::at(nobody().await, Arc::default(), "").await;
     house.ended(&house.chat(BODY).await).await;
     house.close().await
@@ -142,21 +147,12 @@ async fn open(directory: &Path) -> Governor {
 }
 
 fn proposal(governor: &Governor) -> Admit {
-    let name = |text| Name::new(text).unwrap();
-    Admit {
-        awu: governor.new_id(),
-        trace: TraceContext::Root,
-        starts: false,
-        proposal: Proposal {
-            attribution: Attribution::new(Some("search"), Some("ranking"), Some("staging")).unwrap(),
-            operation_name: name("rerank"),
-            operation_type: name("inference"),
-            key: None,
-            provider: name("in-process"),
-            model: name("small"),
-            bound: Tokens::new(100, 20),
-            unbounded: None,
-            price: Some(Price::flat(name("row"), "1".parse().unwrap(), "2".parse().unwrap())),
-        },
-    }
+    let name = |text: &str| Name::new(text).unwrap();
+    let attribution = Attribution::new(Some("search"), Some("ranking"), Some("staging")).unwrap();
+    let proposal = Proposal {
+        bound: Tokens::new(100, 20),
+        price: Some(Price::flat(name("row"), "1".parse().unwrap(), "2".parse().unwrap())),
+        ..Proposal::new(attribution, name("rerank"), name("inference"), name("in-process"), name("small"))
+    };
+    Admit::new(governor.new_id(), proposal)
 }

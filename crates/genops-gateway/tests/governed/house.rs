@@ -90,16 +90,21 @@ impl House {
 ledger: '{place}/genops.db'
 telemetry: {{directory: '{place}/telemetry'}}
 providers:
-  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1, prices: openai}}
+  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1, prices: openai, region: us-east-1}}
   - {{name: counting, base_url: 'http://127.0.0.1:{port}/v1', without_usage: counted, reports_usage_in_streams: false}}
   - {{name: traced, base_url: 'http://127.0.0.1:{port}/v1', sends_traceparent: true}}
+  - {{name: fragile, base_url: 'http://127.0.0.1:{port}/v1', circuit: {{failures: 2, open_seconds: 3600}}}}
 models:
   - {{name: small, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
   - {{name: gpt-4o-mini, provider: upstream, max_output_tokens: 1000}}
   - {{name: unpriced, provider: upstream, max_output_tokens: 1000}}
   - {{name: denied, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
+  - {{name: fragile, provider: fragile, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
+  - {{name: patient, provider: fragile, max_output_tokens: 1000, price: {{input: 1, output: 2}}, retries: 1, fallbacks: [denied, small]}}
+  - {{name: chatty, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}, bound: {{encoding: o200k_base, expected_output_tokens: 5}}}}
+  - {{name: priceless, provider: upstream, max_output_tokens: 1000, price: {{input: 99999999999999999999999999, output: 0}}}}
 allowed_models:
-  - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other]}}
+  - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other, fragile, patient, priceless, chatty]}}
 keys:
   - {{name: caller, sha256: {key}, team: search, project: ranking, environment: staging, reads_ledger: true}}
   - {{name: open, sha256: {open_key}, team: search, environment: staging, trusts_trace_context: true}}
@@ -131,6 +136,12 @@ keys:
 
     pub async fn chat(&self, body: &str) -> Answer {
         self.post(body.to_owned().into(), &[("authorization", &format!("Bearer {KEY}"))]).await
+    }
+
+    /// As the caller, on behalf of a feature.
+    pub async fn chat_for(&self, feature: &str, body: &str) -> Answer {
+        let headers = [("authorization", &*format!("Bearer {KEY}")), ("x-genops-feature", feature)];
+        self.post(body.to_owned().into(), &headers).await
     }
 
     pub async fn post(&self, body: Bytes, headers: &[(&str, &str)]) -> Answer {

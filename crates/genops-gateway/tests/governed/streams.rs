@@ -1,6 +1,8 @@
 //! Streams through the gateway: recorded ones of many servers, callers who hang up, providers that break off,
 //! readers who are slow.
 
+use genops_gateway::stand_in::StandIn;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -445,4 +447,34 @@ async fn a_gateway_that_stops_lets_streams_end_and_cuts_off_and_settles_those_th
         governor.close().await.unwrap();
         drop(folder);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_reaches_what_was_expected_of_it_is_ended_in_the_protocols_own_way() {
+    let house = House::with(StandIn::default(), "").await;
+    let chatty = |limit: u64| {
+        let messages = r#"[{"role":"user","content":"hi"}]"#;
+        format!(r#"{{"model":"chatty","max_tokens":{limit},"messages":{messages},"stream":true}}"#)
+    };
+    // Five tokens are reserved for a limit of a hundred; the stand-in writes twenty words.
+    let ended = house.chat(&chatty(100)).await;
+    let text = String::from_utf8(ended.body.to_vec()).unwrap();
+    let events: Vec<&str> = text.split("\n\n").filter(|event| !event.is_empty()).collect();
+    assert_eq!(events.last(), Some(&"data: [DONE]"), "{text}");
+    let event =
+        |at: usize| -> Value { serde_json::from_str(events[at].strip_prefix("data: ").unwrap()).unwrap() };
+    let (finish, first) = (event(events.len() - 2), event(0));
+    assert_eq!(finish["choices"][0]["finish_reason"], "length", "{text}");
+    for same in ["id", "created", "model"] {
+        assert_eq!(finish[same], first[same], "{same}");
+    }
+    assert!(events.len() < 15, "it ended early: {text}");
+    let awu = house.ended(&ended).await;
+    assert_eq!((awu.end.as_deref(), awu.bound.output, awu.incomplete), (Some("at_reservation"), 5, true));
+    assert_eq!(awu.actual, awu.reserved, "what is not reported is charged its reservation");
+    // A limit that is not more than what is expected is the provider's to keep.
+    let whole = house.chat(&chatty(4)).await;
+    let awu = house.ended(&whole).await;
+    assert_eq!((awu.end, awu.bound.output), (None, 4));
+    house.close().await;
 }

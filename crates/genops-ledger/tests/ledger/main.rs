@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use genops_core::cursor::{Cursor, DeadLetter};
-use genops_core::ledger::Outcome;
+use genops_core::ledger::{Command, Outcome};
+use genops_core::policy::Policy;
 use genops_core::{Amount, Digest, Timestamp};
 use genops_ledger::followers::Followers;
 use genops_ledger::memory::MemoryStore;
@@ -154,7 +155,7 @@ async fn the_tables_agree_with_the_journal_however_they_were_built(place: &impl 
     let mut stepwise = Views::in_memory().unwrap();
     for number in 0..12 {
         for command in [admit(number), start(number), settle(number)] {
-            if number % 3 == 0 || !matches!(command, genops_core::ledger::Command::Settle { .. }) {
+            if number % 3 == 0 || !matches!(command, Command::Settle { .. }) {
                 ledger.submit(wall(), command).unwrap().durable().await.unwrap();
             }
             if number % 2 == 0 {
@@ -474,23 +475,72 @@ fn a_dead_letter_is_marked_by_its_follower_and_replaced_by_what_is_left_of_it() 
     assert_eq!(views.dead_letters().unwrap(), [marked(&letter("one", 5, 9))]);
 }
 
-#[test]
-fn tables_of_the_version_before_keep_their_cursors_and_dead_letters() {
-    let place = OnDisk::new();
-    drop(Views::beside(&place.path()).unwrap());
-    let mut path = place.path().into_os_string();
-    path.push(".views");
-    let connection = rusqlite::Connection::open(path).unwrap();
-    let as_before = "ALTER TABLE dead_letters DROP COLUMN reread; ALTER TABLE dead_letters DROP COLUMN again;
-        INSERT INTO cursors VALUES ('otlp', 9, 8); INSERT INTO dead_letters VALUES ('otlp', 3, 9, 4, 'no');
-        PRAGMA user_version = 3;";
-    connection.execute_batch(as_before).unwrap();
-    drop(connection);
-    assert!(Followers::beside(&place.path()).is_err(), "not before they are brought up to date");
-    let views = Views::beside(&place.path()).unwrap();
-    assert_eq!(views.cursor("otlp").unwrap(), Cursor { through: 9, from: 8 });
-    let letter = views.dead_letters().unwrap().remove(0);
-    assert_eq!((letter.after, letter.through, letter.from, letter.again), (3, 9, 0, false));
+#[tokio::test]
+async fn tables_of_a_version_before_are_built_anew_and_keep_cursors_and_dead_letters() {
+    let cases = [
+        (
+            3,
+            "ALTER TABLE dead_letters DROP COLUMN reread; ALTER TABLE dead_letters DROP COLUMN again;",
+            "'no'",
+        ),
+        (5, "", "'no', 0, 0"),
+    ];
+    for (version, as_before, letter) in cases {
+        let place = OnDisk::new();
+        let ledger = open(&place).await;
+        for command in [budget_of("1"), admit(1)] {
+            ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+        }
+        let mut journal = ledger.journal().unwrap();
+        let mut views = Views::beside(&place.path()).unwrap();
+        views.catch_up(&mut journal).unwrap();
+        drop(views);
+        let mut path = place.path().into_os_string();
+        path.push(".views");
+        let connection = rusqlite::Connection::open(path).unwrap();
+        let as_before = format!(
+            "{as_before} DROP TABLE policies;
+            INSERT INTO cursors VALUES ('otlp', 9, 8); INSERT INTO dead_letters VALUES ('otlp', 3, 9, 4, {letter});
+            PRAGMA user_version = {version};"
+        );
+        connection.execute_batch(&as_before).unwrap();
+        drop(connection);
+        assert!(Followers::beside(&place.path()).is_err(), "not before they are brought up to date");
+        let mut views = Views::beside(&place.path()).unwrap();
+        assert_eq!(views.cursor("otlp").unwrap(), Cursor { through: 9, from: 8 }, "{version}");
+        let letter = views.dead_letters().unwrap().remove(0);
+        assert_eq!((letter.after, letter.through, letter.from, letter.again), (3, 9, 0, false), "{version}");
+        views.catch_up(&mut journal).unwrap();
+        let decided = views.awus(&Filter::default(), 9, &mut journal).unwrap();
+        assert_eq!(decided.len(), 1, "{version}");
+        let policy = views.policy(decided[0].ruling().policy, &mut journal).unwrap();
+        assert_eq!(policy.map(|policy| policy.version()), Some(decided[0].ruling().policy), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_found_by_its_version_and_the_empty_one_without_an_entry() {
+    let ledger = open(&MemoryStore::default()).await;
+    let mut views = Views::in_memory().unwrap();
+    // The second comes in a stretch of its own, and the first once more.
+    for limits in [["1", "2"], ["3", "1"]] {
+        for limit in limits {
+            ledger.submit(wall(), budget_of(limit)).unwrap().durable().await.unwrap();
+        }
+        views.catch_up(&mut ledger.journal().unwrap()).unwrap();
+    }
+    let mut journal = ledger.journal().unwrap();
+    let mut found = |version| views.policy(version, &mut journal).unwrap().map(|policy| policy.version());
+    for limit in ["1", "2", "3"] {
+        let version = match budget_of(limit) {
+            Command::AdoptPolicy(policy) => Some(policy.version()),
+            _ => None,
+        };
+        assert_eq!(found(version.unwrap()), version, "{limit}");
+    }
+    let empty = Policy::unrestricted().version();
+    assert_eq!(found(empty), Some(empty));
+    assert_eq!(found(Digest::of("no policy", &[])), None);
 }
 
 #[test]

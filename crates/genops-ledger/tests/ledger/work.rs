@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use genops_core::awu::{AwuId, End, Execution, Proposal, TraceContext, Used};
-use genops_core::budget::{Budget, Selector};
+use genops_core::awu::{AwuId, End, Execution, Proposal, Used};
+use genops_core::budget::Budget;
 use genops_core::ledger::{Admit, Command};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
-use genops_core::time::Period;
 use genops_core::{Amount, Attribution, Name, Timestamp, Unit};
 
 const BOUND: Tokens = Tokens::new(1_000, 1_000);
@@ -40,16 +39,8 @@ fn name(text: &str) -> Name {
 }
 
 pub fn budget_of(limit: &str) -> Command {
-    Command::AdoptPolicy(Policy {
-        budgets: vec![Budget {
-            name: name("all"),
-            selector: Selector::default(),
-            unit: Unit::Usd,
-            limit: limit.parse().unwrap(),
-            period: Period::None,
-        }],
-        ..Policy::unrestricted()
-    })
+    let budget = Budget::new(name("all"), Unit::Usd, limit.parse().unwrap());
+    Command::AdoptPolicy(Arc::new(Policy { budgets: vec![budget], ..Policy::unrestricted() }))
 }
 
 pub fn admit(number: u32) -> Command {
@@ -62,22 +53,13 @@ pub fn admit_and_start(number: u32) -> Command {
 }
 
 fn admission(number: u32, starts: bool) -> Command {
-    Command::Admit(Arc::new(Admit {
-        awu: awu(number),
-        trace: TraceContext::Root,
-        starts,
-        proposal: Proposal {
-            attribution: Attribution::new(Some("search"), Some("index"), Some("test")).unwrap(),
-            operation_name: name("chat"),
-            operation_type: name("inference"),
-            key: None,
-            provider: name("provider"),
-            model: name("model"),
-            bound: BOUND,
-            unbounded: None,
-            price: Some(price()),
-        },
-    }))
+    let attribution = Attribution::new(Some("search"), Some("index"), Some("test")).unwrap();
+    let proposal = Proposal {
+        bound: BOUND,
+        price: Some(price()),
+        ..Proposal::new(attribution, name("chat"), name("inference"), name("provider"), name("model"))
+    };
+    Command::Admit(Arc::new(Admit { starts, ..Admit::new(awu(number), proposal) }))
 }
 
 pub fn start(number: u32) -> Command {
@@ -93,7 +75,6 @@ pub fn orphan(number: u32) -> Command {
 }
 
 pub fn settle(number: u32) -> Command {
-    let execution =
-        Execution { end: End::Completed, used: Used::Reported(USED), latency_ns: 1, response_model: None };
+    let execution = Execution { end: End::Completed, used: Used::Reported(USED), ..Execution::abandoned(1) };
     Command::Settle { awu: awu(number), execution }
 }

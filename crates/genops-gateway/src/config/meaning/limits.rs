@@ -1,56 +1,97 @@
-//! What the limits of `genops.yaml` mean: budgets and rates.
+//! What the limits of `genops.yaml` mean: rates, circuits and budgets.
 //!
-//! Whom they cover is read where all selectors are, in [`meaning`](super).
+//! Whom they cover is read where all selectors are, in [`policy`](super::policy).
 
-use std::collections::HashSet;
-
-use genops_core::Unit;
-use genops_core::budget::Budget;
+use genops_core::budget::{Budget, OnInsufficient};
+use genops_core::circuit::CircuitRule;
 use genops_core::policy::Policy;
-use genops_core::rate::{Per, RateRule};
+use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::time::Period;
+use genops_core::{Amount, Unit};
 use serde_saphyr::Spanned;
 
 use super::Reading;
-use crate::config::written;
+use crate::config::written::{self, Text};
 
 /// More requests than any gateway serves in a second.
 const REQUESTS_MAX: u64 = 1_000_000_000;
 
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
 impl Reading<'_> {
     pub(super) fn rates(&mut self, written: &[written::Rate]) -> Vec<RateRule> {
-        let mut names = HashSet::new();
-        let mut rates = Vec::new();
-        for rate in written {
-            if !names.insert(rate.name.value.as_str()) {
-                self.problem(&rate.name, "a rate of this name stands above");
-            }
-            rates.extend(self.rate(rate));
-        }
-        rates
+        self.once("a rate", written.iter().map(|rate| &rate.name));
+        written.iter().filter_map(|rate| self.rate(rate)).collect()
     }
 
     fn rate(&mut self, written: &written::Rate) -> Option<RateRule> {
         let name = self.name("`name`", &written.name);
-        let requests = self.requests(&written.requests);
-        let burst = written.burst.as_ref().map_or(requests, |burst| self.requests(burst));
-        let per = match written.per.value.as_str() {
-            "second" => Some(Per::Second),
-            "minute" => Some(Per::Minute),
-            "hour" => Some(Per::Hour),
-            "day" => Some(Per::Day),
-            _ => {
-                self.problem(&written.per, "`per` has to be `second`, `minute`, `hour` or `day`");
-                None
-            }
-        };
-        let selector = self.selector(&written.team, &written.project, &written.environment);
-        let rate = RateRule { name: name?, selector, requests: requests?, per: per?, burst: burst? };
+        let selector = self.selector(&written.covers);
+        let each = self.facets(&written.each);
+        let limit = self.limit(written);
+        let mode = self.mode(written.mode.as_ref());
+        let rate = RateRule { name: name?, selector, each: each?, limit: limit?, mode };
         let policy = Policy { rates: vec![rate.clone()], ..Policy::unrestricted() };
         if let Some(problem) = policy.problem() {
             self.problem(&written.name, problem.to_string());
         }
         Some(rate)
+    }
+
+    fn limit(&mut self, written: &written::Rate) -> Option<RateLimit> {
+        let flow = match (&written.requests, &written.tokens, &written.usd, &written.in_flight) {
+            (Some(requests), None, None, None) => {
+                (Measure::Requests, self.requests(requests).map(Amount::from_whole))
+            }
+            (None, Some(tokens), None, None) => (Measure::Tokens, self.amount("`tokens`", tokens)),
+            (None, None, Some(usd), None) => (Measure::Usd, self.amount("`usd`", usd)),
+            (None, None, None, Some(calls)) => {
+                for beside in [&written.per, &written.burst].into_iter().flatten() {
+                    self.problem(beside, "`in_flight` has no time: leave out `per` and `burst`");
+                }
+                return Some(RateLimit::InFlight { calls: self.requests(calls)? });
+            }
+            _ => {
+                let message = "a rate has exactly one of `requests`, `tokens`, `usd` and `in_flight`";
+                self.problem(&written.name, message);
+                return None;
+            }
+        };
+        let (measure, amount) = flow;
+        let burst = match &written.burst {
+            Some(burst) => self.burst(measure, burst),
+            None => amount,
+        };
+        let per = self.per(written);
+        Some(RateLimit::Flow(Flow { measure, amount: amount?, per: per?, burst: burst? }))
+    }
+
+    fn burst(&mut self, measure: Measure, written: &Text) -> Option<Amount> {
+        let burst = self.amount("`burst`", written)?;
+        let is_whole = burst.atoms() % Amount::from_whole(1).atoms() == 0;
+        if measure == Measure::Requests && (!is_whole || burst == Amount::ZERO) {
+            self.problem(written, format!("has to be a whole number from 1 to {REQUESTS_MAX}"));
+            return None;
+        }
+        Some(burst)
+    }
+
+    fn per(&mut self, written: &written::Rate) -> Option<Per> {
+        const HAS_TO_BE: &str = "`per` has to be `second`, `minute`, `hour` or `day`";
+        let Some(per) = &written.per else {
+            self.problem(&written.name, format!("the rate needs a time: {HAS_TO_BE}"));
+            return None;
+        };
+        match per.value.as_str() {
+            "second" => Some(Per::Second),
+            "minute" => Some(Per::Minute),
+            "hour" => Some(Per::Hour),
+            "day" => Some(Per::Day),
+            _ => {
+                self.problem(per, HAS_TO_BE);
+                None
+            }
+        }
     }
 
     fn requests(&mut self, written: &Spanned<u64>) -> Option<u64> {
@@ -61,19 +102,37 @@ impl Reading<'_> {
         None
     }
 
-    pub(super) fn budgets(&mut self, written: &[written::Budget]) -> Vec<Budget> {
-        let mut names = HashSet::new();
-        let mut budgets = Vec::new();
-        for budget in written {
-            if !names.insert(budget.name.value.as_str()) {
-                self.problem(&budget.name, "a budget of this name stands above");
+    pub(super) fn circuits(&mut self, written: &[written::Provider]) -> Vec<CircuitRule> {
+        let mut circuits = Vec::new();
+        for provider in written {
+            let Some(circuit) = &provider.circuit else { continue };
+            let (failures, seconds) = (&circuit.failures, &circuit.open_seconds);
+            if !(1..=1_000).contains(&failures.value) {
+                self.problem(failures, "has to be from 1 to 1000");
             }
+            if !(1..=86_400).contains(&seconds.value) {
+                self.problem(seconds, "has to be from 1 to 86400, which is a day");
+            }
+            let mode = self.mode(circuit.mode.as_ref());
+            let Ok(name) = genops_core::Name::new(&provider.name.value) else { continue };
+            circuits.push(CircuitRule {
+                provider: name,
+                failures: failures.value.max(1),
+                open_for_ns: seconds.value.saturating_mul(NANOS_PER_SECOND),
+                mode,
+            });
+        }
+        circuits
+    }
+
+    pub(super) fn budgets(&mut self, written: &[written::Budget]) -> Vec<Budget> {
+        self.once("a budget", written.iter().map(|budget| &budget.name));
+        for budget in written {
             if budget.name.value == genops_core::budget::UNBUDGETED {
                 self.problem(&budget.name, "this name is kept for calls that no budget covers");
             }
-            budgets.extend(self.budget(budget));
         }
-        budgets
+        written.iter().filter_map(|budget| self.budget(budget)).collect()
     }
 
     fn budget(&mut self, written: &written::Budget) -> Option<Budget> {
@@ -87,16 +146,33 @@ impl Reading<'_> {
                 None
             }
         };
-        let period = match written.period.as_ref().map(|period| (period, period.value.as_str())) {
-            None | Some((_, "none")) => Some(Period::None),
-            Some((_, "day")) => Some(Period::Day),
-            Some((_, "month")) => Some(Period::Month),
-            Some((period, _)) => {
-                self.problem(period, "`period` has to be `none`, `day` or `month`");
-                None
-            }
-        };
-        let selector = self.selector(&written.team, &written.project, &written.environment);
-        Some(Budget { name: name?, selector, unit: unit?, limit: limit?, period: period? })
+        let periods = [("none", Period::None), ("day", Period::Day), ("month", Period::Month)];
+        let period = self.one_of("`period`", written.period.as_ref(), &periods);
+        let on_insufficient = self.on_insufficient(written);
+        let mode = self.mode(written.mode.as_ref());
+        Some(Budget {
+            selector: self.selector(&written.covers),
+            period,
+            on_insufficient,
+            mode,
+            ..Budget::new(name?, unit?, limit?)
+        })
+    }
+
+    fn on_insufficient(&mut self, written: &written::Budget) -> OnInsufficient {
+        let minimum = written.minimum_output_tokens.as_ref();
+        if let Some(minimum) = minimum
+            && !(1..=super::OUTPUT_TOKENS_MAX).contains(&minimum.value)
+        {
+            self.problem(minimum, format!("has to be from 1 to {}", super::OUTPUT_TOKENS_MAX));
+        }
+        let caps = [("refuse", false), ("cap", true)];
+        if self.one_of("`on_insufficient`", written.on_insufficient.as_ref(), &caps) {
+            return OnInsufficient::Cap { minimum_output_tokens: minimum.map_or(1, |minimum| minimum.value) };
+        }
+        if let Some(minimum) = minimum {
+            self.problem(minimum, "`minimum_output_tokens` belongs to `on_insufficient: cap`");
+        }
+        OnInsufficient::Refuse
     }
 }

@@ -1,0 +1,163 @@
+//! The last question: is there room in every budget on the path? All of them are reserved in, or none.
+//!
+//! Where a budget says so, the output limit of a call that does not fit is lowered to what every budget affords.
+
+use core::ops::ControlFlow;
+
+use genops_spec::{Decision, ReasonCode};
+
+use super::{Asking, Reservation, bound_in};
+use crate::amount::Amount;
+use crate::awu::Proposal;
+use crate::budget::{Budget, CellKey, OnInsufficient};
+use crate::finding::{Finding, Mode, Question};
+use crate::ledger::Standing;
+use crate::price::Tokens;
+
+impl<'a> Asking<'a> {
+    /// Is there room in every budget on the path?
+    pub(super) fn room(&mut self) -> ControlFlow<()> {
+        let mut caps: Vec<Cap<'_>> = Vec::new();
+        for (budget, key) in self.cells_of() {
+            let wanted = bound_in(key.unit, self.proposal, self.proposal.bound);
+            let reservation = self.reservation(budget, key, wanted.unwrap_or_default());
+            let before = reservation.before;
+            let counted = wanted.filter(|amount| self.can_count(&reservation, *amount));
+            self.cells.push(reservation);
+            let Err(code) = counted.ok_or(CANNOT_COUNT).and_then(|amount| before.takes(amount)) else {
+                continue;
+            };
+            let Some(budget) = budget.filter(|_| code != CANNOT_COUNT) else {
+                // What cannot be counted is refused, whoever only observes.
+                let name = budget.map(|budget| &budget.name);
+                return self.found(Question::Room, name, Decision::Blocked(code), Mode::Enforce);
+            };
+            match affordable(budget, self.proposal, before) {
+                Some(limit) => caps.push(Cap { limit, budget, place: self.findings.len() }),
+                None => {
+                    self.found(Question::Room, Some(&budget.name), Decision::Blocked(code), budget.mode)?;
+                }
+            }
+        }
+        self.cap(&caps)
+    }
+
+    /// The cells that the AWU reserves in: one for each budget that covers it, in the policy's order, and the
+    /// unlimited cell where no budget of the accounting unit does, so that every AWU has a reservation in that unit.
+    fn cells_of(&self) -> Vec<(Option<&'a Budget>, CellKey)> {
+        let policy = self.in_force.policy();
+        let covering = self.in_force.budgets.covering(&policy.budgets, self.proposal);
+        let mut cells: Vec<_> =
+            covering.into_iter().map(|budget| (Some(budget), CellKey::of(budget, self.at))).collect();
+        if !cells.iter().any(|(_, key)| key.unit == policy.accounting_unit) {
+            cells.push((None, CellKey::unbudgeted(policy.accounting_unit)));
+        }
+        cells
+    }
+
+    /// A reservation of `amount` in the cell of `key`. Cells that do not exist yet are numbered as they come.
+    fn reservation(&self, budget: Option<&Budget>, key: CellKey, amount: Amount) -> Reservation {
+        let next = self.books.next_cell();
+        let found = self.books.find(&key);
+        let cell = found.map_or_else(
+            || {
+                let unopened = self.cells.iter().filter(|step| step.cell >= next).count();
+                (0..unopened).fold(next, |cell, _| cell.next())
+            },
+            |(id, _)| id,
+        );
+        let limit = budget.map(|budget| budget.limit);
+        let before = found.map_or(Standing::empty(limit), |(_, cell)| cell.standing);
+        Reservation { cell, key, amount, before }
+    }
+
+    /// Whether the running totals of the cell can hold the amount.
+    fn can_count(&self, reservation: &Reservation, amount: Amount) -> bool {
+        self.books.cell(reservation.cell).is_none_or(|cell| cell.can_admit(amount))
+    }
+
+    /// Lowers the output limit of each choice to what every budget affords, and with it every reservation. A budget for
+    /// which that is below its minimum refuses.
+    fn cap(&mut self, caps: &[Cap<'_>]) -> ControlFlow<()> {
+        let Some(tightest) = caps.iter().min_by_key(|cap| cap.limit) else {
+            return ControlFlow::Continue(());
+        };
+        let refuses = |cap: &&Cap<'_>| minimum(cap.budget).is_some_and(|minimum| tightest.limit < minimum);
+        if let Some(Cap { budget, .. }) = caps.iter().find(refuses) {
+            let said = Decision::Blocked(ReasonCode::BudgetReservationFailed);
+            return self.found(Question::Room, Some(&budget.name), said, budget.mode);
+        }
+        let tokens = capped(self.proposal, tightest.limit);
+        for reservation in &mut self.cells {
+            // Less than what could be counted above.
+            reservation.amount =
+                bound_in(reservation.key.unit, self.proposal, tokens).unwrap_or(reservation.amount);
+        }
+        self.output_limit = Some(tightest.limit);
+        let finding = Finding {
+            question: Question::Room,
+            rule: Some(tightest.budget.name.clone()),
+            said: Decision::Warning(ReasonCode::output_capped()),
+            is_observed: false,
+        };
+        self.findings.insert(tightest.place.min(self.findings.len()), finding);
+        self.drop_what_fits();
+        ControlFlow::Continue(())
+    }
+
+    /// A budget that only observes was asked with the whole call; with the lowered one it may not be passed.
+    fn drop_what_fits(&mut self) {
+        let cells = &self.cells;
+        let fits = |finding: &Finding| {
+            let mut cells = cells.iter();
+            let cell = cells.find(|step| step.key.budget.is_some() && step.key.budget == finding.rule);
+            cell.is_some_and(|step| step.before.takes(step.amount).is_ok())
+        };
+        self.findings
+            .retain(|finding| !(finding.question == Question::Room && finding.is_observed && fits(finding)));
+    }
+}
+
+/// A budget that a call does not fit into, and the output limit with which it would.
+struct Cap<'a> {
+    limit: u64,
+    budget: &'a Budget,
+    /// Where its finding stands among the others: where the budget was asked.
+    place: usize,
+}
+
+/// The least output limit that a budget lowers calls to; `None` where it does not.
+const fn minimum(budget: &Budget) -> Option<u64> {
+    match budget.on_insufficient {
+        OnInsufficient::Refuse => None,
+        OnInsufficient::Cap { minimum_output_tokens } => Some(minimum_output_tokens),
+    }
+}
+
+const CANNOT_COUNT: ReasonCode = ReasonCode::AccountingInvariantViolation;
+
+/// The highest output limit of each choice with which the AWU fits into a cell of `budget`; `None` where the budget does
+/// not lower limits, or would have to below its minimum.
+fn affordable(budget: &Budget, proposal: &Proposal, standing: Standing) -> Option<u64> {
+    let minimum = minimum(budget).filter(|_| budget.mode == Mode::Enforce)?;
+    let fits = |limit: u64| {
+        let amount = bound_in(budget.unit, proposal, capped(proposal, limit));
+        amount.is_some_and(|amount| standing.takes(amount).is_ok())
+    };
+    // What a limit costs rises with it: the highest that fits is found by halving.
+    let asked = proposal.bound.output.checked_div(proposal.choices)?;
+    let (mut fitting, mut too_high) = (minimum.max(1), asked);
+    if fitting >= too_high || !fits(fitting) {
+        return None;
+    }
+    while too_high - fitting > 1 {
+        let middle = fitting + (too_high - fitting) / 2;
+        *(if fits(middle) { &mut fitting } else { &mut too_high }) = middle;
+    }
+    Some(fitting)
+}
+
+/// What the call can use at most with this output limit for each of its choices.
+const fn capped(proposal: &Proposal, limit: u64) -> Tokens {
+    Tokens { output: limit.saturating_mul(proposal.choices), ..proposal.bound }
+}

@@ -1,0 +1,8 @@
+//! What admission decides, as tables: a table for each kind of rule, and the order of the questions pairwise.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+mod budgets;
+mod facts;
+mod precedence;
+mod traffic;
+mod world;
