@@ -1,9 +1,11 @@
-//! Measurements, for a machine that does nothing else: `cargo xtask bench gateway`, `bench ledger`, `bench check`.
+//! Measurements, for a machine that does nothing else: `cargo xtask bench gateway`, `bench ledger`, `bench check`,
+//! `bench admit`.
 //!
 //! What counts is the ratio to something everybody knows, measured in the same minute on the same machine:
-//! nginx for the gateway, raw synced appends for the ledger, others' decoders for the checker. Nothing here passes or
-//! fails.
+//! nginx for the gateway, raw synced appends for the ledger, others' decoders for the checker. A decision is measured
+//! beside itself, with other numbers of budgets. Nothing here passes or fails.
 
+mod admit;
 mod check;
 mod disk;
 mod gateway;
@@ -28,6 +30,8 @@ pub enum Bench {
     Ledger(ledger::Options),
     /// The conformance checker, beside decoders of the same telemetry
     Check(check::Options),
+    /// The pure part of a decision, with 10 to 100,000 budgets that do not match
+    Admit(admit::Options),
 }
 
 pub fn run(root: &Path, what: &Bench) -> Result<(), String> {
@@ -35,5 +39,6 @@ pub fn run(root: &Path, what: &Bench) -> Result<(), String> {
         Bench::Gateway(options) => gateway::run(root, options),
         Bench::Ledger(options) => ledger::run(root, options),
         Bench::Check(options) => check::run(root, options),
+        Bench::Admit(options) => admit::run(root, options),
     }
 }
