@@ -152,12 +152,17 @@ impl<'a> Run<'a> {
     /// Settles what ends up to `at`, and notes what was spent until then.
     fn settle_until(&mut self, at: Timestamp) -> Result<(), ApplyError> {
         while self.open.peek().is_some_and(|Reverse(next)| next.ends <= at) {
-            let Some(Reverse(Open { ends, awu, execution, .. })) = self.open.pop() else { break };
-            self.tally.sample(ends, &self.books);
-            self.settle(ends, awu, execution, u64::MAX)?;
+            self.settle_next()?;
         }
         self.tally.sample(at, &self.books);
         Ok(())
+    }
+
+    /// Settles the call that ends next.
+    fn settle_next(&mut self) -> Result<(), ApplyError> {
+        let Some(Reverse(Open { ends, awu, execution, .. })) = self.open.pop() else { return Ok(()) };
+        self.tally.sample(ends, &self.books);
+        self.settle(ends, awu, execution, u64::MAX)
     }
 
     /// Settles a call. What it wrote is cut to what it may write, unless it could not write more than that anyhow.
@@ -190,8 +195,8 @@ impl<'a> Run<'a> {
     ///
     /// The books contradict themselves.
     pub fn finish(mut self, until: Timestamp) -> Result<(Books, Tally), ApplyError> {
-        while let Some(ends) = self.open.peek().map(|Reverse(next)| next.ends) {
-            self.settle_until(ends)?;
+        while !self.open.is_empty() {
+            self.settle_next()?;
         }
         let open: Vec<_> = self.books.open_awus().into_iter().map(|(awu, _)| awu).collect();
         let at = until.max(self.books.at());
