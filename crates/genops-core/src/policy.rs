@@ -4,6 +4,7 @@
 //! known here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use genops_spec::ReasonCode;
 use serde::{Deserialize, Serialize};
@@ -195,7 +196,7 @@ pub enum PolicyProblem {
 /// A policy with its address, and with what finds its rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InForce {
-    policy: Policy,
+    policy: Arc<Policy>,
     version: Digest,
     pub(crate) models: Index,
     pub(crate) regions: Index,
@@ -209,7 +210,8 @@ pub struct InForce {
 impl InForce {
     /// Puts a policy in force.
     #[must_use]
-    pub fn new(policy: Policy) -> Self {
+    pub fn new(policy: impl Into<Arc<Policy>>) -> Self {
+        let policy = policy.into();
         Self {
             version: policy.version(),
             models: Index::over(&policy.models),
@@ -225,7 +227,7 @@ impl InForce {
 
     /// The policy.
     #[must_use]
-    pub const fn policy(&self) -> &Policy {
+    pub fn policy(&self) -> &Policy {
         &self.policy
     }
 

@@ -69,7 +69,7 @@ impl Setup {
         };
         let providers = config.providers.iter().enumerate().map(made).collect::<Result<_, _>>()?;
         config.models.encodings().for_each(Encoding::load);
-        let in_force = Arc::new(InForce::new(config.policy.as_ref().clone()));
+        let in_force = Arc::new(InForce::new(Arc::clone(&config.policy)));
         Ok(Self { config, providers, in_force })
     }
 }

@@ -7,7 +7,6 @@ mod awu;
 mod explanation;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use genops_core::budget::CellKey;
 use genops_core::ledger::{Books, Standing, Totals};
@@ -259,7 +258,7 @@ fn explain(views: &Views, journal: &mut Journal, id: AwuId) -> Result<Option<Exp
     let Some(record) = views.awu(id, journal)? else { return Ok(None) };
     let version = record.ruling().policy;
     let policy = views.policy(version, journal)?.ok_or(ReportError::NoPolicy(version))?;
-    let in_force = InForce::new(Arc::unwrap_or_clone(policy));
+    let in_force = InForce::new(policy);
     Ok(Some(Explanation::of(&record, &in_force)))
 }
 

@@ -272,7 +272,7 @@ impl Books {
 // === impl Books: evolving; `None` where the entry does not fit ===
 
 impl Books {
-    fn adopt(&mut self, policy: &Policy, version: Digest, reallocated: &[Reallocation]) -> Option<()> {
+    fn adopt(&mut self, policy: &Arc<Policy>, version: Digest, reallocated: &[Reallocation]) -> Option<()> {
         for Reallocation { cell, allocated } in reallocated {
             let cell = self.cells.get_mut(cell.index())?;
             let before = cell.standing.allocated?;
@@ -281,7 +281,7 @@ impl Books {
             cell.standing.allocated = Some(*allocated);
         }
         self.traffic.keep_to(self.in_force.policy(), policy);
-        self.in_force = Arc::new(InForce::new(policy.clone()));
+        self.in_force = Arc::new(InForce::new(Arc::clone(policy)));
         (self.in_force.version() == version).then_some(())
     }
 
