@@ -10,6 +10,7 @@ use std::sync::Arc;
 use genops_core::awu::{AwuId, Execution, Proposal, Used};
 use genops_core::ledger::{Books, Command, Entry, Outcome};
 use genops_core::policy::Policy;
+use genops_core::price::Tokens;
 use genops_core::spec::Decision;
 use genops_core::{Timestamp, Unit};
 
@@ -219,7 +220,9 @@ impl Work {
             (false, _) | (_, Used::Nothing) => (path.iter().map(|_| 0).collect(), false),
             (_, Used::Unknown) => (reserved(), true),
             (_, Used::Reported(tokens) | Used::Counted(tokens)) => {
+                // Prices are by the token: no tokens cost nothing, also where no price is known.
                 let amounts = path.iter().map(|step| match (step.unit, &self.proposal.price) {
+                    (Unit::Usd, None) if tokens == Tokens::default() => Some(0),
                     (Unit::Usd, None) => None,
                     (unit, _) => atoms(unit, tokens.input, tokens.output),
                 });
