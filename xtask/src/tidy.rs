@@ -3,8 +3,10 @@
 //! It reads text by line and indentation; it does not parse Rust and relies on `cargo fmt` having run.
 //! The lints of the root Cargo.toml remain the real ban on panics: this one knows no exceptions.
 
+mod promised;
 mod source;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -27,17 +29,32 @@ pub fn run(root: &Path) -> Result<(), String> {
         Ok(architecture) => found.extend(map_findings(&manifest, &architecture)),
         Err(trouble) => found.push(trouble),
     }
+    found.extend(promised::findings(&read(&root.join("docs").join("ledger.md"))?, &test_names(root)?));
     if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
 }
 
 // === The files ===
 
+/// The name of every function in the sources and tests of our crates.
+fn test_names(root: &Path) -> Result<BTreeSet<String>, String> {
+    let mut names = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        for path in rust_files_in(root, folder)? {
+            names.extend(promised::functions(&read(&path)?));
+        }
+    }
+    Ok(names)
+}
+
 /// Every `.rs` file below `crates/*/src` and `xtask/src`, in a stable order.
 fn rust_files(root: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut folders = vec![root.join("xtask").join("src")];
-    folders.extend(
-        entries(&root.join("crates"))?.into_iter().map(|one| one.join("src")).filter(|src| src.is_dir()),
-    );
+    rust_files_in(root, "src")
+}
+
+/// Every `.rs` file below this folder of our crates and of xtask, in a stable order.
+fn rust_files_in(root: &Path, folder: &str) -> Result<Vec<PathBuf>, String> {
+    let crates = entries(&root.join("crates"))?.into_iter().chain([root.join("xtask")]);
+    let mut folders: Vec<_> = crates.map(|one| one.join(folder)).filter(|path| path.is_dir()).collect();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in entries(&folder)? {

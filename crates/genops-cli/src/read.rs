@@ -25,11 +25,18 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
     if source.format == Format::Json {
         return print_json(&list);
     }
+    budget_table(&list).lines().for_each(table::line);
+    println!("as of entry {}", list.as_of);
+    Ok(())
+}
+
+fn budget_table(list: &BudgetList) -> String {
     let rows = list.budgets.iter().map(|budget| {
         let or_none = |amount: &Option<String>| amount.clone().unwrap_or_else(|| "unlimited".to_owned());
         vec![
-            budget.name.clone(),
-            budget.window.clone(),
+            cell(&budget.name, &budget.each),
+            // The ends of a fixed range stand below each other.
+            budget.window.replace(".000Z", "Z").replace('/', "/\n"),
             budget.unit.clone(),
             or_none(&budget.allocated),
             budget.outstanding.clone(),
@@ -40,9 +47,16 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
     });
     let headings =
         ["BUDGET", "WINDOW", "UNIT", ">ALLOCATED", ">RESERVED", ">USED", ">REMAINING", ">OF USED IN DOUBT"];
-    table::print(&headings, rows.collect());
-    println!("as of entry {}", list.as_of);
-    Ok(())
+    table::broken_wide(&headings, rows.collect())
+}
+
+/// What a cell is called: its budget, and whose share of it.
+pub fn cell(budget: &str, each: &[Option<String>]) -> String {
+    if each.is_empty() {
+        return budget.to_owned();
+    }
+    let each: Vec<_> = each.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
+    format!("{budget} ({})", each.join(", "))
 }
 
 /// Shows how good the bounds were.
@@ -104,7 +118,7 @@ pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
         vec![
             awu.at.clone(),
             format!("{}/{}/{}", awu.team, awu.project, awu.environment),
-            awu.model.clone(),
+            awu.model.clone().unwrap_or_else(|| "-".to_owned()),
             awu.state.clone(),
             awu.reason_code.clone().unwrap_or_else(|| awu.result.clone()),
             awu.reserved.clone().unwrap_or_default(),
@@ -152,7 +166,7 @@ fn print_awu(awu: &AwuReport) {
     some("labels", labels_line(&awu.labels));
     some("key", awu.key.clone());
     line("operation", &awu.operation);
-    line("model", &format!("{} at {}", awu.model, awu.provider));
+    some("model", model_line(awu));
     some("region", awu.region.clone());
     line("result", &result_line(awu));
     some("rule", awu.rule.clone());
@@ -178,7 +192,7 @@ fn print_awu(awu: &AwuReport) {
     println!();
     let rows = awu.cells.iter().map(|cell| {
         vec![
-            cell.budget.clone(),
+            self::cell(&cell.budget, &cell.each),
             cell.window.clone(),
             cell.unit.clone(),
             cell.remaining_before.clone().unwrap_or_else(|| "unlimited".to_owned()),
@@ -188,6 +202,11 @@ fn print_awu(awu: &AwuReport) {
     });
     let headings = ["BUDGET", "WINDOW", "UNIT", ">REMAINED BEFORE", ">RESERVED", ">ACTUAL"];
     table::print(&headings, rows.collect());
+}
+
+/// The model, and where it is asked; `None` where the work asks none.
+pub fn model_line(awu: &AwuReport) -> Option<String> {
+    Some(format!("{} at {}", awu.model.as_ref()?, awu.provider.as_ref()?))
 }
 
 /// The decision, its reason code, and whether the rule only observes.
@@ -298,4 +317,46 @@ fn listing_path(listing: &Listing) -> String {
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), Trouble> {
     table::line(&serde_json::to_string_pretty(value).map_err(Trouble::failed)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use genops::report::BudgetReport;
+
+    use super::*;
+
+    fn report(name: &str, each: &[Option<&str>], window: &str, amount: &str) -> BudgetReport {
+        let amount = || amount.to_owned();
+        BudgetReport {
+            name: name.to_owned(),
+            each: each.iter().map(|value| value.map(str::to_owned)).collect(),
+            unit: "USD".to_owned(),
+            window: window.to_owned(),
+            current: true,
+            allocated: Some(amount()),
+            remaining: None,
+            outstanding: amount(),
+            used: amount(),
+            in_doubt: amount(),
+            overrun: amount(),
+        }
+    }
+
+    #[test]
+    fn budgets_are_told_with_shares_and_windows_within_a_hundred_columns() {
+        let range = "2026-12-01T00:00:00.000Z/2026-12-08T00:00:00.500Z";
+        let long = "a-customer-with-a-name-that-is-longer-than-any-column-of-this-table-has-room-for";
+        let short = vec![
+            report("team", &[], "2026-11", "1"),
+            report("customer", &[Some("acme"), None], "rolling 30d", "249"),
+        ];
+        let wide = vec![report("launch", &[Some(long)], range, "123456.123456")];
+        let [short, wide] = [short, wide].map(|budgets| budget_table(&BudgetList { budgets, as_of: 7 }));
+        for line in short.lines().chain(wide.lines()) {
+            assert!(line.chars().count() <= 100, "{line}\n{short}{wide}");
+        }
+        assert_eq!(short.lines().count(), 3, "{short}");
+        assert!(short.contains("customer (acme, -)  rolling 30d  USD "), "{short}");
+        assert!(wide.contains("123456.123456  123456.123456  123456.123456  unlimited "), "{wide}");
+    }
 }

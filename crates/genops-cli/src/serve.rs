@@ -164,6 +164,7 @@ pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
                 Signals::Both => "OTLP",
                 Signals::Only(Signal::Traces) => "OTLP traces",
                 Signals::Only(Signal::Logs) => "OTLP log records",
+                Signals::Only(Signal::Alerts) => "OTLP alerts",
             };
             let how = match otlp.protocol {
                 Protocol::HttpProtobuf => "HTTP",
@@ -172,6 +173,7 @@ pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
             format!("  telemetry  {what} over {how} to {}", otlp.endpoint)
         }
         Destination::Directory { path } => format!("  telemetry  JSON lines in {}", path.display()),
+        Destination::Webhook(webhook) => format!("  telemetry  alerts to {}", webhook.place()),
     }));
     lines
 }

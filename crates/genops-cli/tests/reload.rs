@@ -200,7 +200,7 @@ async fn what_cannot_be_used_is_reported_once_and_changes_nothing() {
     let (_, policy) = gateway.call().await;
     let bad = site.text("100").replace("unit: USD", "unit: EUR");
     for (text, problem) in [
-        (Some(bad.as_str()), "genops.yaml:9:23: `unit` has to be"),
+        (Some(bad.as_str()), "genops.yaml:9:23: `unit`: a unit is `USD`"),
         (Some("\n"), "it is empty"),
         (None, "No such file"),
     ] {

@@ -83,10 +83,13 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// May this model be used? Every rule that covers the AWU has to allow it.
+    /// May this model be used? Every rule that covers the AWU has to allow it. Work that asks no model is asked nothing.
     fn model(&mut self) -> ControlFlow<()> {
+        if self.proposal.model.is_none() {
+            return ControlFlow::Continue(());
+        }
         let (index, rules) = (&self.in_force.models, &self.in_force.policy().models);
-        self.list(index, rules, Some(&self.proposal.model), Question::Model, &ReasonCode::PolicyDenyModel)
+        self.list(index, rules, self.proposal.model.as_ref(), Question::Model, &ReasonCode::PolicyDenyModel)
     }
 
     /// May the work be done there? Where nobody knows the region, no list of regions allows it.
@@ -141,7 +144,7 @@ impl<'a> Asking<'a> {
 
     /// Is the provider known to be down?
     fn provider(&mut self) -> ControlFlow<()> {
-        let provider = &self.proposal.provider;
+        let Some(provider) = &self.proposal.provider else { return ControlFlow::Continue(()) };
         let Some(rule) = self.in_force.circuit(provider) else { return ControlFlow::Continue(()) };
         let before = self.books.circuit(provider);
         let asked = rule.admit(self.at, before);
@@ -163,13 +166,25 @@ impl<'a> Asking<'a> {
         self.found(Question::Bound, None, said, self.in_force.policy().mode)
     }
 
-    /// Is its price known? What cannot be priced cannot be reserved.
+    /// Is its price known? What cannot be priced cannot be reserved. Work that uses no tokens needs a price only where
+    /// US dollars are counted.
     fn price(&mut self) -> ControlFlow<()> {
-        if self.proposal.price.is_some() {
+        let is_known = self.proposal.price.is_some() || self.proposal.quantity(Unit::Usd).is_some();
+        if is_known || (self.proposal.bound == Tokens::default() && !self.counts_usd()) {
             return ControlFlow::Continue(());
         }
         let said = Decision::Blocked(ReasonCode::unpriced_model());
         self.found(Question::Price, None, said, self.in_force.policy().mode)
+    }
+
+    fn counts_usd(&self) -> bool {
+        let mut budgets = self.in_force.budgets_for(self.proposal, self.at).into_iter();
+        self.unit() == Unit::Usd || budgets.any(|(budget, _)| budget.unit == Unit::Usd)
+    }
+
+    /// The unit that the AWU accounts in.
+    fn unit(&self) -> Unit {
+        self.proposal.accounting_unit.unwrap_or(self.in_force.policy().accounting_unit)
     }
 
     /// Does it come too soon, or beside too many others? Where a rate refuses, the others are asked as well, so that
@@ -257,20 +272,24 @@ impl<'a> Asking<'a> {
             return Verdict::Refused(Refused { ruling });
         }
         Verdict::Admitted(Admitted {
+            unit: self.proposal.accounting_unit.unwrap_or(self.in_force.policy().accounting_unit),
             ruling,
-            unit: self.in_force.policy().accounting_unit,
             output_limit: self.output_limit,
             started: starts,
         })
     }
 }
 
-/// What `tokens` of a proposal cost in `unit`, at most; `None` where that cannot be counted. What has no price comes to
-/// nothing in US dollars: it is refused, or only observed.
+/// What `tokens` of a proposal cost in `unit`, at most; `None` where that cannot be counted. What the proposal says of the
+/// unit itself goes before. What has no price comes to nothing in US dollars: it is refused, or only observed.
 pub(crate) fn bound_in(unit: Unit, proposal: &Proposal, tokens: Tokens) -> Option<Amount> {
-    match unit {
-        Unit::Usd => proposal.price.as_ref().map_or(Some(Amount::ZERO), |price| price.bound(tokens)),
-        Unit::Tokens => tokens.total().map(Amount::from_whole),
+    match (unit, proposal.quantity(unit)) {
+        // An AWU counts one, whatever it says.
+        (Unit::Requests, _) => Some(Amount::from_whole(1)),
+        (_, Some(amount)) => Some(amount),
+        (Unit::Declared(_), None) => Some(Amount::ZERO),
+        (Unit::Usd, None) => proposal.price.as_ref().map_or(Some(Amount::ZERO), |price| price.bound(tokens)),
+        (Unit::Tokens, None) => tokens.total().map(Amount::from_whole),
     }
 }
 

@@ -15,15 +15,51 @@ pub enum Unit {
     Usd,
     /// Tokens, input and output together.
     Tokens,
+    /// AWUs that were sent to be executed: each counts one.
+    Requests,
+    /// A unit that people have declared, such as `compute_seconds`.
+    Declared(UnitName),
+}
+
+/// The name of a declared unit: 1 to 31 lower-case letters, digits and `_`, beginning with a letter, and none of the
+/// words of the other units.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitName {
+    bytes: [u8; Self::BYTES_MAX],
+    length: u8,
+}
+
+/// So much of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantity {
+    /// Of what.
+    pub unit: Unit,
+    /// How much.
+    pub amount: Amount,
 }
 
 impl Unit {
     /// The word on the wire, for `genops.accounting.unit`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Usd => "USD",
             Self::Tokens => "tokens",
+            Self::Requests => "requests",
+            Self::Declared(name) => name.as_str(),
+        }
+    }
+}
+
+impl FromStr for Unit {
+    type Err = InvalidUnit;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "USD" => Ok(Self::Usd),
+            "tokens" => Ok(Self::Tokens),
+            "requests" => Ok(Self::Requests),
+            declared => UnitName::new(declared).map(Self::Declared),
         }
     }
 }
@@ -33,6 +69,64 @@ impl fmt::Display for Unit {
         f.pad(self.as_str())
     }
 }
+
+impl UnitName {
+    /// The longest name, in bytes.
+    pub const BYTES_MAX: usize = 31;
+
+    /// Checks a name and keeps it.
+    ///
+    /// # Errors
+    ///
+    /// It is not a unit's name.
+    pub fn new(text: &str) -> Result<Self, InvalidUnit> {
+        let is_taken = ["usd", "tokens", "requests"].contains(&text);
+        let begins_well = text.bytes().next().is_some_and(|first| first.is_ascii_lowercase());
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let length = u8::try_from(text.len()).map_err(|_| InvalidUnit)?;
+        let mut bytes = [0; Self::BYTES_MAX];
+        let room = bytes.get_mut(..text.len()).ok_or(InvalidUnit)?;
+        room.copy_from_slice(text.as_bytes());
+        if is_taken || !begins_well || !text.bytes().all(is_plain) {
+            return Err(InvalidUnit);
+        }
+        Ok(Self { bytes, length })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
+        core::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for UnitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl Serialize for UnitName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for UnitName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The text is not a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a unit is `USD`, `tokens`, `requests`, or a name of your own: 1 to 31 lower-case letters, digits and `_`, \
+     beginning with a letter"
+)]
+pub struct InvalidUnit;
 
 /// A quantity of some unit, in 1e-12 of it ("atoms").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -127,6 +221,30 @@ impl Amount {
     pub const fn checked_sub(self, other: Self) -> Option<Self> {
         match self.0.checked_sub(other.0) {
             Some(atoms) => Some(Self(atoms)),
+            None => None,
+        }
+    }
+
+    /// Whether it is less than nothing.
+    #[must_use]
+    pub const fn is_negative(self) -> bool {
+        self.0 < 0
+    }
+
+    /// So much with the other sign, or `None` on overflow.
+    #[must_use]
+    pub const fn checked_neg(self) -> Option<Self> {
+        match self.0.checked_neg() {
+            Some(atoms) => Some(Self(atoms)),
+            None => None,
+        }
+    }
+
+    /// So many hundredths of it, rounded down; `None` on overflow.
+    #[must_use]
+    pub const fn percent(self, percent: u16) -> Option<Self> {
+        match self.0.checked_mul(percent as i128) {
+            Some(atoms) => Some(Self(atoms.div_euclid(100))),
             None => None,
         }
     }

@@ -5,18 +5,27 @@
 //! with the open AWUs and the cells, not with the history.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use genops_spec::{Decision, ReasonCode};
 
 use crate::admit::{Admitted, Reservation};
 use crate::amount::Amount;
 use crate::awu::{AwuId, State};
+use crate::budget::CellKey;
 use crate::finding::Question;
-use crate::ledger::{Books, CellId, Command, Entry, Outcome, Settled};
+use crate::ledger::{
+    Books, Cell, CellId, Command, Correction, Entry, Grant, Outcome, Posting, Settled, Totals,
+};
+use crate::period::Window;
+use crate::time::Timestamp;
 
 /// Follows a journal and says where it breaks an invariant.
 #[derive(Debug, Default)]
 pub struct Auditor {
     open: HashMap<AwuId, Life>,
     cells: HashMap<CellId, Tally>,
+    grants: HashMap<u64, Arc<Grant>>,
 }
 
 /// An invariant does not hold.
@@ -35,6 +44,7 @@ pub struct Breach {
 struct Life {
     state: State,
     path: Vec<(CellId, Amount)>,
+    doubted_at: Option<Timestamp>,
 }
 
 /// What the auditor knows of one cell: the open AWUs one by one and as sums, the ended ones as sums.
@@ -49,8 +59,14 @@ struct Tally {
     released: Amount,
     overrun: Amount,
     admitted: Amount,
-    /// By how much admissions passed the limit that were only observed.
+    /// By how much admissions passed the limit that were only observed, or lent.
     excess: Amount,
+    corrected: Amount,
+    corrected_up: Amount,
+    granted: Amount,
+    /// Where the window moves: what was used, by the time at which the window has left it.
+    leaving: BTreeMap<u64, Amount>,
+    left: Amount,
 }
 
 impl Auditor {
@@ -62,21 +78,38 @@ impl Auditor {
     pub fn follow(&mut self, entry: &Entry, books: &Books) -> Result<(), Breach> {
         let breach = |invariant, what: String| Breach { invariant, sequence: entry.sequence, what };
         let touched = match (&entry.command, &entry.outcome) {
-            (Command::Admit(request), Outcome::Admitted(admitted)) => {
-                self.admitted(request.awu, admitted).map_err(|(invariant, what)| breach(invariant, what))?
-            }
+            (Command::Admit(request), Outcome::Admitted(admitted)) => self
+                .admitted(entry.at, request.awu, admitted, books)
+                .map_err(|(invariant, what)| breach(invariant, what))?,
             (Command::Admit(_), _) => Vec::new(),
             (Command::AdoptPolicy(_), Outcome::PolicyAdopted { reallocated, .. }) => {
                 reallocated.iter().map(|change| change.cell).collect()
             }
             (Command::AdoptPolicy(_), _) => Vec::new(),
+            (Command::Correct(correction), Outcome::Corrected { .. }) => {
+                let no_sum = || breach("I2", "the correction has no sum".to_owned());
+                self.corrected(entry.at, correction, books).ok_or_else(no_sum)?
+            }
+            (Command::Grant(grant), Outcome::Granted) => self
+                .granted(entry, grant, books)
+                .ok_or_else(|| breach("I4", "the grants have no sum".to_owned()))?,
+            (Command::Revoke { grant, .. }, _) => {
+                self.grants.remove(grant);
+                Vec::new()
+            }
+            (Command::Correct(_) | Command::Grant(_) | Command::Report(_) | Command::Erase { .. }, _) => {
+                Vec::new()
+            }
             (
                 Command::Start { awu }
+                | Command::Extend { awu, .. }
                 | Command::Release { awu }
                 | Command::Settle { awu, .. }
-                | Command::Orphan { awu },
+                | Command::Orphan { awu }
+                | Command::Expire { awu }
+                | Command::Resolve { awu, .. },
                 outcome,
-            ) => self.moved(*awu, outcome).map_err(|what| breach("I5", what))?,
+            ) => self.moved(entry.at, *awu, outcome, books).map_err(|what| breach("I5", what))?,
         };
         touched
             .into_iter()
@@ -106,16 +139,55 @@ impl Auditor {
         }
     }
 
-    fn admitted(&mut self, awu: AwuId, admitted: &Admitted) -> Result<Vec<CellId>, Finding> {
+    /// An audit that begins with books that are known to be right: those of a snapshot.
+    #[must_use]
+    pub fn over(books: &Books) -> Self {
+        let mut auditor = Self::default();
+        for (cell, id) in books.cells().iter().zip(CellId::all()) {
+            auditor.cells.insert(id, Tally::of(cell));
+        }
+        for (awu, open) in books.open_awus() {
+            for step in open.path() {
+                let tally = auditor.cells.entry(step.cell).or_default();
+                let amounts =
+                    if open.state == State::InDoubt { &mut tally.doubted } else { &mut tally.outstanding };
+                amounts.insert(awu, step.amount);
+            }
+            let path = open.path().iter().map(|step| (step.cell, step.amount)).collect();
+            auditor.open.insert(awu, Life { state: open.state, path, doubted_at: open.doubted_at });
+        }
+        auditor.grants = books.all_grants().map(|(sequence, grant)| (sequence, Arc::clone(grant))).collect();
+        auditor
+    }
+
+    fn admitted(
+        &mut self,
+        at: Timestamp,
+        awu: AwuId,
+        admitted: &Admitted,
+        books: &Books,
+    ) -> Result<Vec<CellId>, Finding> {
         if self.open.contains_key(&awu) {
             return Err(("I5", format!("AWU {awu} is admitted while it is open")));
         }
         for step in admitted.path() {
+            let lent = self.lent(at, &step.key);
+            let is_new = !self.cells.contains_key(&step.cell);
             let cell = self.cells.entry(step.cell).or_default();
+            if is_new {
+                cell.granted = lent.ok_or_else(|| ("I4", format!("AWU {awu}: no sum")))?;
+            }
+            cell.pass_time(at);
             if let Some(allocated) = step.before.allocated {
+                let limit = books.cell(step.cell).and_then(|cell| cell.standing.allocated);
+                if sum([limit, lent]).unwrap_or(Amount::MAX) != allocated {
+                    let what =
+                        format!("AWU {awu} was given {allocated}, which is not the limit and the grants");
+                    return Err(("I3", what));
+                }
                 let after = sum([Some(cell.out), cell.used(), Some(step.amount)]);
                 if step.amount > Amount::ZERO && after.is_none_or(|after| after > allocated) {
-                    if !is_observed(admitted, step) {
+                    if !passes_on_purpose(admitted, step) {
                         let what = format!("AWU {awu} reserves {} beyond the limit {allocated}", step.amount);
                         return Err(("I3", what));
                     }
@@ -128,29 +200,73 @@ impl Auditor {
         let path: Vec<_> = admitted.path().iter().map(|step| (step.cell, step.amount)).collect();
         let touched = path.iter().map(|(cell, _)| *cell).collect();
         let state = if admitted.started() { State::Executing } else { State::Reserved };
-        self.open.insert(awu, Life { state, path });
+        self.open.insert(awu, Life { state, path, doubted_at: None });
         Ok(touched)
     }
 
-    fn moved(&mut self, awu: AwuId, outcome: &Outcome) -> Result<Vec<CellId>, String> {
+    /// The sum of the grants that a cell has at `at`.
+    fn lent(&self, at: Timestamp, key: &CellKey) -> Option<Amount> {
+        let holding =
+            self.grants.values().filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each));
+        sum(holding.map(|grant| Some(grant.amount)))
+    }
+
+    fn granted(&mut self, entry: &Entry, grant: &Arc<Grant>, books: &Books) -> Option<Vec<CellId>> {
+        let mut touched = Vec::new();
+        for (cell, id) in books.cells().iter().zip(CellId::all()) {
+            if cell.key.is_of(&grant.budget, &grant.each) && !cell.key.window.is_over(entry.at) {
+                let tally = self.cells.entry(id).or_default();
+                tally.granted = tally.granted.checked_add(grant.amount)?;
+                touched.push(id);
+            }
+        }
+        self.grants.insert(entry.sequence, Arc::clone(grant));
+        Some(touched)
+    }
+
+    fn corrected(&mut self, at: Timestamp, correction: &Correction, books: &Books) -> Option<Vec<CellId>> {
+        for Posting { cell, amount } in &correction.postings {
+            let window = books.cell(*cell)?.key.window;
+            let tally = self.cells.get_mut(cell)?;
+            tally.corrected = tally.corrected.checked_add(*amount)?;
+            tally.corrected_up = tally.corrected_up.checked_add((*amount).max(Amount::ZERO))?;
+            tally.post(window, at, correction.charged_at, *amount)?;
+        }
+        Some(correction.postings.iter().map(|posting| posting.cell).collect())
+    }
+
+    fn moved(
+        &mut self,
+        at: Timestamp,
+        awu: AwuId,
+        outcome: &Outcome,
+        books: &Books,
+    ) -> Result<Vec<CellId>, String> {
         let life = self.open.get_mut(&awu).ok_or_else(|| format!("AWU {awu} is not open"))?;
         let touched = life.path.iter().map(|(cell, _)| *cell).collect();
-        let (from, to) = match outcome {
-            Outcome::Started => (State::Reserved, Some(State::Executing)),
-            Outcome::Released => (State::Reserved, None),
-            Outcome::Settled(_) => (State::Executing, None),
-            Outcome::InDoubt => (State::Executing, Some(State::InDoubt)),
+        let (from, to): (&[State], _) = match outcome {
+            Outcome::Started => (&[State::Reserved], Some(State::Executing)),
+            Outcome::Extended { .. } => (&[State::Reserved, State::Executing], Some(life.state)),
+            Outcome::Released => (&[State::Reserved], None),
+            Outcome::Settled(Settled { late: None, .. }) => (&[State::Executing, State::InDoubt], None),
+            Outcome::Settled(_) => (&[State::InDoubt], None),
+            Outcome::InDoubt { .. } => (&[State::Executing], Some(State::InDoubt)),
             _ => return Err(format!("AWU {awu} cannot come to this outcome")),
         };
-        if life.state != from {
-            return Err(format!("AWU {awu} leaves {} but stands in {}", from.as_str(), life.state.as_str()));
+        if !from.contains(&life.state) {
+            return Err(format!("AWU {awu} cannot come to this from {}", life.state.as_str()));
         }
         for (position, (cell, reserved)) in life.path.iter().enumerate() {
             let tally = self.cells.entry(*cell).or_default();
-            tally.follow(awu, *reserved, outcome, position).ok_or_else(|| format!("AWU {awu}: no sum"))?;
+            let window = books.cell(*cell).map_or(Window::Always, |cell| cell.key.window);
+            let moved = Moved { awu, at, doubted_at: life.doubted_at, window, reserved: *reserved, position };
+            tally.follow(&moved, outcome).ok_or_else(|| format!("AWU {awu}: no sum"))?;
         }
         match to {
-            Some(state) => life.state = state,
+            Some(state) => {
+                life.state = state;
+                life.doubted_at = (state == State::InDoubt).then_some(at);
+            }
             None => drop(self.open.remove(&awu)),
         }
         Ok(touched)
@@ -172,15 +288,17 @@ impl Auditor {
         };
         same("I1", "outstanding", cell.standing.out, Some(tally.out))?;
         same("I2", "used", cell.standing.used, tally.used())?;
+        same("I2", "what the window has left", cell.totals.aged, Some(tally.left))?;
+        same("I2", "corrections", cell.totals.corrected, Some(tally.corrected))?;
         same("I4", "excess", cell.totals.excess, Some(tally.excess))?;
+        same("I4", "granted", cell.totals.granted, Some(tally.granted))?;
         same("I6", "admitted", cell.totals.admitted, Some(tally.admitted))?;
         let parts = [tally.settled, tally.released, tally.doubt, tally.out].map(Some);
         same("I6", "settled + released + in doubt + outstanding", cell.totals.admitted, sum(parts))?;
         let Some(allocated) = cell.standing.allocated else { return Ok(()) };
         // A bound that cannot be counted is above everything that can.
-        let Some(bound) = sum([allocated, tally.overrun, cell.totals.cut, tally.excess].map(Some)) else {
-            return Ok(());
-        };
+        let more = [tally.overrun, cell.totals.cut, tally.excess, tally.granted, tally.corrected_up];
+        let Some(bound) = sum([allocated].into_iter().chain(more).map(Some)) else { return Ok(()) };
         match sum([Some(tally.out), tally.used()]) {
             Some(held) if held <= bound => Ok(()),
             _ => {
@@ -194,15 +312,88 @@ impl Auditor {
 /// The invariant and what was found.
 type Finding = (&'static str, String);
 
-/// Whether the budget of a reservation was passed on purpose: its finding says that it is only observed.
-fn is_observed(admitted: &Admitted, step: &Reservation) -> bool {
+/// Whether the limit of a reservation was passed on purpose: a finding says that the budget is only observed, or lends.
+fn passes_on_purpose(admitted: &Admitted, step: &Reservation) -> bool {
     let mut findings = admitted.ruling().findings.iter();
     findings.any(|finding| {
-        finding.question == Question::Room && finding.is_observed && finding.rule == step.key.budget
+        let is_passed = finding.is_observed || finding.said == Decision::Warning(ReasonCode::BudgetExceeded);
+        finding.question == Question::Room && is_passed && finding.rule == step.key.budget
     })
 }
 
+/// A step in the life of an AWU, as one of its cells sees it.
+struct Moved {
+    awu: AwuId,
+    at: Timestamp,
+    doubted_at: Option<Timestamp>,
+    window: Window,
+    reserved: Amount,
+    position: usize,
+}
+
 impl Tally {
+    fn of(cell: &Cell) -> Self {
+        let Totals { admitted, settled, released, in_doubt, overrun, excess, .. } = cell.totals;
+        let Totals { corrected, corrected_up, granted, aged, .. } = cell.totals;
+        let charged =
+            sum([Some(cell.standing.used), Some(aged), corrected.checked_neg(), in_doubt.checked_neg()]);
+        Self {
+            out: cell.standing.out,
+            doubt: in_doubt,
+            settled,
+            actual: charged.unwrap_or_default(),
+            released,
+            overrun,
+            admitted,
+            excess,
+            corrected,
+            corrected_up,
+            granted,
+            leaving: cell.leaving().collect(),
+            left: aged,
+            ..Self::default()
+        }
+    }
+
+    /// Lets go of what the window has left at `at`.
+    fn pass_time(&mut self, at: Timestamp) {
+        while let Some(first) = self.leaving.first_entry()
+            && *first.key() <= at.nanos()
+        {
+            let amount = first.remove();
+            self.left = self.left.checked_add(amount).unwrap_or(Amount::MAX);
+        }
+    }
+
+    /// Adds to what was used, in a window that may move.
+    fn post(&mut self, window: Window, at: Timestamp, charged_at: Timestamp, amount: Amount) -> Option<()> {
+        self.pass_time(at);
+        let leaves = |at: Timestamp| match window {
+            Window::Rolling { length_ns, part_ns } => Some(
+                at.nanos()
+                    .checked_div(part_ns)?
+                    .saturating_add(1)
+                    .saturating_mul(part_ns)
+                    .saturating_add(length_ns),
+            ),
+            _ => None,
+        };
+        let Some(at) = leaves(if amount.is_negative() { charged_at } else { at }) else { return Some(()) };
+        if !amount.is_negative() {
+            let sum = self.leaving.entry(at).or_default();
+            *sum = sum.checked_add(amount)?;
+            return Some(());
+        }
+        // What has left cannot be taken away from what is still there.
+        let mut rest = amount;
+        if let Some(sum) = self.leaving.get_mut(&at) {
+            rest = sum.checked_add(amount)?.min(Amount::ZERO);
+            *sum = sum.checked_add(amount)?.max(Amount::ZERO);
+        }
+        self.left = self.left.checked_add(rest)?;
+        Some(())
+    }
+
     /// Counts by how much a reservation of `amount`, with which `after` is held, passes the limit.
     fn pass(&mut self, allocated: Amount, after: Option<Amount>, amount: Amount) -> Option<()> {
         let beyond = after?.checked_sub(allocated)?.min(amount);
@@ -223,7 +414,8 @@ impl Tally {
         Some(())
     }
 
-    fn follow(&mut self, awu: AwuId, reserved: Amount, outcome: &Outcome, position: usize) -> Option<()> {
+    fn follow(&mut self, moved: &Moved, outcome: &Outcome) -> Option<()> {
+        let Moved { awu, at, doubted_at, window, reserved, position } = *moved;
         match outcome {
             Outcome::Released => {
                 self.resolve(awu)?;
@@ -231,16 +423,27 @@ impl Tally {
             }
             Outcome::Settled(Settled { actual, .. }) => {
                 let actual = *actual.get(position)?;
-                self.resolve(awu)?;
+                match doubted_at {
+                    None => {
+                        self.resolve(awu)?;
+                        self.post(window, at, at, actual)?;
+                    }
+                    Some(doubted_at) => {
+                        let doubted = self.doubted.remove(&awu)?;
+                        self.doubt = self.doubt.checked_sub(doubted)?;
+                        self.post(window, at, doubted_at, actual.checked_sub(doubted)?)?;
+                    }
+                }
                 self.settled = self.settled.checked_add(reserved)?;
                 self.actual = self.actual.checked_add(actual)?;
                 let over = actual.checked_sub(reserved)?.max(Amount::ZERO);
                 self.overrun = self.overrun.checked_add(over)?;
             }
-            Outcome::InDoubt => {
+            Outcome::InDoubt { .. } => {
                 self.resolve(awu)?;
                 self.doubted.insert(awu, reserved);
                 self.doubt = self.doubt.checked_add(reserved)?;
+                self.post(window, at, at, reserved)?;
             }
             _ => {}
         }
@@ -248,7 +451,7 @@ impl Tally {
     }
 
     fn used(&self) -> Option<Amount> {
-        self.actual.checked_add(self.doubt)
+        self.actual.checked_add(self.doubt)?.checked_add(self.corrected)?.checked_sub(self.left)
     }
 
     /// Whether the sums over the open AWUs are what the AWUs come to one by one.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::admit::Admitted;
+use crate::amount::{Amount, Quantity, Unit};
 use crate::attribution::Attribution;
 use crate::digest::Digest;
 use crate::hex;
@@ -80,16 +81,21 @@ pub struct Proposal {
     pub operation_type: Name,
     /// The key that the caller showed, by name.
     pub key: Option<Name>,
-    /// The provider that will be asked.
-    pub provider: Name,
-    /// The model that will be asked for.
-    pub model: Name,
+    /// The provider that will be asked; `None` where the work asks none.
+    pub provider: Option<Name>,
+    /// The model that will be asked for; `None` where the work asks none.
+    pub model: Option<Name>,
     /// Where the provider does the work; `None` where nobody knows.
     pub region: Option<Name>,
     /// The most that the call can use.
     pub bound: Tokens,
     /// How many answers are asked for; they share the output of the bound evenly. At least 1.
     pub choices: u64,
+    /// The most of other units that it can use: declared ones, and of US dollars where they are known without a price.
+    /// At most one of each unit.
+    pub quantities: Vec<Quantity>,
+    /// The unit that it accounts in; `None` is the policy's.
+    pub accounting_unit: Option<Unit>,
     /// The part of the request that may use more than that; `None` where the bound holds.
     pub unbounded: Option<Name>,
     /// The price row that the call will be charged by; `None` where no price is known.
@@ -99,7 +105,8 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// A proposal of one choice of which nothing else is known: no key, no region, no price, and a bound of nothing.
+    /// A proposal to ask a model, of one choice, of which nothing else is known: no key, no region, no price, and a bound
+    /// of nothing.
     #[must_use]
     pub fn new(
         attribution: Attribution,
@@ -108,22 +115,41 @@ impl Proposal {
         provider: Name,
         model: Name,
     ) -> Self {
+        let work = Self::work(attribution, operation_name, operation_type);
+        Self { provider: Some(provider), model: Some(model), ..work }
+    }
+
+    /// A proposal of work that asks no model, of which nothing else is known.
+    #[must_use]
+    pub fn work(attribution: Attribution, operation_name: Name, operation_type: Name) -> Self {
         Self {
             attribution,
             labels: Labels::default(),
             operation_name,
             operation_type,
             key: None,
-            provider,
-            model,
+            provider: None,
+            model: None,
             region: None,
             bound: Tokens::default(),
             choices: 1,
+            quantities: Vec::new(),
+            accounting_unit: None,
             unbounded: None,
             price: None,
             assessed: Vec::new(),
         }
     }
+
+    /// The most that it says it can use of `unit`, beside tokens and their price.
+    #[must_use]
+    pub fn quantity(&self, unit: Unit) -> Option<Amount> {
+        quantity(&self.quantities, unit)
+    }
+}
+
+fn quantity(quantities: &[Quantity], unit: Unit) -> Option<Amount> {
+    quantities.iter().find(|quantity| quantity.unit == unit).map(|quantity| quantity.amount)
 }
 
 /// What may be said of an AWU beside its attribution (section 7.3).
@@ -191,7 +217,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What is known of how much an execution used.
+/// What is known of how many tokens an execution used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Used {
     /// The provider reported it.
@@ -213,6 +239,9 @@ pub struct Execution {
     pub end: End,
     /// What it used.
     pub used: Used,
+    /// What it used of other units, as far as that is known: declared ones, and US dollars where they are known without
+    /// a price. At most one of each unit.
+    pub quantities: Vec<Quantity>,
     /// From sending the request to the end of the answer, by a monotonic clock, in nanoseconds.
     pub latency_ns: u64,
     /// From sending the request to the first of a streamed answer; `None` where it was not streamed, or never came.
@@ -228,10 +257,17 @@ impl Execution {
         Self {
             end: End::Abandoned,
             used: Used::Unknown,
+            quantities: Vec::new(),
             latency_ns,
             first_token_ns: None,
             response_model: None,
         }
+    }
+
+    /// What it is known to have used of `unit`, beside tokens and their price.
+    #[must_use]
+    pub fn quantity(&self, unit: Unit) -> Option<Amount> {
+        quantity(&self.quantities, unit)
     }
 }
 

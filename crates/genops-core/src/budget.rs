@@ -1,16 +1,19 @@
-//! Budgets: an amount of one unit, for whom, and how often it begins anew.
+//! Budgets: an amount of one unit, for whom, how often it begins anew, and how strict it is.
 //!
 //! A budget says what is allowed. What has been reserved and used stands in the cells of the
-//! [`ledger`](crate::ledger): one cell for each budget and window.
+//! [`ledger`](crate::ledger): one cell for each budget, share of it and window.
+
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Unit};
+use crate::awu::Proposal;
 use crate::finding::Mode;
 use crate::index::Selective;
 use crate::name::Name;
-use crate::selector::Selector;
-use crate::time::{Period, Timestamp, Window};
+use crate::period::{Period, Window};
+use crate::selector::{Facet, Selector};
 
 /// A limit on what a part of the organisation may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,14 +22,20 @@ pub struct Budget {
     pub name: Name,
     /// Whose AWUs count against it.
     pub selector: Selector,
+    /// The facets whose values have the limit for themselves, each combination of them.
+    pub each: Vec<Facet>,
     /// What it counts.
     pub unit: Unit,
     /// How much may be used in each period.
     pub limit: Amount,
     /// How often it begins anew.
     pub period: Period,
-    /// What happens where a reservation does not fit.
+    /// How far reservations may pass the limit; where they do, that is a warning.
+    pub overdraft: Overdraft,
+    /// What happens where a reservation does not fit, overdraft included.
     pub on_insufficient: OnInsufficient,
+    /// When people are told, in percent of what is allocated that has been used: each once for a cell.
+    pub alerts: Vec<u16>,
     /// Whether it refuses, or warns and is passed.
     pub mode: Mode,
 }
@@ -38,13 +47,28 @@ impl Budget {
         Self {
             name,
             selector: Selector::default(),
+            each: Vec::new(),
             unit,
             limit,
             period: Period::None,
+            overdraft: Overdraft::None,
             on_insufficient: OnInsufficient::Refuse,
+            alerts: Vec::new(),
             mode: Mode::Enforce,
         }
     }
+}
+
+/// How far reservations may pass a budget's limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Overdraft {
+    /// Not at all: a hard limit.
+    #[default]
+    None,
+    /// By at most so much.
+    UpTo(Amount),
+    /// However far: a soft limit.
+    Unbounded,
 }
 
 /// What happens where a reservation does not fit.
@@ -67,11 +91,13 @@ impl Selective for Budget {
     }
 }
 
-/// What a cell is for: a budget, its unit and one occurrence of its period.
+/// What a cell is for: a budget, whose share of it, its unit and one occurrence of its period.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CellKey {
     /// The budget's name; `None` is the unlimited cell of AWUs that no budget covers.
     pub budget: Option<Name>,
+    /// The values of the budget's `each`, in its order; `None` for AWUs without one.
+    pub each: Vec<Option<Name>>,
     /// What the cell counts.
     pub unit: Unit,
     /// The occurrence of the period.
@@ -82,21 +108,44 @@ pub struct CellKey {
 pub const UNBUDGETED: &str = "unbudgeted";
 
 impl CellKey {
-    /// The cell of `budget` at the time `at`.
+    /// The cell of `budget` that `proposal` reserves in, in `window`.
     #[must_use]
-    pub fn of(budget: &Budget, at: Timestamp) -> Self {
-        Self { budget: Some(budget.name.clone()), unit: budget.unit, window: budget.period.window(at) }
+    pub fn of(budget: &Budget, proposal: &Proposal, window: Window) -> Self {
+        Self {
+            budget: Some(budget.name.clone()),
+            each: proposal.each(&budget.each),
+            unit: budget.unit,
+            window,
+        }
     }
 
     /// The unlimited cell for AWUs that no budget of this unit covers.
     #[must_use]
     pub const fn unbudgeted(unit: Unit) -> Self {
-        Self { budget: None, unit, window: Window::Always }
+        Self { budget: None, each: Vec::new(), unit, window: Window::Always }
     }
 
     /// The budget's name, or `unbudgeted`.
     #[must_use]
     pub fn budget_name(&self) -> &str {
         self.budget.as_ref().map_or(UNBUDGETED, Name::as_str)
+    }
+
+    /// Whether the cell is a part of the budget called `budget`: of all of it, or of the share that `each` names.
+    #[must_use]
+    pub fn is_of(&self, budget: &Name, each: &[Option<Name>]) -> bool {
+        self.budget.as_ref() == Some(budget) && (each.is_empty() || self.each == each)
+    }
+}
+
+/// For people: `team-month`, `per-customer (acme)`.
+impl fmt::Display for CellKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.budget_name())?;
+        if self.each.is_empty() {
+            return Ok(());
+        }
+        let each: Vec<_> = self.each.iter().map(|value| value.as_ref().map_or("-", Name::as_str)).collect();
+        write!(f, " ({})", each.join(", "))
     }
 }

@@ -59,7 +59,7 @@ pub mod runtime {
     pub const INPUT_DIGEST: &str = "genops_runtime.decision.input_digest";
     /// The digest of the state that the decision read.
     pub const STATE_DIGEST: &str = "genops_runtime.decision.state_digest";
-    /// Every cell on the path: `budget window reserved unit`.
+    /// Every cell on the path: `budget (share) window reserved unit`, the share where the budget has any.
     pub const CELLS: &str = "genops_runtime.cells";
     /// The record rests on the reservation, or on what was counted here, for want of a report (section 3.5).
     pub const INCOMPLETE: &str = "genops_runtime.accounting.incomplete";
@@ -69,6 +69,20 @@ pub mod runtime {
     pub const ACTUAL_EXACT: &str = "genops_runtime.accounting.actual_exact";
     /// What remains in the budget, as decimal text, where the double blurs it.
     pub const REMAINING_EXACT: &str = "genops_runtime.budget.remaining_exact";
+    /// What has been used of a budget, as decimal text, where the double blurs it.
+    pub const CONSUMED_EXACT: &str = "genops_runtime.budget.consumed_exact";
+    /// What is allocated to a budget, as decimal text, where the double blurs it.
+    pub const ALLOCATED_EXACT: &str = "genops_runtime.budget.allocated_exact";
+    /// The threshold that a budget has reached, in percent of what is allocated.
+    pub const ALERT_PERCENT: &str = "genops_runtime.budget.alert_percent";
+    /// A cell: its budget, and whose share of it.
+    pub const CELL: &str = "genops_runtime.budget.cell";
+    /// What the AWU was charged before, as decimal text.
+    pub const ACTUAL_BEFORE: &str = "genops_runtime.accounting.actual_before";
+    /// Who did it.
+    pub const AUTHOR: &str = "genops_runtime.act.author";
+    /// Why.
+    pub const REASON: &str = "genops_runtime.act.reason";
     /// The key that the caller showed, by name.
     pub const KEY: &str = "genops_runtime.key";
     /// The policy rules that did not simply allow the AWU: `question rule says`, ` (observed)` where it was only
@@ -296,8 +310,8 @@ impl AwuRecord {
 
     fn add_execution<'a>(&'a self, facts: &mut Vec<Fact<'a>>) {
         let proposal = &self.request.proposal;
-        facts.push(text(key::COST_PROVIDER.key, proposal.provider.as_str()));
-        facts.push(text(key::COST_MODEL.key, proposal.model.as_str()));
+        facts.extend(proposal.provider.as_ref().map(|name| text(key::COST_PROVIDER.key, name.as_str())));
+        facts.extend(proposal.model.as_ref().map(|name| text(key::COST_MODEL.key, name.as_str())));
         facts.extend(proposal.key.as_ref().map(|name| text(runtime::KEY, name.as_str())));
         facts.extend(proposal.region.as_ref().map(|region| text(runtime::REGION, region.as_str())));
         facts.extend(self.request.attempt_of.map(|first| text(runtime::ATTEMPT_OF, first.to_string())));
@@ -347,7 +361,7 @@ impl AwuRecord {
     fn path_texts(&self) -> Vec<String> {
         let line = |step: &Reservation| {
             let key = &step.key;
-            format!("{} {} {} {}", key.budget_name(), key.window, step.amount, key.unit)
+            format!("{key} {} {} {}", key.window, step.amount, key.unit)
         };
         self.cells().iter().map(line).collect()
     }
@@ -361,7 +375,7 @@ fn told(finding: &Finding) -> String {
     format!("{} {rule} {} {code}{observed}", finding.question, finding.said.state().as_str())
 }
 
-fn text<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Fact<'a> {
+pub(crate) fn text<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Fact<'a> {
     (key, Value::Text(value.into()))
 }
 
@@ -372,7 +386,12 @@ fn add_decision<'a>(facts: &mut Vec<Fact<'a>>, decision: &'a Decision) {
 }
 
 /// An amount as the double that the specification asks for, and as text where the double blurs it.
-fn add_amount(facts: &mut Vec<Fact<'_>>, key: &'static str, exact_key: &'static str, amount: Amount) {
+pub(crate) fn add_amount(
+    facts: &mut Vec<Fact<'_>>,
+    key: &'static str,
+    exact_key: &'static str,
+    amount: Amount,
+) {
     let (double, exact) = amount.to_f64();
     facts.push((key, Value::Double(double)));
     if !exact {

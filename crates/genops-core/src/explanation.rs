@@ -84,18 +84,22 @@ impl AwuRecord {
     fn covering<'a>(&'a self, in_force: &'a InForce) -> Vec<Named<'a>> {
         let policy = in_force.policy();
         let mut all = Vec::new();
-        self.add(&mut all, Question::Model, &in_force.models, &policy.models, |rule| &rule.name);
+        if self.request.proposal.model.is_some() {
+            self.add(&mut all, Question::Model, &in_force.models, &policy.models, |rule| &rule.name);
+        }
         self.add(&mut all, Question::Region, &in_force.regions, &policy.regions, |rule| &rule.name);
         self.add(&mut all, Question::Condition, &in_force.conditions, &policy.conditions, |rule| &rule.name);
         self.add(&mut all, Question::Content, &in_force.contents, &policy.contents, |rule| &rule.name);
-        let provider = &self.request.proposal.provider;
-        all.extend(in_force.circuit(provider).map(|rule| (Question::Provider, Some(&rule.provider))));
+        let provider = self.request.proposal.provider.as_ref();
+        let circuit = provider.and_then(|provider| in_force.circuit(provider));
+        all.extend(circuit.map(|rule| (Question::Provider, Some(&rule.provider))));
         all.extend([(Question::Bound, None), (Question::Price, None)]);
         self.add(&mut all, Question::Rate, &in_force.rates, &policy.rates, |rule| &rule.name);
         let mut tiers = Vec::new();
         self.add(&mut tiers, Question::Sla, &in_force.slas, &policy.slas, |rule| &rule.name);
         all.extend(tiers.first());
-        self.add(&mut all, Question::Room, &in_force.budgets, &policy.budgets, |rule| &rule.name);
+        let budgets = in_force.budgets_for(&self.request.proposal, self.at);
+        all.extend(budgets.into_iter().map(|(budget, _)| (Question::Room, Some(&budget.name))));
         // Where no budget of the accounting unit covers it, it reserves in the unlimited cell.
         let unlimited = self.ruling().cells.iter().any(|step| step.key.budget.is_none());
         all.extend(unlimited.then_some((Question::Room, None)));
@@ -119,7 +123,7 @@ impl AwuRecord {
         let rates = self.ruling().rates.iter().filter(|_| question == Question::Rate);
         let rate = rates.into_iter().find(|step| Some(&step.key.rule) == rule);
         let why = match (question, cell, rate) {
-            (Question::Model, ..) => format!("allows model `{}`", self.request.proposal.model),
+            (Question::Model, ..) => format!("allows model `{}`", self.model()),
             (Question::Region, ..) => "allows the region".to_owned(),
             (Question::Condition, ..) => "does not hold".to_owned(),
             (Question::Content, ..) => "found nothing".to_owned(),
@@ -159,7 +163,7 @@ impl AwuRecord {
         let proposal = &self.request.proposal;
         let rule = finding.rule.as_ref().map_or("", Name::as_str);
         match finding.question {
-            Question::Model => format!("rule `{rule}` does not allow model `{}`", proposal.model),
+            Question::Model => format!("rule `{rule}` does not allow model `{}`", self.model()),
             Question::Region => match &proposal.region {
                 Some(region) => format!("rule `{rule}` does not allow region `{region}`"),
                 None => format!("rule `{rule}` allows certain regions, and the provider's is not known"),
@@ -170,7 +174,7 @@ impl AwuRecord {
             Question::Condition => format!("condition `{rule}` holds"),
             Question::Content => format!("rule `{rule}` found {}", self.content(rule)),
             Question::Provider => format!("provider `{rule}` is known to be down"),
-            Question::Price => format!("no price is known for model `{}`", proposal.model),
+            Question::Price => format!("no price is known for {}", self.priced()),
             Question::Bound => {
                 let part = proposal.unbounded.as_ref().map_or("", Name::as_str);
                 format!(
@@ -188,6 +192,19 @@ impl AwuRecord {
     fn is_let_through(&self) -> bool {
         let is_open = self.ruling().circuit.as_ref().is_some_and(|step| step.before.open_since.is_some());
         is_open && matches!(self.verdict, Verdict::Admitted(_))
+    }
+
+    fn model(&self) -> &str {
+        self.request.proposal.model.as_ref().map_or("-", Name::as_str)
+    }
+
+    /// What has no price, for people.
+    fn priced(&self) -> String {
+        let proposal = &self.request.proposal;
+        let model = proposal.model.as_ref().map(|model| format!("model `{model}`"));
+        model.unwrap_or_else(|| {
+            format!("`{}`, and it does not say what it costs in USD", proposal.operation_name)
+        })
     }
 
     fn assessments<'a>(&'a self, rule: &'a str) -> impl Iterator<Item = &'a Assessment> {
@@ -245,6 +262,12 @@ impl AwuRecord {
             Some(code) if *code == ReasonCode::output_capped() => {
                 let limit = self.output_limit().unwrap_or_default();
                 format!("budget `{budget}` has {left} {unit} left, which affords {limit} output tokens")
+            }
+            _ if matches!(finding.said, Decision::Warning(_)) => {
+                format!(
+                    "budget `{budget}` has {left} {unit} left and lends, the call can use up to {}",
+                    step.amount
+                )
             }
             _ if left <= Amount::ZERO => {
                 format!(

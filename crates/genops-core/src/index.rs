@@ -61,6 +61,11 @@ impl Index {
 
     /// The rules that cover `proposal`, in the order of the list that the index was made over.
     pub fn covering<'a, R: Selective>(&self, rules: &'a [R], proposal: &Proposal) -> Vec<&'a R> {
+        self.places(rules, proposal).into_iter().map(|(_, rule)| rule).collect()
+    }
+
+    /// As [`covering`](Self::covering), each with its place in the list.
+    pub fn places<'a, R: Selective>(&self, rules: &'a [R], proposal: &Proposal) -> Vec<(usize, &'a R)> {
         let mut places = Vec::new();
         let mut values: Vec<Name> = Vec::new();
         for group in &self.groups {
@@ -72,8 +77,8 @@ impl Index {
             }
         }
         places.sort_unstable();
-        let found = places.into_iter().filter_map(|place: usize| rules.get(place));
-        found.filter(|rule| rule.selector().matches(proposal)).collect()
+        let found = places.into_iter().filter_map(|place: usize| Some((place, rules.get(place)?)));
+        found.filter(|(_, rule)| rule.selector().matches(proposal)).collect()
     }
 }
 

@@ -4,25 +4,30 @@
 //! that a recovered ledger says what was acknowledged, whatever the rules have become since. How entries
 //! are kept on a disk is not known here.
 
+mod act;
+mod aging;
 mod books;
+mod cell;
 mod entry;
+mod idempotency;
+mod kept;
+mod settle;
 mod traffic;
 
-pub use books::{Books, Cell, CellId, Mismatch, OpenAwu, Standing, Totals, evolve};
+pub use act::{Act, Alert, Correction, Grant, Note, Posting, Reported, Revision};
+pub use books::{Books, Mismatch, OpenAwu, evolve};
+pub use cell::{Cell, CellId, Fit, Standing, Totals};
 pub use entry::{
-    Admit, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Outcome, Reallocation, Rejection, Settled,
+    Admit, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation, Rejection,
+    Settled,
 };
 
 use std::sync::Arc;
 
-use crate::admit::{self, Reservation, Verdict};
-use crate::amount::{Amount, Unit};
-use crate::awu::{AwuId, End, Execution, State, Used};
-use crate::budget::CellKey;
-use crate::circuit::CircuitStep;
-use crate::policy::Policy;
-use crate::price::Tokens;
-use crate::rate::{RateLimit, RateShift};
+use crate::admit::{self, Verdict};
+use crate::amount::{Amount, Quantity};
+use crate::awu::{AwuId, State};
+use crate::policy::{InForce, Policy};
 use crate::time::Timestamp;
 
 /// Decides a command at the later of `wall` and the books' own time, and takes the outcome into the books.
@@ -64,10 +69,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             None => Ok(adopt_policy(books, at, policy)),
         },
         Command::Admit(request) => {
-            if books.open_awu(request.awu).is_some() {
-                return Err(Rejection::AlreadyOpen { awu: request.awu });
-            }
-            expect_assessed(books, request)?;
+            expect_new(books, at, request)?;
             Ok(match admit::admit(books, at, &request.proposal, request.starts) {
                 Verdict::Admitted(admitted) => Outcome::Admitted(Arc::new(admitted)),
                 Verdict::Refused(refused) => Outcome::Refused(Arc::new(refused)),
@@ -77,42 +79,151 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             expect_state(books, *awu, State::Reserved)?;
             Ok(Outcome::Started)
         }
+        Command::Extend { awu, within_ns } => {
+            expect_deadline(books, *awu)?;
+            Ok(Outcome::Extended { deadline: at.plus_nanos(*within_ns) })
+        }
         Command::Release { awu } => {
             expect_state(books, *awu, State::Reserved)?;
             Ok(Outcome::Released)
         }
         Command::Settle { awu, execution } => {
-            let open = expect_state(books, *awu, State::Executing)?;
-            Ok(Outcome::Settled(settle(books, at, open, execution)))
-        }
-        Command::Orphan { awu } => {
-            let open = books.open_awu(*awu).ok_or(Rejection::NotOpen { awu: *awu })?;
-            match open.state {
-                State::Reserved => Ok(Outcome::Released),
-                State::Executing => Ok(Outcome::InDoubt),
-                State::InDoubt => Err(Rejection::WrongState { awu: *awu, state: State::InDoubt }),
+            expect_units(&execution.quantities)?;
+            match expect_open(books, *awu)? {
+                open if open.state == State::Reserved => {
+                    Err(Rejection::WrongState { awu: *awu, state: open.state })
+                }
+                open => Ok(Outcome::Settled(settle::settle(books, at, open, execution))),
             }
         }
+        Command::Resolve { awu, execution, act: _ } => {
+            expect_units(&execution.quantities)?;
+            let open = expect_state(books, *awu, State::InDoubt)?;
+            Ok(Outcome::Settled(settle::settle(books, at, open, execution)))
+        }
+        Command::Orphan { awu } => give_up(books, at, *awu),
+        Command::Expire { awu } => {
+            let deadline = expect_deadline(books, *awu)?;
+            if deadline <= at { give_up(books, at, *awu) } else { Err(Rejection::NotDue { awu: *awu }) }
+        }
+        Command::Correct(correction) => correct(books, at, correction),
+        Command::Grant(grant) => expect_grant(books, at, grant).map(|()| Outcome::Granted),
+        Command::Revoke { grant, act: _ } => match books.grant(*grant) {
+            Some(found) if found.until > at => Ok(Outcome::Granted),
+            _ => Err(Rejection::GrantMisfits("no grant of this number holds")),
+        },
+        Command::Report(_) | Command::Erase { .. } => Ok(Outcome::Noted),
     }
+}
+
+fn expect_open(books: &Books, awu: AwuId) -> Result<&OpenAwu, Rejection> {
+    books.open_awu(awu).ok_or(Rejection::NotOpen { awu })
 }
 
 fn expect_state(books: &Books, awu: AwuId, expected: State) -> Result<&OpenAwu, Rejection> {
-    let open = books.open_awu(awu).ok_or(Rejection::NotOpen { awu })?;
+    let open = expect_open(books, awu)?;
     if open.state == expected { Ok(open) } else { Err(Rejection::WrongState { awu, state: open.state }) }
 }
 
-/// A new policy takes effect at once: the cells of windows that are not over get its limits.
-fn adopt_policy(books: &Books, at: Timestamp, policy: &Policy) -> Outcome {
-    let mut reallocated = Vec::new();
-    for budget in &policy.budgets {
-        let key = CellKey::of(budget, at);
-        if let Some((id, cell)) = books.find(&key)
-            && cell.standing.allocated != Some(budget.limit)
-        {
-            reallocated.push(Reallocation { cell: id, allocated: budget.limit });
+/// The deadline of an AWU that is reserved or executes.
+fn expect_deadline(books: &Books, awu: AwuId) -> Result<Timestamp, Rejection> {
+    let open = expect_open(books, awu)?;
+    match open.state {
+        State::InDoubt => Err(Rejection::WrongState { awu, state: State::InDoubt }),
+        State::Reserved | State::Executing => open.deadline.ok_or(Rejection::NoDeadline { awu }),
+    }
+}
+
+/// A request that has not been made before, whose facts hold.
+fn expect_new(books: &Books, at: Timestamp, request: &Admit) -> Result<(), Rejection> {
+    if let Some(Idempotency { key, payload }) = &request.idempotency {
+        let horizon = books.policy().remember_ns;
+        match books.remembered(request.proposal.key.as_ref(), key, at) {
+            Some((sequence, known)) if known == *payload => return Err(Rejection::Remembered { sequence }),
+            Some((sequence, _)) => return Err(Rejection::KeyConflict { sequence }),
+            None if idempotency::made_at(key).is_some_and(|made| at.nanos_since(made) > horizon) => {
+                return Err(Rejection::KeyTooOld);
+            }
+            None => {}
         }
     }
-    Outcome::PolicyAdopted { version: policy.version(), reallocated }
+    if books.open_awu(request.awu).is_some() {
+        return Err(Rejection::AlreadyOpen { awu: request.awu });
+    }
+    expect_units(&request.proposal.quantities)?;
+    expect_assessed(books, request)
+}
+
+fn expect_units(quantities: &[Quantity]) -> Result<(), Rejection> {
+    let is_twice = |(place, quantity): (usize, &Quantity)| {
+        let mut before = quantities.iter().take(place);
+        before.any(|other| other.unit == quantity.unit).then_some(quantity.unit)
+    };
+    quantities.iter().enumerate().find_map(is_twice).map_or(Ok(()), |unit| Err(Rejection::UnitTwice(unit)))
+}
+
+/// Nobody holds the AWU any more: what was not started is released, what was may be owed for.
+fn give_up(books: &Books, at: Timestamp, awu: AwuId) -> Result<Outcome, Rejection> {
+    let open = expect_open(books, awu)?;
+    match open.state {
+        State::Reserved => Ok(Outcome::Released),
+        State::Executing => {
+            let postings: Vec<_> = open.path().iter().map(|step| (step.cell, step.amount)).collect();
+            Ok(Outcome::InDoubt { alerts: settle::alerts(books, at, &postings) })
+        }
+        State::InDoubt => Err(Rejection::WrongState { awu, state: State::InDoubt }),
+    }
+}
+
+fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outcome, Rejection> {
+    if books.open_awu(correction.awu).is_some() {
+        return Err(Rejection::StillOpen { awu: correction.awu });
+    }
+    let fits = |posting: &Posting| {
+        let mut others = correction.postings.iter();
+        let is_single = others.by_ref().filter(|other| other.cell == posting.cell).count() == 1;
+        is_single && books.cell(posting.cell).is_some_and(|cell| cell.can_correct(posting.amount))
+    };
+    if correction.postings.is_empty() || !correction.postings.iter().all(fits) {
+        return Err(Rejection::CorrectionMisfits);
+    }
+    let postings: Vec<_> = correction.postings.iter().map(|posting| (posting.cell, posting.amount)).collect();
+    Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &postings) })
+}
+
+/// Every admission looks at the grants that hold.
+const GRANTS_MAX: usize = 1_000;
+
+fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejection> {
+    let misfits = |what| Err(Rejection::GrantMisfits(what));
+    match books.in_force().budget(&grant.budget, at) {
+        None => misfits("the policy in force has no budget of this name"),
+        Some(_) if grant.amount <= Amount::ZERO => misfits("it has to be more than nothing"),
+        Some(_) if grant.until <= at => misfits("it has ended before it begins"),
+        Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
+            misfits("it has to name one value for each facet of the budget's `each`, or none")
+        }
+        Some(_) if books.grants(at).count() >= GRANTS_MAX => {
+            misfits("a thousand grants hold already; let some of them end first")
+        }
+        Some((budget, _)) if !books.can_grant(grant, budget.limit) => {
+            misfits("a cell would have more than can be counted")
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// A new policy takes effect at once: the cells of windows that are not over get its limits.
+fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
+    let in_force = InForce::new(Arc::clone(policy));
+    let changed = books.cells().iter().zip(CellId::all()).filter_map(|(cell, id)| {
+        let (budget, window) = in_force.budget(cell.key.budget.as_ref()?, at)?;
+        let is_current = cell.key.unit == budget.unit && Some(cell.key.window) == window;
+        let is_changed = cell.standing.allocated != Some(budget.limit);
+        (is_current && is_changed).then_some(Reallocation { cell: id, allocated: budget.limit })
+    });
+    let reallocated = changed.collect();
+    Outcome::PolicyAdopted { version: in_force.version(), reallocated }
 }
 
 /// What was found about conditions and content holds for the policy that it was found under.
@@ -123,67 +234,4 @@ fn expect_assessed(books: &Books, request: &Admit) -> Result<(), Rejection> {
         None => policy.conditions.is_empty() && policy.contents.is_empty(),
     };
     if is_fresh { Ok(()) } else { Err(Rejection::AssessedUnderAnotherPolicy) }
-}
-
-/// What the execution is charged in each cell of the AWU's path. Where its use is not known, has no price, or does not
-/// fit into the books, that is the cell's reservation, and the record is incomplete.
-fn settle(books: &Books, at: Timestamp, open: &OpenAwu, execution: &Execution) -> Settled {
-    // What was never sent has used nothing, whatever else is said of it.
-    let used = if execution.end.was_sent() { execution.used } else { Used::Nothing };
-    let tokens = match used {
-        Used::Reported(tokens) | Used::Counted(tokens) => Some(tokens),
-        Used::Nothing => Some(Tokens::default()),
-        Used::Unknown => None,
-    };
-    let measured: Vec<_> = open.path().iter().map(|step| measured(books, open, step, tokens?)).collect();
-    let is_whole = measured.iter().all(Option::is_some);
-    let charged = measured.into_iter().zip(open.path()).map(|(actual, step)| actual.unwrap_or(step.amount));
-    Settled {
-        actual: charged.collect(),
-        incomplete: !is_whole || matches!(used, Used::Counted(_)),
-        rates: tokens.map(|tokens| shifts(books, at, open, tokens)).unwrap_or_default(),
-        circuit: circuit(books, at, open, execution.end),
-    }
-}
-
-/// The actual amount in one cell by what was reported; `None` if it cannot be counted.
-fn measured(books: &Books, open: &OpenAwu, step: &Reservation, tokens: Tokens) -> Option<Amount> {
-    let amount = used_in(step.key.unit, open, tokens).filter(|amount| *amount >= Amount::ZERO)?;
-    books.cell(step.cell)?.can_settle(step.amount, amount).then_some(amount)
-}
-
-fn used_in(unit: Unit, open: &OpenAwu, tokens: Tokens) -> Option<Amount> {
-    match unit {
-        // What was nothing costs nothing, also where no price is known.
-        Unit::Usd if tokens == Tokens::default() => Some(Amount::ZERO),
-        Unit::Usd => open.proposal().price.as_ref()?.cost(tokens),
-        Unit::Tokens => tokens.total().map(Amount::from_whole),
-    }
-}
-
-/// By how much the rates move that the AWU took a stretch of, now that it is known what it used.
-fn shifts(books: &Books, at: Timestamp, open: &OpenAwu, tokens: Tokens) -> Vec<RateShift> {
-    let mut shifts = Vec::new();
-    for (key, stretch) in books.stretches(open) {
-        let Some(RateLimit::Flow(flow)) = books.in_force().rate(&key.rule).map(|rule| &rule.limit) else {
-            continue;
-        };
-        let reserved = admit::cost_of(flow.measure, open.proposal(), open.proposal().bound);
-        let actual = flow.measure.unit().and_then(|unit| used_in(unit, open, tokens));
-        if let (Some(reserved), Some(actual)) = (reserved, actual) {
-            let nanos =
-                flow.shift(at, stretch, reserved, actual).min(flow.debt_left(at, books.flow_until(key)));
-            shifts.push(RateShift { key: key.clone(), nanos });
-        }
-    }
-    shifts
-}
-
-/// What the end of an execution does to the circuit of its provider, where there is one and it changes.
-fn circuit(books: &Books, at: Timestamp, open: &OpenAwu, end: End) -> Option<CircuitStep> {
-    let provider = &open.proposal().provider;
-    let rule = books.in_force().circuit(provider)?;
-    let before = books.circuit(provider);
-    let after = rule.after(at, before, end);
-    (after != before).then(|| CircuitStep { provider: provider.clone(), before, after, tries_again: None })
 }

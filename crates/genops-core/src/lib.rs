@@ -7,13 +7,13 @@
 //!
 //! In reading order:
 //!
-//! - [`name`], [`hex`], [`amount`], [`time`], [`attribution`], [`awu`], [`price`]: the nouns;
+//! - [`name`], [`hex`], [`amount`], [`time`], [`period`], [`attribution`], [`awu`], [`price`]: the nouns;
 //! - [`selector`], [`rule`], [`circuit`], [`rate`], [`sla`], [`budget`], [`policy`]: what can be asked of an AWU, with
 //!   [`index`], which finds the rules that cover one, and [`finding`], which puts together what they say;
 //! - [`admit`]: the corridor that every admission walks, what is asked and in which order;
 //! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
 //! - [`audit`]: the invariants, computed a second time and in another way;
-//! - [`record`], [`explanation`] and [`event`]: what can be told about an AWU, in words and as typed facts;
+//! - [`record`], [`explanation`], [`event`] and [`news`]: what can be told about an AWU, in words and as typed facts;
 //! - [`cursor`]: how far a follower of the journal has come.
 
 pub mod name;
@@ -23,6 +23,8 @@ pub mod hex;
 pub mod amount;
 
 pub mod time;
+
+pub mod period;
 
 pub mod attribution;
 
@@ -60,11 +62,13 @@ pub mod explanation;
 
 pub mod event;
 
+pub mod news;
+
 pub mod cursor;
 
 mod digest;
 
-pub use amount::{Amount, Unit};
+pub use amount::{Amount, Quantity, Unit, UnitName};
 pub use attribution::Attribution;
 pub use awu::{Awu, AwuId};
 pub use digest::Digest;

@@ -3,7 +3,7 @@
 //! A policy becomes a journal entry when it is adopted. How it is written down by people (YAML) is not
 //! known here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use genops_spec::ReasonCode;
@@ -11,23 +11,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Unit};
 use crate::awu::Proposal;
-use crate::budget::{Budget, OnInsufficient, UNBUDGETED};
+use crate::budget::{Budget, OnInsufficient, Overdraft, UNBUDGETED};
 use crate::circuit::CircuitRule;
 use crate::digest::Digest;
 use crate::finding::Mode;
 use crate::index::Index;
 use crate::name::Name;
+use crate::period::{PeriodProblem, TZDB_VERSION, Window, Windows};
 use crate::rate::{Measure, RateLimit, RateRule};
 use crate::rule::{ConditionRule, ContentRule, ListRule};
 use crate::sla::SlaRule;
+use crate::time::Timestamp;
 
 /// Everything that admission goes by, apart from the books.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// The digest of the text that it was read from; zero where it was made in a program.
     pub origin: Digest,
-    /// The unit in which every AWU states its reservation and its actual consumption (section 3.2).
+    /// The unit in which an AWU states its reservation and its actual consumption (section 3.2), unless it names its own.
     pub accounting_unit: Unit,
+    /// The edition of the rules of time zones that its periods are counted by.
+    pub zone_rules: Name,
+    /// For how long an idempotency key is remembered, in nanoseconds.
+    pub remember_ns: u64,
     /// Whether an AWU is refused that cannot be bounded or priced, or only warned about. Every rule has a mode of its
     /// own.
     pub mode: Mode,
@@ -52,10 +58,12 @@ pub struct Policy {
 impl Policy {
     /// A policy that asks nothing and limits nothing; it accounts in US dollars.
     #[must_use]
-    pub const fn unrestricted() -> Self {
+    pub fn unrestricted() -> Self {
         Self {
             origin: Digest::ZERO,
             accounting_unit: Unit::Usd,
+            zone_rules: Name::nearest(TZDB_VERSION),
+            remember_ns: REMEMBER_NS,
             mode: Mode::Enforce,
             models: Vec::new(),
             regions: Vec::new(),
@@ -71,7 +79,7 @@ impl Policy {
     /// The policy's address: the digest of its content.
     #[must_use]
     pub fn version(&self) -> Digest {
-        Digest::of_value("genops policy 3", self)
+        Digest::of_value("genops policy 4", self)
     }
 
     /// What makes the policy unusable, if anything does: a name that stands twice or means something else, a limit
@@ -140,8 +148,12 @@ impl Policy {
                 Some(PolicyProblem::NegativeLimit)
             } else if budget.on_insufficient == (OnInsufficient::Cap { minimum_output_tokens: 0 }) {
                 Some(PolicyProblem::CapToNothing)
+            } else if matches!(budget.overdraft, Overdraft::UpTo(amount) if amount <= Amount::ZERO) {
+                Some(PolicyProblem::NegativeOverdraft)
+            } else if budget.alerts.contains(&0) || budget.alerts.len() > ALERTS_MAX {
+                Some(PolicyProblem::BadAlert)
             } else {
-                None
+                budget.period.problem().map(PolicyProblem::Period)
             }
         })
     }
@@ -157,6 +169,12 @@ const fn is_of_policy(code: &ReasonCode) -> bool {
             | ReasonCode::Extension(_)
     )
 }
+
+/// A budget has at most so many thresholds.
+const ALERTS_MAX: usize = 16;
+
+/// For how long an idempotency key is remembered where nobody says: a day.
+pub const REMEMBER_NS: u64 = 86_400 * 1_000_000_000;
 
 /// A burst that takes longer to be there again is no rate: ten years, far from what a point in time can hold.
 const REFILL_NANOS_MAX: u64 = 10 * 366 * 86_400 * 1_000_000_000;
@@ -188,13 +206,22 @@ pub enum PolicyProblem {
     /// A condition or content rule gives a code that says something else.
     #[error("a condition or content rule has to give a code of policy's, or an extension")]
     AnothersCode,
+    /// A budget's overdraft is nothing, or less.
+    #[error("a budget's overdraft has to be more than nothing; without one, the limit is hard")]
+    NegativeOverdraft,
+    /// A budget's period cannot be counted.
+    #[error(transparent)]
+    Period(PeriodProblem),
+    /// A budget tells people at nothing, or too often.
+    #[error("a budget has at most 16 alerts, each at one percent or more")]
+    BadAlert,
     /// A budget would lower output limits to nothing.
     #[error("a budget that lowers output limits has to leave at least one token")]
     CapToNothing,
 }
 
 /// A policy with its address, and with what finds its rules.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct InForce {
     policy: Arc<Policy>,
     version: Digest,
@@ -205,7 +232,19 @@ pub struct InForce {
     pub(crate) rates: Index,
     pub(crate) slas: Index,
     pub(crate) budgets: Index,
+    /// When each budget begins anew, in the order of the budgets.
+    windows: Vec<Windows>,
+    budget_of: HashMap<Name, usize>,
 }
+
+/// What is in force follows from the policy.
+impl PartialEq for InForce {
+    fn eq(&self, other: &Self) -> bool {
+        self.policy == other.policy
+    }
+}
+
+impl Eq for InForce {}
 
 impl InForce {
     /// Puts a policy in force.
@@ -221,6 +260,8 @@ impl InForce {
             rates: Index::over(&policy.rates),
             slas: Index::over(&policy.slas),
             budgets: Index::over(&policy.budgets),
+            windows: policy.budgets.iter().map(|budget| Windows::of(&budget.period)).collect(),
+            budget_of: policy.budgets.iter().map(|budget| budget.name.clone()).zip(0..).collect(),
             policy,
         }
     }
@@ -229,6 +270,12 @@ impl InForce {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The policy, to keep.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
     }
 
     /// Its address.
@@ -253,6 +300,22 @@ impl InForce {
     #[must_use]
     pub fn circuit(&self, provider: &Name) -> Option<&CircuitRule> {
         self.policy.circuits.iter().find(|rule| rule.provider == *provider)
+    }
+
+    /// The budgets that cover a proposal at `at`, in order, each with the occurrence of its period. One whose only
+    /// period is not running covers nothing.
+    pub(crate) fn budgets_for(&self, proposal: &Proposal, at: Timestamp) -> Vec<(&Budget, Window)> {
+        let places = self.budgets.places(&self.policy.budgets, proposal);
+        let running =
+            places.into_iter().filter_map(|(place, budget)| Some((budget, self.windows.get(place)?.at(at)?)));
+        running.collect()
+    }
+
+    /// The budget of this name, and the occurrence of its period at `at`.
+    #[must_use]
+    pub fn budget(&self, name: &Name, at: Timestamp) -> Option<(&Budget, Option<Window>)> {
+        let place = *self.budget_of.get(name)?;
+        Some((self.policy.budgets.get(place)?, self.windows.get(place)?.at(at)))
     }
 
     /// The rate of this name.

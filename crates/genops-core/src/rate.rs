@@ -200,8 +200,7 @@ impl RateRule {
     /// What the rate of `proposal` is kept under.
     #[must_use]
     pub fn key(&self, proposal: &Proposal) -> RateKey {
-        let each = self.each.iter().map(|facet| proposal.facet(*facet).cloned()).collect();
-        RateKey { rule: self.name.clone(), each }
+        RateKey { rule: self.name.clone(), each: proposal.each(&self.each) }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::admit::{Admitted, Refused, Reservation, Ruling};
 use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, State};
 use crate::digest::Digest;
-use crate::ledger::{Admit, Command, Entry, Outcome, Settled};
+use crate::ledger::{Act, Admit, Command, Correction, Entry, Outcome, Settled};
 use crate::spec::Decision;
 use crate::time::Timestamp;
 
@@ -37,8 +37,37 @@ pub struct AwuRecord {
     pub verdict: Verdict,
     /// When it was started, if it was.
     pub started: Option<Timestamp>,
-    /// How it ended, if it has.
+    /// How it ended, if it has. What is told of it in telemetry rests on this for good.
     pub ending: Option<Ending>,
+    /// What was learned of it afterwards, in order.
+    pub later: Vec<Later>,
+}
+
+/// An entry about an AWU that had been told as ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Later {
+    /// The entry's place in the journal.
+    pub sequence: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What it says.
+    pub news: News,
+}
+
+/// What was learned of an AWU after its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// It was in doubt, and is settled now.
+    Settled {
+        /// What was executed.
+        execution: Execution,
+        /// What is charged now.
+        settled: Settled,
+        /// The operator who resolved it; `None` where its holder did.
+        act: Option<Act>,
+    },
+    /// What it was charged was wrong.
+    Corrected(Arc<Correction>),
 }
 
 /// The decision, as the journal has it.
@@ -96,36 +125,65 @@ impl AwuRecord {
             Outcome::Refused(refused) => (Verdict::Refused(refused), None),
             _ => return None,
         };
-        Some(Self { sequence, chain: journaled.chain, at, request, verdict, started, ending: None })
+        Some(Self {
+            sequence,
+            chain: journaled.chain,
+            at,
+            request,
+            verdict,
+            started,
+            ending: None,
+            later: Vec::new(),
+        })
     }
 
     /// Takes in a later entry about the same AWU.
     pub fn follow(&mut self, entry: Entry) {
-        let how = match (entry.command, entry.outcome) {
+        let Entry { sequence, at, command, outcome } = entry;
+        let was_ended = self.ending.is_some();
+        let how = match (command, outcome) {
             (_, Outcome::Started) => {
-                self.started = Some(entry.at);
+                self.started = Some(at);
                 return;
             }
-            (Command::Settle { execution, .. }, Outcome::Settled(settled)) => {
+            (Command::Settle { execution, .. }, Outcome::Settled(settled)) if !was_ended => {
                 How::Settled { execution, settled }
             }
+            (Command::Settle { execution, .. }, Outcome::Settled(settled)) => {
+                let news = News::Settled { execution, settled, act: None };
+                return self.later.push(Later { sequence, at, news });
+            }
+            (Command::Resolve { execution, act, .. }, Outcome::Settled(settled)) => {
+                let news = News::Settled { execution, settled, act: Some(act) };
+                return self.later.push(Later { sequence, at, news });
+            }
+            (Command::Correct(correction), Outcome::Corrected { .. }) => {
+                return self.later.push(Later { sequence, at, news: News::Corrected(correction) });
+            }
             (_, Outcome::Released) => How::Released,
-            (_, Outcome::InDoubt) => How::InDoubt,
+            (_, Outcome::InDoubt { .. }) => How::InDoubt,
             _ => return,
         };
-        self.ending = Some(Ending { sequence: entry.sequence, at: entry.at, how });
+        self.ending = Some(Ending { sequence, at, how });
     }
 
     /// The AWU that an entry is about.
     #[must_use]
     pub fn subject(command: &Command) -> Option<AwuId> {
         match command {
-            Command::AdoptPolicy(_) => None,
+            Command::AdoptPolicy(_) | Command::Grant(_) | Command::Revoke { .. } | Command::Erase { .. } => {
+                None
+            }
             Command::Admit(request) => Some(request.awu),
+            Command::Correct(correction) => Some(correction.awu),
+            Command::Report(note) => Some(note.awu),
             Command::Start { awu }
+            | Command::Extend { awu, .. }
             | Command::Release { awu }
             | Command::Settle { awu, .. }
-            | Command::Orphan { awu } => Some(*awu),
+            | Command::Orphan { awu }
+            | Command::Expire { awu }
+            | Command::Resolve { awu, .. } => Some(*awu),
         }
     }
 
@@ -175,6 +233,9 @@ impl AwuRecord {
     /// The word for where it stands: a state of the ledger's diagram, or REFUSED.
     #[must_use]
     pub fn state(&self) -> &'static str {
+        if self.later.iter().any(|later| matches!(later.news, News::Settled { .. })) {
+            return "SETTLED";
+        }
         match (&self.verdict, &self.ending) {
             (Verdict::Refused(_), _) => "REFUSED",
             (_, Some(Ending { how: How::Settled { .. }, .. })) => "SETTLED",
@@ -206,6 +267,31 @@ impl AwuRecord {
         }
     }
 
+    /// What is charged in the cell at `position` of the path by now, and whether for want of a measurement: with what was
+    /// learned after its end.
+    #[must_use]
+    pub fn charged_now(&self, position: usize) -> Option<(Amount, bool)> {
+        let cell = self.cells().get(position)?.cell;
+        let first = self.charged(position)?;
+        self.later.iter().try_fold(first, |(charged, incomplete), later| match &later.news {
+            News::Settled { settled, .. } => Some((*settled.actual.get(position)?, settled.incomplete)),
+            News::Corrected(correction) => {
+                let mut postings = correction.postings.iter();
+                match postings.find(|posting| posting.cell == cell) {
+                    Some(posting) => Some((charged.checked_add(posting.amount)?, false)),
+                    None => Some((charged, incomplete)),
+                }
+            }
+        })
+    }
+
+    /// When it was first charged: its end, or when it came into doubt. A late settlement that came to less took away from
+    /// there, and one that came to more added later; so what is taken away there is never missed where others were charged.
+    #[must_use]
+    pub fn charged_at(&self) -> Option<Timestamp> {
+        self.ending.as_ref().map(|ending| ending.at)
+    }
+
     /// The latency that is told of the AWU (section 6.3), in nanoseconds; `None` where it did not execute. Where its
     /// process died, it is the time until that was noticed.
     #[must_use]
@@ -227,7 +313,7 @@ impl AwuRecord {
     /// The digest of everything that the decision was asked: equal for equal questions (section 3.5).
     #[must_use]
     pub fn input_digest(&self) -> Digest {
-        Digest::of_value("genops input 2", &self.request.proposal)
+        Digest::of_value("genops input 3", &self.request.proposal)
     }
 
     /// The digest of exactly the state that the decision read: policy, time, circuit, rates, latencies and cells
@@ -241,6 +327,6 @@ impl AwuRecord {
         let sla = ruling.sla.as_ref().map(|step| (&step.class, step.expected_ns, step.last_admitted));
         let cells: Vec<_> = ruling.cells.iter().map(|step| (&step.key, step.before)).collect();
         let asked_at = (circuit.is_some() || !rates.is_empty() || sla.is_some()).then_some(self.at);
-        Digest::of_value("genops state 3", &(ruling.policy, asked_at, circuit, rates, sla, cells))
+        Digest::of_value("genops state 4", &(ruling.policy, asked_at, circuit, rates, sla, cells))
     }
 }

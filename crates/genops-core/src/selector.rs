@@ -79,6 +79,12 @@ impl fmt::Display for Facet {
 }
 
 impl Proposal {
+    /// What is known of the proposal under each of `facets`, in their order.
+    #[must_use]
+    pub fn each(&self, facets: &[Facet]) -> Vec<Option<Name>> {
+        facets.iter().map(|facet| self.facet(*facet).cloned()).collect()
+    }
+
     /// What is known of the proposal under `facet`; `None` where nobody said.
     #[must_use]
     pub const fn facet(&self, facet: Facet) -> Option<&Name> {
@@ -91,8 +97,8 @@ impl Proposal {
             Facet::CostCenter => self.labels.cost_center.as_ref(),
             Facet::SessionId => self.labels.session_id.as_ref(),
             Facet::Key => self.key.as_ref(),
-            Facet::Provider => Some(&self.provider),
-            Facet::Model => Some(&self.model),
+            Facet::Provider => self.provider.as_ref(),
+            Facet::Model => self.model.as_ref(),
             Facet::OperationType => Some(&self.operation_type),
         }
     }

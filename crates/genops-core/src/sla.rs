@@ -44,18 +44,18 @@ pub enum ExpectedMiss {
 }
 
 /// Calls that are expected to take about the same time.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LatencyClass {
     /// The provider that is asked.
-    pub provider: Name,
+    pub provider: Option<Name>,
     /// The model that is asked for.
-    pub model: Name,
+    pub model: Option<Name>,
     /// The magnitude of the tokens that the call may use: classes of size differ by a factor of four.
     pub size: u8,
 }
 
 /// The last latencies of a class.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Latencies {
     /// When they became known, and what they were, in nanoseconds; the oldest first.
     samples: VecDeque<(Timestamp, u64)>,

@@ -4,10 +4,10 @@
 
 use axum::response::{IntoResponse, Response};
 use genops::Refusal;
-use genops_core::Timestamp;
 use genops_core::admit::Admitted;
 use genops_core::attribution::InvalidAttribution;
 use genops_core::awu::AwuId;
+use genops_core::{Timestamp, Unit};
 use genops_spec::{Decision, DecisionState, ReasonCode};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -23,7 +23,7 @@ use crate::stream::GovernedStream;
 pub struct Told {
     awu: AwuId,
     decision: Decision,
-    reserved: Option<(String, &'static str)>,
+    reserved: Option<(String, Unit)>,
     output_limit: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ impl Told {
     #[must_use]
     pub fn of(awu: AwuId, admitted: &Admitted) -> Self {
         let accounting = admitted.accounting();
-        let reserved = accounting.map(|(_, step)| (step.amount.to_string(), step.key.unit.as_str()));
+        let reserved = accounting.map(|(_, step)| (step.amount.to_string(), step.key.unit));
         let output_limit = admitted.output_limit();
         Self { awu, decision: admitted.decision().clone(), reserved, output_limit }
     }
@@ -45,7 +45,7 @@ impl Told {
         }
         if let Some((amount, unit)) = &self.reserved {
             add(headers, "x-genops-reserved", amount);
-            add(headers, "x-genops-unit", unit);
+            add(headers, "x-genops-unit", unit.as_str());
         }
         if let Some(limit) = self.output_limit {
             add(headers, "x-genops-output-limit", &limit.to_string());

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genops::{Destination, LedgerPlace};
+use genops_core::period::Windows;
 use genops_core::policy::Policy;
 use genops_core::price::Price;
 use genops_core::{Name, Timestamp};
@@ -184,8 +185,11 @@ impl Config {
     #[must_use]
     pub fn budget_lines(&self, now: Timestamp) -> Vec<String> {
         let line = |budget: &genops_core::budget::Budget| {
-            let window = budget.period.window(now);
-            format!("{}: {} {} ({window})", budget.name, budget.limit, budget.unit)
+            let window = Windows::of(&budget.period).at(now);
+            let window = window.map_or_else(|| "not in force now".to_owned(), |window| window.to_string());
+            let each: Vec<_> = budget.each.iter().map(|facet| facet.as_str()).collect();
+            let each = if each.is_empty() { String::new() } else { format!(" each {}", each.join(", ")) };
+            format!("{}: {} {}{each} ({window})", budget.name, budget.limit, budget.unit)
         };
         self.policy.budgets.iter().map(line).collect()
     }

@@ -112,7 +112,8 @@ impl Running {
         };
         let (latency_ns, first_token_ns) = (self.nanos(), self.first_ns);
         let response_model = self.seen.model.clone();
-        self.settle(Execution { end, used, latency_ns, first_token_ns, response_model });
+        let quantities = Vec::new();
+        self.settle(Execution { end, used, quantities, latency_ns, first_token_ns, response_model });
     }
 }
 

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use genops_core::awu::{AwuId, End, Execution, Proposal, Used};
 use genops_core::budget::Budget;
 use genops_core::ledger::{self, Admit, Books, Command, Outcome};
+use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
-use genops_core::time::Period;
 use genops_core::{Attribution, Name, Timestamp, Unit};
 use genops_ledger::frame::Frame;
 use genops_ledger::sqlite::SqliteStore;
@@ -470,10 +470,11 @@ fn policy() -> Result<Command, Trouble> {
         let (name, limit) = (Name::new(name)?, limit.parse()?);
         Ok::<_, Trouble>(Budget { period, ..Budget::new(name, unit, limit) })
     };
+    let calendar = |span| Ok::<_, Trouble>(Period::Calendar { span, zone: Name::new("UTC")? });
     Ok(Command::AdoptPolicy(Arc::new(Policy {
         budgets: vec![
-            budget("dollars-month", Unit::Usd, "1000000000", Period::Month)?,
-            budget("tokens-day", Unit::Tokens, "1000000000000000", Period::Day)?,
+            budget("dollars-month", Unit::Usd, "1000000000", calendar(Span::Month)?)?,
+            budget("tokens-day", Unit::Tokens, "1000000000000000", calendar(Span::Day)?)?,
         ],
         ..Policy::unrestricted()
     })))

@@ -12,7 +12,7 @@ use crate::frame::BadFrame;
 use crate::ledger::{Ledger, LedgerError};
 use crate::store::{FrameReader, Store, StoreError};
 
-/// Opens a ledger over `store` and resolves what the last process left behind: AWUs that were executing
+/// Opens a ledger over `store` and resolves what the last process held and left behind: AWUs that were executing
 /// are in doubt, those that had not started are released. `wall` is the time of those entries.
 ///
 /// # Errors
@@ -21,7 +21,9 @@ use crate::store::{FrameReader, Store, StoreError};
 pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recovered), OpenError> {
     let replayed = replay(&mut *store.readers()()?)?;
     let mut recovered = Recovered { entries: replayed.books.sequence(), ..Recovered::default() };
-    let orphans: Vec<_> = replayed.books.open_awus().into_iter().map(|(id, open)| (id, open.state)).collect();
+    // What has a deadline is held by somebody else, who may be alive.
+    let ours = replayed.books.open_awus().into_iter().filter(|(_, open)| open.deadline.is_none());
+    let orphans: Vec<_> = ours.map(|(id, open)| (id, open.state)).collect();
     let ledger = Ledger::start(store, replayed.books, replayed.head)?;
     let mut last = None;
     for (awu, state) in orphans {

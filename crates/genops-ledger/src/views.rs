@@ -9,6 +9,7 @@
 //! index over them would write a page for each AWU. Looking one up walks the rows, the latest first.
 
 mod estimates;
+mod gathered;
 mod policies;
 
 use std::collections::HashMap;
@@ -16,21 +17,23 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use genops_core::cursor::Cursor;
-use genops_core::ledger::{Command, Entry, Outcome};
+use genops_core::ledger::Command;
 use genops_core::policy::Policy;
-use genops_core::record::{AwuRecord, Journaled};
+use genops_core::record::AwuRecord;
 use genops_core::{AwuId, Digest};
-use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::followers::{cursor, set_cursor};
 use crate::journal::Journal;
 use crate::sqlite::told;
 use crate::store::StoreError;
 
+use gathered::Gathered;
+
 pub use estimates::Estimate;
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
@@ -40,14 +43,13 @@ const FROM_3: &str = "
     PRAGMA user_version = 5;
     COMMIT;";
 
-/// From version 5: a table of policies. What is derived from the journal is derived anew; the cursors of others and
-/// their dead letters stay.
+/// From version 5 on: what is derived from the journal is derived anew; the cursors of others and their dead letters stay.
 const FROM_5: &str = "
     BEGIN;
-    DELETE FROM awus;
+    DROP TABLE awus;
     DROP TABLE IF EXISTS estimates;
+    DROP TABLE IF EXISTS policies;
     DELETE FROM cursors WHERE follower = 'views';
-    PRAGMA user_version = 6;
     COMMIT;";
 
 /// The cursor of the tables themselves, among those of the other followers.
@@ -69,7 +71,12 @@ const TABLES: &str = "
         result TEXT NOT NULL,
         state TEXT NOT NULL
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS open_awus ON awus (admitted) WHERE state IN ('RESERVED', 'EXECUTING');
+    CREATE INDEX IF NOT EXISTS open_awus ON awus (admitted) WHERE state IN ('RESERVED', 'EXECUTING', 'IN_DOUBT');
+    CREATE TABLE IF NOT EXISTS later (
+        admitted INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (admitted, sequence)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS journal (
         genesis BLOB PRIMARY KEY
     ) STRICT;
@@ -95,7 +102,7 @@ pub struct Views {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
     through: u64,
-    /// The rows of AWUs that have not ended.
+    /// The rows of AWUs that have not ended, or are in doubt.
     open: HashMap<AwuId, u64>,
 }
 
@@ -181,10 +188,11 @@ impl Views {
                 self.connection.execute_batch(FROM_3)?;
                 self.connection.execute_batch(FROM_5)?;
             }
-            5 => self.connection.execute_batch(FROM_5)?,
+            5 | 6 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
-                 DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;",
+                 DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;
+                 DROP TABLE IF EXISTS later;",
             )?,
         }
         self.connection.execute_batch(TABLES)?;
@@ -214,7 +222,7 @@ impl Views {
             if !belong {
                 connection.execute_batch(
                     "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;
-                     DELETE FROM estimates; DELETE FROM policies;",
+                     DELETE FROM estimates; DELETE FROM policies; DELETE FROM later;",
                 )?;
             }
             connection.execute("INSERT OR IGNORE INTO journal (genesis) VALUES (?1)", [genesis.bytes()])?;
@@ -230,7 +238,7 @@ impl Views {
 
     fn open_rows(&self) -> rusqlite::Result<HashMap<AwuId, u64>> {
         let mut statement = self.connection.prepare(
-            "SELECT id, admitted, started, ended FROM awus WHERE state IN ('RESERVED', 'EXECUTING')",
+            "SELECT id, admitted, started, ended FROM awus WHERE state IN ('RESERVED', 'EXECUTING', 'IN_DOUBT')",
         )?;
         let rows = statement.query_map([], place_of)?;
         rows.map(|place| place.map(|place| (place.id, place.admitted))).collect()
@@ -357,7 +365,7 @@ impl Views {
             statement.query_row([bytes(id)], place_of).optional()
         };
         match find().map_err(|error| told(&self.path, &error))? {
-            Some(place) => record_at(&place, journal),
+            Some(place) => self.record_at(&place, journal),
             None => Ok(None),
         }
     }
@@ -376,9 +384,36 @@ impl Views {
         let places = self.places(filter, limit).map_err(|error| told(&self.path, &error))?;
         let mut records = Vec::with_capacity(places.len());
         for place in &places {
-            records.extend(record_at(place, journal)?);
+            records.extend(self.record_at(place, journal)?);
         }
         Ok(records)
+    }
+
+    fn record_at(&self, place: &Place, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
+        let Some(mut record) = journal.entry(place.admitted)?.and_then(AwuRecord::begin) else {
+            return Ok(None);
+        };
+        if record.id() != place.id {
+            return Ok(None);
+        }
+        let later = self.later(place.admitted).map_err(|error| told(&self.path, &error))?;
+        for sequence in [place.started, place.ended].into_iter().flatten().chain(later) {
+            if let Some(journaled) = journal.entry(sequence)?
+                && AwuRecord::subject(&journaled.entry.command) == Some(place.id)
+            {
+                record.follow(journaled.entry);
+            }
+        }
+        Ok(Some(record))
+    }
+
+    /// The entries about an AWU after its end.
+    fn later(&self, admitted: u64) -> rusqlite::Result<Vec<u64>> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT sequence FROM later WHERE admitted = ?1 ORDER BY sequence")?;
+        let rows = statement.query_map([stored(admitted)], |row| row.get::<_, i64>(0))?;
+        rows.map(|row| row.map(|sequence| u64::try_from(sequence).unwrap_or_default())).collect()
     }
 
     fn places(&self, filter: &Filter, limit: u32) -> rusqlite::Result<Vec<Place>> {
@@ -411,131 +446,9 @@ pub(crate) fn path_beside(ledger: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
-#[derive(Default)]
-struct Gathered {
-    begun: Vec<Row>,
-    /// The latest row of an identity.
-    row_of: HashMap<AwuId, usize>,
-    later: Vec<(AwuId, u64, &'static str)>,
-    /// Settlements of AWUs that began before the stretch.
-    settled_later: Vec<Entry>,
-    policies: policies::Gathered,
-}
-
-/// An AWU that began in the stretch, and where its later entries stand.
-struct Row {
-    record: AwuRecord,
-    started: Option<u64>,
-    ended: Option<u64>,
-}
-
-/// Rows that are open from now on, and identities (`None`) that are not any more.
-type OpenChanges = HashMap<AwuId, Option<u64>>;
-
-impl Gathered {
-    fn len(&self) -> usize {
-        self.begun.len() + self.later.len() + self.policies.len()
-    }
-
-    fn take(&mut self, journaled: Journaled) {
-        self.policies.take(&journaled);
-        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return };
-        let sequence = journaled.entry.sequence;
-        let starts = matches!(journaled.entry.outcome, Outcome::Started);
-        let Some(state) = state_after(&journaled.entry.outcome) else {
-            if let Some(record) = AwuRecord::begin(journaled) {
-                self.row_of.insert(awu, self.begun.len());
-                self.begun.push(Row { record, started: None, ended: None });
-            }
-            return;
-        };
-        match self.row_of.get(&awu).and_then(|row| self.begun.get_mut(*row)) {
-            Some(row) => {
-                row.record.follow(journaled.entry);
-                *(if starts { &mut row.started } else { &mut row.ended }) = Some(sequence);
-            }
-            None => {
-                self.later.push((awu, sequence, state));
-                if matches!(journaled.entry.outcome, Outcome::Settled(_)) {
-                    self.settled_later.push(journaled.entry);
-                }
-            }
-        }
-    }
-
-    /// Writes the stretch. What it does to the open rows is for after the commit.
-    fn write(
-        self,
-        transaction: &Transaction<'_>,
-        open: &HashMap<AwuId, u64>,
-    ) -> rusqlite::Result<OpenChanges> {
-        self.policies.write(transaction)?;
-        let mut changes = OpenChanges::new();
-        let mut insert = transaction.prepare_cached(
-            "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-        )?;
-        for Row { record, started, ended } in self.begun {
-            let attribution = &record.request.proposal.attribution;
-            insert.execute(params![
-                stored(record.sequence),
-                bytes(record.id()),
-                started.map(stored),
-                ended.map(stored),
-                attribution.team().as_str(),
-                attribution.project().as_str(),
-                attribution.environment().as_str(),
-                record.decision().state().as_str(),
-                record.state(),
-            ])?;
-            changes.insert(record.id(), (!record.is_complete()).then_some(record.sequence));
-        }
-        let mut start =
-            transaction.prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE admitted = ?1")?;
-        let mut end =
-            transaction.prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE admitted = ?1")?;
-        for (id, sequence, state) in self.later {
-            let row = changes.get(&id).copied().unwrap_or_else(|| open.get(&id).copied());
-            let Some(row) = row else { continue };
-            let starts = state == "EXECUTING";
-            let statement = if starts { &mut start } else { &mut end };
-            statement.execute(params![stored(row), stored(sequence), state])?;
-            changes.insert(id, starts.then_some(row));
-        }
-        Ok(changes)
-    }
-}
-
 /// A number as SQLite keeps it.
 pub(crate) fn stored(sequence: u64) -> i64 {
     i64::try_from(sequence).unwrap_or(i64::MAX)
-}
-
-/// The state that an entry moves an AWU to; `None` for one that begins it, or is about none.
-const fn state_after(outcome: &Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::Started => Some("EXECUTING"),
-        Outcome::Settled(_) => Some("SETTLED"),
-        Outcome::Released => Some("RELEASED"),
-        Outcome::InDoubt => Some("IN_DOUBT"),
-        Outcome::Admitted(_) | Outcome::Refused(_) | Outcome::PolicyAdopted { .. } => None,
-    }
-}
-
-fn record_at(place: &Place, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
-    let Some(mut record) = journal.entry(place.admitted)?.and_then(AwuRecord::begin) else { return Ok(None) };
-    if record.id() != place.id {
-        return Ok(None);
-    }
-    for sequence in [place.started, place.ended].into_iter().flatten() {
-        if let Some(journaled) = journal.entry(sequence)?
-            && AwuRecord::subject(&journaled.entry.command) == Some(place.id)
-        {
-            record.follow(journaled.entry);
-        }
-    }
-    Ok(Some(record))
 }
 
 fn place_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {

@@ -1,7 +1,9 @@
 //! A request that is being filled with records, in the encoding of its destination.
 
 use bytes::Bytes;
+use genops_core::ledger::Entry;
 
+use crate::destination::webhook;
 use crate::json;
 use crate::protobuf::{Request, Resource};
 use crate::signal::{LogRecord, Signal, Span};
@@ -11,7 +13,7 @@ use crate::signal::{LogRecord, Signal, Span};
 pub enum Batch {
     /// For a collector.
     Protobuf(Request),
-    /// For a file: the signal, the records, and about how many bytes they will take.
+    /// For a file or a webhook: the signal, the records, and about how many bytes they will take.
     Json(Signal, Vec<serde_json::Value>, usize),
 }
 
@@ -33,6 +35,13 @@ impl Batch {
                 Self::Protobuf(request) => request.log(log),
                 Self::Json(_, records, bytes) => push(records, bytes, json::log(log)),
             }
+        }
+    }
+
+    /// Adds the alerts of an entry.
+    pub fn alerts(&mut self, entry: &Entry) {
+        if let Self::Json(_, records, bytes) = self {
+            webhook::alerts(entry).into_iter().for_each(|alert| push(records, bytes, alert));
         }
     }
 
@@ -69,6 +78,7 @@ impl Batch {
                 let line = match signal {
                     Signal::Traces => json::traces(resource, &records),
                     Signal::Logs => json::logs(resource, &records),
+                    Signal::Alerts => webhook::body(&records),
                 };
                 format!("{line}\n").into()
             }

@@ -1,11 +1,12 @@
-//! Where telemetry goes: OTLP collectors over HTTP or gRPC, or a directory of JSON lines.
+//! Where telemetry goes: OTLP collectors over HTTP or gRPC, a directory of JSON lines, or a webhook for alerts.
 //!
 //! A destination is handed a whole request and says what became of it, by OTLP's retry tables. It keeps no
-//! state about the journal; the outbox does. How each kind is reached is in `http`, `grpc` and `file`.
+//! state about the journal; the outbox does. How each kind is reached is in `http`, `grpc`, `file` and [`webhook`].
 
 mod file;
 mod grpc;
 mod http;
+pub mod webhook;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use crate::batch::Batch;
 use crate::protobuf::{Request, Resource};
 use crate::signal::Signal;
 
+pub use webhook::Webhook;
+
 /// A place that takes telemetry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -29,6 +32,8 @@ pub enum Destination {
         /// The directory; it is made if need be.
         path: PathBuf,
     },
+    /// A webhook for alerts.
+    Webhook(Webhook),
 }
 
 /// An OTLP collector, and how it is spoken to.
@@ -106,6 +111,8 @@ impl Otlp {
             (Protocol::Grpc, _, Signal::Logs) => {
                 format!("{base}/opentelemetry.proto.collector.logs.v1.LogsService/Export")
             }
+            // Alerts are no signal of OTLP, and no collector is opened for them.
+            (Protocol::Grpc, _, Signal::Alerts) => endpoint,
             (Protocol::HttpProtobuf, Signals::Both, signal) => format!("{base}/v1/{}", signal.as_str()),
             (Protocol::HttpProtobuf, Signals::Only(_), _) => endpoint,
         }
@@ -129,7 +136,8 @@ impl Destination {
         match self {
             Self::Otlp(Otlp { signals: Signals::Only(Signal::Traces), .. }) => &[Signal::Traces],
             Self::Otlp(Otlp { signals: Signals::Only(Signal::Logs), .. }) => &[Signal::Logs],
-            Self::Otlp(_) | Self::Directory { .. } => &Signal::ALL,
+            Self::Otlp(_) | Self::Directory { .. } => &Signal::OTLP,
+            Self::Webhook(_) => &[Signal::Alerts],
         }
     }
 
@@ -139,6 +147,7 @@ impl Destination {
         match self {
             Self::Otlp(Otlp { endpoint, .. }) => format!("otlp {endpoint} {}", signal.as_str()),
             Self::Directory { path } => format!("directory {} {}", path.display(), signal.as_str()),
+            Self::Webhook(webhook) => format!("webhook {} {}", webhook.place(), signal.as_str()),
         }
     }
 
@@ -154,6 +163,7 @@ impl Destination {
                 this.endpoint == other.endpoint || place(this) == place(other)
             }
             (Self::Directory { path: this }, Self::Directory { path: other }) => this == other,
+            (Self::Webhook(this), Self::Webhook(other)) => this.place() == other.place(),
             _ => false,
         })
     }
@@ -176,6 +186,10 @@ impl Destination {
                 std::fs::create_dir_all(path)?;
                 let lines = file::Lines::open(&path.join(format!("{}.jsonl", signal.as_str())))?;
                 Way { to: To::File(lines), signal, compression: Compression::None, timeout: Duration::MAX }
+            }
+            Self::Webhook(webhook) => {
+                let to = To::Http(Box::new(http::Collector::of_webhook(webhook)));
+                Way { to, signal, compression: Compression::None, timeout: webhook.timeout }
             }
         })
     }
@@ -232,9 +246,9 @@ impl Way {
     /// An empty request that will hold about so many bytes at most.
     #[must_use]
     pub fn batch(&self, bytes: usize) -> Batch {
-        match self.to {
-            To::Http(_) | To::Grpc(_) => Batch::Protobuf(Request::with_capacity(bytes)),
-            To::File(_) => Batch::Json(self.signal, Vec::new(), 0),
+        match (&self.to, self.signal) {
+            (To::File(_), _) | (_, Signal::Alerts) => Batch::Json(self.signal, Vec::new(), 0),
+            (To::Http(_) | To::Grpc(_), _) => Batch::Protobuf(Request::with_capacity(bytes)),
         }
     }
 

@@ -24,6 +24,6 @@ mod http_client;
 mod walk;
 mod wire;
 
-pub use destination::{Compression, Destination, Otlp, Protocol, Signals};
+pub use destination::{Compression, Destination, Otlp, Protocol, Signals, Webhook};
 pub use outbox::{Outbox, Source};
 pub use signal::Signal;

@@ -7,21 +7,25 @@ use std::borrow::Cow;
 
 use genops_core::awu::{End, Execution, TraceContext, Used};
 use genops_core::event::{Event, Fact, Value};
+use genops_core::ledger::Entry;
+use genops_core::news;
 use genops_core::record::{AwuRecord, How};
 use genops_core::{AwuId, Timestamp};
 
-/// One of OTLP's signals.
+/// What a follower of the journal tells: one of OTLP's signals, or alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// Spans, told when the AWU has ended.
     Traces,
     /// Events as log records, told at once.
     Logs,
+    /// The thresholds of budgets that were reached, for a webhook.
+    Alerts,
 }
 
 impl Signal {
-    /// Both signals.
-    pub const ALL: [Self; 2] = [Self::Traces, Self::Logs];
+    /// The signals of OTLP.
+    pub const OTLP: [Self; 2] = [Self::Traces, Self::Logs];
 
     /// The word in paths and names.
     #[must_use]
@@ -29,6 +33,7 @@ impl Signal {
         match self {
             Self::Traces => "traces",
             Self::Logs => "logs",
+            Self::Alerts => "alerts",
         }
     }
 }
@@ -108,6 +113,13 @@ pub fn ending_logs(record: &AwuRecord) -> Vec<LogRecord<'_>> {
     logs(record.id(), record.ending_events())
 }
 
+/// Log records for what an entry says beside decisions and ends.
+#[must_use]
+pub fn news_logs(entry: &Entry) -> Vec<LogRecord<'_>> {
+    let Some(awu) = AwuRecord::subject(&entry.command) else { return Vec::new() };
+    logs(awu, news::events(entry))
+}
+
 fn logs(awu: AwuId, events: Vec<Event<'_>>) -> Vec<LogRecord<'_>> {
     events.into_iter().map(|event| LogRecord { awu, event }).collect()
 }
@@ -143,7 +155,7 @@ fn text<'a>(key: &'static str, value: impl Into<Cow<'a, str>>) -> Fact<'a> {
     (key, Value::Text(value.into()))
 }
 
-/// The model call. None where nothing was sent, or where nobody knows whether anything was.
+/// The model call. None where no model was asked, nothing was sent, or nobody knows whether anything was.
 fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     let execution = record.execution()?;
     if !execution.end.was_sent() {
@@ -151,10 +163,11 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
     }
     let id = record.id();
     let proposal = &record.request.proposal;
+    let (provider, model) = (proposal.provider.as_ref()?, proposal.model.as_ref()?);
     let mut facts = Vec::with_capacity(CALL_FACTS);
     facts.push(text("gen_ai.operation.name", "chat"));
-    facts.push(text("gen_ai.provider.name", proposal.provider.as_str()));
-    facts.push(text("gen_ai.request.model", proposal.model.as_str()));
+    facts.push(text("gen_ai.provider.name", provider.as_str()));
+    facts.push(text("gen_ai.request.model", model.as_str()));
     facts
         .extend(execution.response_model.as_ref().map(|model| text("gen_ai.response.model", model.as_str())));
     if let Some(tokens) = record.reported_tokens() {
@@ -179,7 +192,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         trace_id: id.trace_id,
         span_id: id.call_span_id(),
         parent_span_id: Some(id.span_id),
-        name: Cow::Owned(format!("chat {}", proposal.model)),
+        name: Cow::Owned(format!("chat {model}")),
         kind: Kind::Client,
         // The call began after the decision: by the journal's clock, so that the order can be seen.
         start: end.minus_nanos(execution.latency_ns).max(record.at),

@@ -10,7 +10,7 @@ use genops_core::record::{AwuRecord, Journaled};
 
 use crate::batch::Batch;
 use crate::outbox::Entries;
-use crate::signal::{Signal, admission_logs, ending_logs, spans};
+use crate::signal::{Signal, admission_logs, ending_logs, news_logs, spans};
 
 /// Where a walk stands, and the AWUs that are not over there.
 pub struct Walk {
@@ -63,8 +63,17 @@ impl Walk {
 
     fn take(&mut self, journaled: Journaled, batch: &mut Batch) {
         self.position = journaled.entry.sequence;
+        if self.signal == Signal::Alerts {
+            if self.position > self.cursor.through {
+                batch.alerts(&journaled.entry);
+            }
+            return;
+        }
         let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return };
         let is_new = self.position > self.cursor.through;
+        if is_new && self.signal == Signal::Logs {
+            batch.logs(&news_logs(&journaled.entry));
+        }
         let record = match self.open.remove(&awu) {
             Some(mut record) => {
                 record.follow(journaled.entry);

@@ -14,13 +14,13 @@ use genops_core::awu::{AwuId, End, Execution, Failure, Proposal, TraceContext, U
 use genops_core::budget::Budget;
 use genops_core::finding::Mode;
 use genops_core::ledger::{self, Admit, Books, Command};
+use genops_core::period::{Period, Span as PeriodSpan};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::rule::ListRule;
 use genops_core::selector::{Facet, Selector};
-use genops_core::time::Period;
 use genops_core::{Amount, Attribution, Digest, Name, Timestamp, Unit};
 use genops_spec::attribute::{self, Kind, When};
 use genops_spec::event;
@@ -62,7 +62,7 @@ fn policy() -> Policy {
         budgets: vec![
             Budget {
                 selector: team("a"),
-                period: Period::Month,
+                period: Period::Calendar { span: PeriodSpan::Month, zone: name("UTC") },
                 // More digits than a double holds: the exact text has to stand beside it.
                 ..Budget::new(name("a-month"), Unit::Usd, "123456.123456789012".parse().unwrap())
             },

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::awu::Awu;
 use crate::background::{Feed, Indexer};
+use crate::keeper::Keeper;
 use crate::settings::{LedgerPlace, Settings};
 
 /// Decides, reserves and accounts. Cloning is cheap; all clones are one governor.
@@ -34,6 +35,9 @@ pub struct Governor {
 struct Inner {
     outbox: Option<Outbox>,
     indexer: Option<Indexer>,
+    keeper: Option<Keeper>,
+    /// Who corrects takes turns.
+    corrections: tokio::sync::Mutex<()>,
     views: Arc<Mutex<Views>>,
     settings: Settings,
     ledger: Arc<Ledger>,
@@ -75,9 +79,6 @@ pub enum GovernError {
     Telemetry(String),
 }
 
-/// A ledger that is further ahead of the clock than this is worth a notice.
-const CLOCK_AHEAD_NS: u64 = 60_000_000_000;
-
 impl Governor {
     /// Opens the ledger, resolves what the last process left, adopts the policy, starts the followers.
     ///
@@ -109,18 +110,12 @@ impl Governor {
                  ledger; they are made anew, and telemetry is sent again from the beginning",
             );
         }
-        let ahead = ledger.read(Books::at)?.nanos().saturating_sub(wall.nanos());
-        if ahead > CLOCK_AHEAD_NS {
-            report(&format!(
-                "the ledger's last entry is {} s ahead of the clock: its time stands still until then, no budget \
-                 begins anew, and no rate has room again",
-                ahead / 1_000_000_000
-            ));
-        }
         let views = Arc::new(Mutex::new(views));
         let feed: Arc<dyn Source> =
             Arc::new(Feed::new(ledger.journals(), Arc::clone(&views), Arc::clone(&report)));
-        let indexer = Indexer::start(&ledger.journals(), Arc::clone(&views), report)?;
+        let indexer = Indexer::start(&ledger.journals(), Arc::clone(&views), Arc::clone(&report))?;
+        let ledger = Arc::new(ledger);
+        let keeper = Keeper::start(Arc::clone(&ledger), Arc::clone(&settings.clock), report)?;
         let outbox = match settings.destinations.as_slice() {
             [] => None,
             destinations => Some(
@@ -128,7 +123,9 @@ impl Governor {
                     .map_err(GovernError::Telemetry)?,
             ),
         };
-        let inner = Inner { outbox, indexer: Some(indexer), views, settings, ledger: Arc::new(ledger) };
+        let (indexer, keeper) = (Some(indexer), Some(keeper));
+        let corrections = tokio::sync::Mutex::default();
+        let inner = Inner { outbox, indexer, keeper, corrections, views, settings, ledger };
         Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
@@ -242,6 +239,10 @@ impl Governor {
         self.inner.outbox.as_ref()
     }
 
+    pub(crate) async fn corrections(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.corrections.lock().await
+    }
+
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.inner.ledger
     }
@@ -306,6 +307,7 @@ impl Drop for Inner {
         // In this order: the outbox still wants its cursors, the ledger writes what is left.
         drop(self.outbox.take());
         drop(self.indexer.take());
+        drop(self.keeper.take());
     }
 }
 

@@ -56,7 +56,8 @@
 //! # }
 //! ```
 //!
-//! In reading order: [`settings`], [`governor`] (admission), [`awu`] (the permits), [`report`] (what can be
+//! In reading order: [`settings`], [`governor`] (admission), [`awu`] (the permits), [`held`] (AWUs that others hold, and
+//! the acts of operators), [`report`] (what can be
 //! asked afterwards), [`telemetry`] (how far telemetry has come, and sending again), [`clock`].
 
 pub mod settings;
@@ -65,6 +66,10 @@ pub mod governor;
 
 pub mod awu;
 
+pub mod held;
+
+mod operate;
+
 pub mod report;
 
 pub mod telemetry;
@@ -72,6 +77,8 @@ pub mod telemetry;
 pub mod clock;
 
 mod background;
+
+mod keeper;
 
 pub use awu::{Awu, Settlement};
 pub use genops_core as core;

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
 
-pub use awu::{AwuReport, CellReport, LabelReport, SlaReport, TokenReport};
+pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
 pub use explanation::{
     AskedReport, AssessmentReport, CallerReport, CircuitReport, CircuitStateReport, Explanation, RateReport,
     RateStateReport,
@@ -61,6 +61,9 @@ pub struct EstimateList {
 pub struct BudgetReport {
     /// Its name; `unbudgeted` for the AWUs that no budget covers.
     pub name: String,
+    /// Whose share of it, by the values of its `each`; absent where it has one cell for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<Option<String>>,
     /// What it counts.
     pub unit: String,
     /// Which occurrence of its period: `2026-11`, `2026-11-22`, `none`.
@@ -277,25 +280,33 @@ fn awu_page(
 }
 
 fn budget_list(books: &Books, now: Timestamp) -> BudgetList {
-    let mut current: Vec<CellKey> = Vec::new();
+    let now = now.max(books.at());
     let mut budgets = Vec::new();
-    for budget in &books.policy().budgets {
-        let key = CellKey::of(budget, now.max(books.at()));
-        let cell = books.find(&key).map(|(_, cell)| cell);
-        let standing = cell.map_or(Standing::empty(Some(budget.limit)), |cell| cell.standing);
-        let totals = cell.map_or(Totals::default(), |cell| cell.totals);
-        budgets.push(budget_report(&key, standing, totals, true));
-        current.push(key);
+    for budget in books.policy().budgets.iter().filter(|budget| budget.each.is_empty()) {
+        let window = books.in_force().budget(&budget.name, now).and_then(|(_, window)| window);
+        let Some(window) = window else { continue };
+        let key = CellKey { budget: Some(budget.name.clone()), each: Vec::new(), unit: budget.unit, window };
+        if books.find(&key).is_none() {
+            let standing = Standing::empty(Some(books.with_grants(&key, budget.limit, now)));
+            budgets.push(budget_report(&key, standing, Totals::default(), true));
+        }
     }
-    for cell in books.cells().iter().filter(|cell| !current.contains(&cell.key)) {
-        budgets.push(budget_report(&cell.key, cell.standing, cell.totals, cell.key.budget.is_none()));
+    for cell in books.cells() {
+        let budget = cell.key.budget.as_ref().and_then(|name| books.in_force().budget(name, now));
+        let current = match budget {
+            Some((budget, window)) => cell.key.unit == budget.unit && Some(cell.key.window) == window,
+            None => cell.key.budget.is_none(),
+        };
+        budgets.push(budget_report(&cell.key, books.standing(cell, now), cell.totals, current));
     }
+    budgets.sort_by(|a, b| b.current.cmp(&a.current));
     BudgetList { budgets, as_of: books.sequence() }
 }
 
 fn budget_report(key: &CellKey, standing: Standing, totals: Totals, current: bool) -> BudgetReport {
     BudgetReport {
         name: key.budget_name().to_owned(),
+        each: share(key),
         unit: key.unit.to_string(),
         window: key.window.to_string(),
         current,
@@ -306,6 +317,11 @@ fn budget_report(key: &CellKey, standing: Standing, totals: Totals, current: boo
         in_doubt: text(totals.in_doubt),
         overrun: text(totals.overrun),
     }
+}
+
+/// The share that a cell is.
+fn share(key: &CellKey) -> Vec<Option<String>> {
+    key.each.iter().map(|value| value.as_ref().map(text)).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to `map`, which gives the value away")]

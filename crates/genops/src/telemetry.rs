@@ -11,7 +11,7 @@ use genops_ledger::followers::Followers;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::Views;
 use genops_ledger::{Journal, StoreError};
-pub use genops_telemetry::{Compression, Otlp, Protocol, Signal, Signals};
+pub use genops_telemetry::{Compression, Otlp, Protocol, Signal, Signals, Webhook};
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;

@@ -57,7 +57,7 @@ fn proposed(explanation: &Explanation) -> Vec<Fact> {
         ("labels", read::labels_line(&awu.labels)),
         ("key", awu.key.clone()),
         ("operation", Some(format!("{} ({})", awu.operation, explanation.operation_type))),
-        ("model", Some(format!("{} at {}", awu.model, awu.provider))),
+        ("model", read::model_line(awu)),
         ("region", awu.region.clone()),
         ("bound", Some(format!("{} tokens in, {} out{choices}", awu.bound.input, awu.bound.output))),
         ("unbounded", unbounded.map(|part| format!("`{part}` may use more than that"))),
@@ -124,7 +124,7 @@ fn cells(cells: &[CellReport], is_refused: bool) -> String {
     let or_none = |amount: &Option<String>| amount.clone().unwrap_or_else(|| "unlimited".to_owned());
     let row = |cell: &CellReport| {
         vec![
-            cell.budget.clone(),
+            read::cell(&cell.budget, &cell.each),
             cell.window.clone(),
             cell.unit.clone(),
             or_none(&cell.allocated),

@@ -1,7 +1,7 @@
 //! From what was simulated to the picture of it: which budgets are drawn, and what stands beside them.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use genops::core::finding::Question;
 use genops::core::{Name, Timestamp};
@@ -25,13 +25,16 @@ pub fn of(simulated: &Simulated) -> Plot {
     }
     let mut budgets: Vec<_> = budgets.into_iter().collect();
     budgets.sort_by(|a, b| (a.1.0, a.0).cmp(&(b.1.0, b.0)));
+    let policies = runs.iter().map(|(_, came)| came.books.policy());
+    let known = policies.flat_map(|policy| &policy.budgets).filter(|budget| !budget.each.is_empty());
+    let shared: BTreeSet<&Name> = known.map(|budget| &budget.name).collect();
     let others = Panel {
         name: "refused by other rules".to_owned(),
         unit: None,
         courses: runs.iter().map(|(_, came)| others(came)).collect(),
     };
     let panel = |(budget, (_, unit)): (&Name, (Reverse<u64>, String))| Panel {
-        name: budget.to_string(),
+        name: if shared.contains(budget) { format!("{budget}: who used most") } else { budget.to_string() },
         unit: Some(unit),
         courses: runs.iter().map(|(_, came)| course(came, budget, simulated.range.1)).collect(),
     };
@@ -53,24 +56,27 @@ pub fn of(simulated: &Simulated) -> Plot {
     }
 }
 
-/// What becomes of a budget under one policy up to `end`. Doubles are good enough to look at.
+/// What becomes of a budget under one policy up to `end`; where each of several has the limit for itself, of the share
+/// that used most. Doubles are good enough to look at.
 fn course(came: &Came, budget: &Name, end: Timestamp) -> Course {
     let Came { books, tally, .. } = came;
-    let known = books.policy().budgets.iter().find(|known| known.name == *budget);
+    let known = books.in_force().budget(budget, end);
     let cells = books.cells().iter().zip(&tally.spent);
     let mut windows: Vec<_> = cells.filter(|(cell, _)| cell.key.budget.as_ref() == Some(budget)).collect();
+    let most = windows.iter().max_by_key(|(_, points)| points.iter().map(|(_, amount)| *amount).max());
+    let most = most.map(|(cell, _)| cell.key.each.as_slice()).unwrap_or_default();
+    windows.retain(|(cell, _)| cell.key.each == most);
     windows.sort_by_key(|(cell, _)| cell.key.window);
     let last = windows.last().and_then(|(cell, points)| Some((cell.key.window, points.last()?)));
-    let stays = last.filter(|(window, (at, _))| {
-        *at < end && known.is_some_and(|known| known.period.window(end) == *window)
-    });
+    let stays = last
+        .filter(|(window, (at, _))| *at < end && known.is_some_and(|(_, current)| current == Some(*window)));
     let stays = stays.map(|(_, (_, amount))| (end, *amount));
     let spent = windows.into_iter().flat_map(|(_, points)| points).copied().chain(stays);
     let short = tally.short.iter().filter(|(key, _)| key.budget.as_ref() == Some(budget));
     let mut short: Vec<_> = short.map(|(_, short)| short.first).collect();
     short.sort_unstable();
     Course {
-        limit: known.map(|known| known.limit.to_f64().0),
+        limit: known.map(|(known, _)| known.limit.to_f64().0),
         spent: spent.map(|(at, amount)| (at, amount.to_f64().0)).collect(),
         short,
         refused: refused(came, |question, rule| question == Question::Room && rule == Some(budget)),

@@ -5,6 +5,7 @@ mod text;
 
 use std::collections::BTreeMap;
 
+use genops::core::budget::CellKey;
 use genops::core::ledger::{Books, Cell};
 use genops::core::spec::{DecisionState, ReasonCode};
 use genops::core::{Name, Timestamp};
@@ -126,8 +127,9 @@ pub struct ByRule {
 pub struct Share {
     /// The team.
     pub team: String,
-    /// The model.
-    pub model: String,
+    /// The model; absent where none is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// How many came.
     pub calls: u64,
     /// How many were refused.
@@ -141,6 +143,9 @@ pub struct Share {
 pub struct Spent {
     /// Its name.
     pub budget: String,
+    /// Whose share of it, by the values of its `each`; absent where it has one cell for all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<Option<String>>,
     /// The window.
     pub window: String,
     /// What it counts.
@@ -297,9 +302,9 @@ fn by_rule(tally: &Tally) -> Vec<ByRule> {
 }
 
 fn shares(tally: &Tally) -> Vec<Share> {
-    let one = |((team, model), share): (&(Name, Name), &run::Share)| Share {
+    let one = |((team, model), share): (&(Name, Option<Name>), &run::Share)| Share {
         team: team.to_string(),
-        model: model.to_string(),
+        model: model.as_ref().map(Name::to_string),
         calls: share.calls,
         refused: share.refused,
         cost_usd: share.cost.to_string(),
@@ -313,10 +318,11 @@ fn budgets(books: &Books, tally: &Tally) -> Vec<Spent> {
     let mut cells: Vec<&Cell> = books.cells().iter().collect();
     cells.sort_by(|a, b| a.key.cmp(&b.key));
     // A budget that never admitted anything has no cell, and may have been short all the same.
-    let mut all: Vec<_> = cells.into_iter().map(|cell| spent(cell, tally)).collect();
+    let mut all: Vec<_> = cells.into_iter().map(|cell| spent(books, cell, tally)).collect();
     let unopened = tally.short.iter().filter(|(key, _)| books.find(key).is_none());
     all.extend(unopened.map(|(key, short)| Spent {
         budget: key.budget_name().to_owned(),
+        each: share(key),
         window: key.window.to_string(),
         unit: key.unit.to_string(),
         limit: limit_of(books, key.budget.as_ref()),
@@ -324,18 +330,24 @@ fn budgets(books: &Books, tally: &Tally) -> Vec<Spent> {
         first_short_at: Some(short.first.to_string()),
         short_for: short.calls,
     }));
-    all.sort_by(|a, b| (&a.budget, &a.window).cmp(&(&b.budget, &b.window)));
+    all.sort_by(|a, b| (&a.budget, &a.window, &a.each).cmp(&(&b.budget, &b.window, &b.each)));
     all
 }
 
-fn spent(cell: &Cell, tally: &Tally) -> Spent {
+fn share(key: &CellKey) -> Vec<Option<String>> {
+    key.each.iter().map(|value| value.as_ref().map(Name::to_string)).collect()
+}
+
+fn spent(books: &Books, cell: &Cell, tally: &Tally) -> Spent {
     let short = tally.short.get(&cell.key);
+    let standing = books.standing(cell, books.at());
     Spent {
         budget: cell.key.budget_name().to_owned(),
+        each: share(&cell.key),
         window: cell.key.window.to_string(),
         unit: cell.key.unit.to_string(),
-        limit: cell.standing.allocated.map(|limit| limit.to_string()),
-        used: cell.standing.used.to_string(),
+        limit: standing.allocated.map(|limit| limit.to_string()),
+        used: standing.used.to_string(),
         first_short_at: short.map(|short| Timestamp::to_string(&short.first)),
         short_for: short.map_or(0, |short| short.calls),
     }

@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
             self.open.push(Reverse(Open { ends, call: self.calls, awu, execution }));
         }
         let ruled = Some((proposal, &verdict));
-        Ok(watch(&Decided { origin, at, model: Some(&proposal.model), ruled, then: decided.as_ref() }))
+        Ok(watch(&Decided { origin, at, model: proposal.model.as_ref(), ruled, then: decided.as_ref() }))
     }
 
     /// Adds what the conditions come to that can be worked out from facts.

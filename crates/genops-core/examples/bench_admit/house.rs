@@ -8,6 +8,7 @@ use genops_core::awu::{Labels, Proposal};
 use genops_core::budget::{Budget, OnInsufficient};
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
+use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
@@ -17,7 +18,6 @@ use genops_core::rule::{
 use genops_core::selector::{Facet, Selector};
 use genops_core::sla::{ExpectedMiss, SlaRule};
 use genops_core::spec::ReasonCode;
-use genops_core::time::Period;
 use genops_core::{Amount, Attribution, Name, Unit};
 
 use super::Trouble;
@@ -227,8 +227,11 @@ fn budget<'a>(
         selector = selector.with(facet, vec![name(value)?]);
     }
     let unit = if at % 4 == 3 { Unit::Tokens } else { Unit::Usd };
-    let period =
-        [Period::Month, Period::Day, Period::None].into_iter().cycle().nth(at % 3).unwrap_or_default();
+    let period = match at % 3 {
+        0 => Period::Calendar { span: Span::Month, zone: name("UTC")? },
+        1 => Period::Calendar { span: Span::Day, zone: name("UTC")? },
+        _ => Period::None,
+    };
     let on_insufficient = if at.is_multiple_of(2) {
         OnInsufficient::Refuse
     } else {

@@ -9,9 +9,9 @@ use genops_spec::{Decision, ReasonCode};
 use super::{Asking, Reservation, bound_in};
 use crate::amount::Amount;
 use crate::awu::Proposal;
-use crate::budget::{Budget, CellKey, OnInsufficient};
+use crate::budget::{Budget, CellKey, OnInsufficient, Overdraft};
 use crate::finding::{Finding, Mode, Question};
-use crate::ledger::Standing;
+use crate::ledger::{Fit, Standing};
 use crate::price::Tokens;
 
 impl<'a> Asking<'a> {
@@ -24,8 +24,20 @@ impl<'a> Asking<'a> {
             let before = reservation.before;
             let counted = wanted.filter(|amount| self.can_count(&reservation, *amount));
             self.cells.push(reservation);
-            let Err(code) = counted.ok_or(CANNOT_COUNT).and_then(|amount| before.takes(amount)) else {
-                continue;
+            let overdraft = budget.map(|budget| budget.overdraft).unwrap_or_default();
+            let code = match counted.ok_or(CANNOT_COUNT).and_then(|amount| before.takes(amount, overdraft)) {
+                Ok(Fit::Within) => continue,
+                Ok(Fit::Beyond) => {
+                    let name = budget.map(|budget| &budget.name);
+                    self.found(
+                        Question::Room,
+                        name,
+                        Decision::Warning(ReasonCode::BudgetExceeded),
+                        Mode::Enforce,
+                    )?;
+                    continue;
+                }
+                Err(code) => code,
             };
             let Some(budget) = budget.filter(|_| code != CANNOT_COUNT) else {
                 // What cannot be counted is refused, whoever only observes.
@@ -45,12 +57,13 @@ impl<'a> Asking<'a> {
     /// The cells that the AWU reserves in: one for each budget that covers it, in the policy's order, and the
     /// unlimited cell where no budget of the accounting unit does, so that every AWU has a reservation in that unit.
     fn cells_of(&self) -> Vec<(Option<&'a Budget>, CellKey)> {
-        let policy = self.in_force.policy();
-        let covering = self.in_force.budgets.covering(&policy.budgets, self.proposal);
-        let mut cells: Vec<_> =
-            covering.into_iter().map(|budget| (Some(budget), CellKey::of(budget, self.at))).collect();
-        if !cells.iter().any(|(_, key)| key.unit == policy.accounting_unit) {
-            cells.push((None, CellKey::unbudgeted(policy.accounting_unit)));
+        let covering = self.in_force.budgets_for(self.proposal, self.at).into_iter();
+        let mut cells: Vec<_> = covering
+            .map(|(budget, window)| (Some(budget), CellKey::of(budget, self.proposal, window)))
+            .collect();
+        let unit = self.unit();
+        if !cells.iter().any(|(_, key)| key.unit == unit) {
+            cells.push((None, CellKey::unbudgeted(unit)));
         }
         cells
     }
@@ -58,16 +71,14 @@ impl<'a> Asking<'a> {
     /// A reservation of `amount` in the cell of `key`. Cells that do not exist yet are numbered as they come.
     fn reservation(&self, budget: Option<&Budget>, key: CellKey, amount: Amount) -> Reservation {
         let next = self.books.next_cell();
-        let found = self.books.find(&key);
-        let cell = found.map_or_else(
-            || {
+        let (cell, before) = match self.books.find(&key) {
+            Some((id, cell)) => (id, self.books.standing(cell, self.at)),
+            None => {
                 let unopened = self.cells.iter().filter(|step| step.cell >= next).count();
-                (0..unopened).fold(next, |cell, _| cell.next())
-            },
-            |(id, _)| id,
-        );
-        let limit = budget.map(|budget| budget.limit);
-        let before = found.map_or(Standing::empty(limit), |(_, cell)| cell.standing);
+                let limit = budget.map(|budget| self.books.with_grants(&key, budget.limit, self.at));
+                ((0..unopened).fold(next, |cell, _| cell.next()), Standing::empty(limit))
+            }
+        };
         Reservation { cell, key, amount, before }
     }
 
@@ -94,28 +105,49 @@ impl<'a> Asking<'a> {
                 bound_in(reservation.key.unit, self.proposal, tokens).unwrap_or(reservation.amount);
         }
         self.output_limit = Some(tightest.limit);
-        let finding = Finding {
-            question: Question::Room,
-            rule: Some(tightest.budget.name.clone()),
-            said: Decision::Warning(ReasonCode::output_capped()),
-            is_observed: false,
-        };
-        self.findings.insert(tightest.place.min(self.findings.len()), finding);
+        // From the last, so that the places in front of it stay what they are.
+        for cap in caps.iter().rev() {
+            if self.lends(cap.budget) {
+                self.warn(cap, ReasonCode::BudgetExceeded);
+            }
+            if cap.budget.name == tightest.budget.name {
+                self.warn(cap, ReasonCode::output_capped());
+            }
+        }
         self.drop_what_fits();
         ControlFlow::Continue(())
     }
 
-    /// A budget that only observes was asked with the whole call; with the lowered one it may not be passed.
+    /// Whether what is reserved in the budget passes its limit.
+    fn lends(&self, budget: &Budget) -> bool {
+        let mut cells = self.cells.iter().filter(|step| step.key.budget.as_ref() == Some(&budget.name));
+        cells.any(|step| step.before.takes(step.amount, budget.overdraft) == Ok(Fit::Beyond))
+    }
+
+    /// Adds a warning where the budget of a cap was asked.
+    fn warn(&mut self, cap: &Cap<'_>, code: ReasonCode) {
+        let (rule, said) = (Some(cap.budget.name.clone()), Decision::Warning(code));
+        let finding = Finding { question: Question::Room, rule, said, is_observed: false };
+        self.findings.insert(cap.place.min(self.findings.len()), finding);
+    }
+
+    /// A budget that only observes, or lends, was asked with the whole call; with the lowered one it may not be passed.
     fn drop_what_fits(&mut self) {
         let cells = &self.cells;
         let fits = |finding: &Finding| {
             let mut cells = cells.iter();
             let cell = cells.find(|step| step.key.budget.is_some() && step.key.budget == finding.rule);
-            cell.is_some_and(|step| step.before.takes(step.amount).is_ok())
+            cell.is_some_and(|step| step.before.takes(step.amount, Overdraft::None).is_ok())
         };
-        self.findings
-            .retain(|finding| !(finding.question == Question::Room && finding.is_observed && fits(finding)));
+        self.findings.retain(|finding| {
+            !(finding.question == Question::Room && is_about_passing(finding) && fits(finding))
+        });
     }
+}
+
+/// Whether a finding says that a budget is passed: one that only observes, or lends.
+fn is_about_passing(finding: &Finding) -> bool {
+    finding.is_observed || finding.said == Decision::Warning(ReasonCode::BudgetExceeded)
 }
 
 /// A budget that a call does not fit into, and the output limit with which it would.
@@ -142,7 +174,7 @@ fn affordable(budget: &Budget, proposal: &Proposal, standing: Standing) -> Optio
     let minimum = minimum(budget).filter(|_| budget.mode == Mode::Enforce)?;
     let fits = |limit: u64| {
         let amount = bound_in(budget.unit, proposal, capped(proposal, limit));
-        amount.is_some_and(|amount| standing.takes(amount).is_ok())
+        amount.is_some_and(|amount| standing.takes(amount, budget.overdraft).is_ok())
     };
     // What a limit costs rises with it: the highest that fits is found by halving.
     let asked = proposal.bound.output.checked_div(proposal.choices)?;

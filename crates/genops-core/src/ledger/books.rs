@@ -2,13 +2,16 @@
 //!
 //! No rule is applied here. What an entry says happened, happened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use genops_spec::ReasonCode;
 use serde::{Deserialize, Serialize};
 
+use super::act::{Alert, Correction, Grant, Posting};
+use super::cell::{Cell, CellId, Standing};
 use super::entry::{Admit, Command, Entry, Outcome, Reallocation, Settled};
+use super::idempotency::Remembered;
+use super::kept::Kept;
 use super::traffic::Traffic;
 use crate::admit::{Admitted, Reservation};
 use crate::amount::Amount;
@@ -33,57 +36,16 @@ pub struct Books {
     cells: Vec<Cell>,
     cell_of: HashMap<CellKey, CellId>,
     open: HashMap<AwuId, OpenAwu>,
+    /// When the holders of open AWUs are taken for lost.
+    deadlines: BTreeSet<(Timestamp, AwuId)>,
     traffic: Traffic,
-}
-
-/// A cell's number: cells are counted from 0 in the order in which they were opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CellId(u32);
-
-/// One budget in one window, and what has been done with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
-    /// What it is for.
-    pub key: CellKey,
-    /// Limit, outstanding and used.
-    pub standing: Standing,
-    /// Running totals, for the conservation of I6.
-    pub totals: Totals,
-}
-
-/// A cell's balance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
-    /// What may be used; `None` is unlimited.
-    pub allocated: Option<Amount>,
-    /// Reserved by AWUs that are RESERVED or EXECUTING.
-    pub out: Amount,
-    /// Charged: the actual of settled AWUs and the reservation of those in doubt.
-    pub used: Amount,
-}
-
-/// What has passed through a cell, in reserved amounts; and by how much the limit may honestly be passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Totals {
-    /// Reserved by admissions.
-    pub admitted: Amount,
-    /// Reserved by AWUs that have settled.
-    pub settled: Amount,
-    /// Reserved by AWUs that were released.
-    pub released: Amount,
-    /// Reserved by AWUs that are in doubt.
-    pub in_doubt: Amount,
-    /// The sum of what AWUs used above their reservation.
-    pub overrun: Amount,
-    /// The sum by which a new policy lowered the limit.
-    pub cut: Amount,
-    /// The sum by which admissions passed the limit where the budget is only observed.
-    pub excess: Amount,
+    remembered: Remembered,
+    /// The grants that hold, by the entry that made them; those that have ended go when the next one is made.
+    grants: BTreeMap<u64, Arc<Grant>>,
 }
 
 /// An AWU that has been admitted and has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAwu {
     /// Where it stands.
     pub state: State,
@@ -93,6 +55,10 @@ pub struct OpenAwu {
     pub granted: Arc<Admitted>,
     /// The entry that admitted it.
     pub admitted: u64,
+    /// When its holder is taken for lost; `None` where this process holds it.
+    pub deadline: Option<Timestamp>,
+    /// When it was charged its reservation, in doubt.
+    pub doubted_at: Option<Timestamp>,
 }
 
 impl OpenAwu {
@@ -124,15 +90,28 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
             books.adopt(policy, *version, reallocated)
         }
         (Command::Admit(request), Outcome::Admitted(admitted)) => books.admit(entry, request, admitted),
-        (Command::Admit(_), Outcome::Refused(_)) => Some(()),
+        (Command::Admit(request), Outcome::Refused(_)) => {
+            books.remember(entry, request);
+            Some(())
+        }
         (Command::Start { awu }, Outcome::Started) => books.start(*awu),
-        (Command::Release { awu } | Command::Orphan { awu }, Outcome::Released) => {
+        (Command::Extend { awu, .. }, Outcome::Extended { deadline }) => books.extend(*awu, *deadline),
+        (Command::Release { awu } | Command::Orphan { awu } | Command::Expire { awu }, Outcome::Released) => {
             books.release(entry.at, *awu)
         }
-        (Command::Settle { awu, execution }, Outcome::Settled(settled)) => {
-            books.settle(entry.at, *awu, execution, settled)
+        (
+            Command::Settle { awu, execution } | Command::Resolve { awu, execution, .. },
+            Outcome::Settled(settled),
+        ) => books.settle(entry.at, *awu, execution, settled),
+        (Command::Orphan { awu } | Command::Expire { awu }, Outcome::InDoubt { alerts }) => {
+            books.doubt(entry.at, *awu, alerts)
         }
-        (Command::Orphan { awu }, Outcome::InDoubt) => books.doubt(*awu),
+        (Command::Correct(correction), Outcome::Corrected { alerts }) => {
+            books.correct(entry.at, correction, alerts)
+        }
+        (Command::Grant(grant), Outcome::Granted) => books.take_grant(entry, grant),
+        (Command::Revoke { grant, .. }, Outcome::Granted) => books.grants.remove(grant).map(drop),
+        (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Some(()),
         _ => None,
     };
     change
@@ -163,7 +142,10 @@ impl Default for Books {
             cells: Vec::new(),
             cell_of: HashMap::new(),
             open: HashMap::new(),
+            deadlines: BTreeSet::new(),
             traffic: Traffic::default(),
+            remembered: Remembered::default(),
+            grants: BTreeMap::new(),
         }
     }
 }
@@ -218,10 +200,81 @@ impl Books {
         Some((id, self.cell(id)?))
     }
 
+    /// What holds in a cell at `at`: with the grants that hold then, and without what its window has left.
+    #[must_use]
+    pub fn standing(&self, cell: &Cell, at: Timestamp) -> Standing {
+        let Standing { allocated, out, used } = cell.standing;
+        let aged = cell.aged_by(at);
+        Standing {
+            allocated: allocated.map(|limit| self.with_grants(&cell.key, limit, at)),
+            out,
+            used: used.checked_sub(aged).unwrap_or(used),
+        }
+    }
+
+    /// The limit of a cell that may not have been opened yet, with the grants that hold at `at`.
+    #[must_use]
+    pub fn with_grants(&self, key: &CellKey, limit: Amount, at: Timestamp) -> Amount {
+        let holding =
+            self.grants.values().filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each));
+        holding.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
+    }
+
+    /// A grant that has not been ended before its time, by the entry that made it.
+    #[must_use]
+    pub fn grant(&self, sequence: u64) -> Option<&Grant> {
+        self.grants.get(&sequence).map(Arc::as_ref)
+    }
+
+    /// The grants that hold at `at`, each with the entry that made it.
+    pub fn grants(&self, at: Timestamp) -> impl Iterator<Item = (u64, &Grant)> {
+        let grants = self.grants.iter().filter(move |(_, grant)| grant.until > at);
+        grants.map(|(sequence, grant)| (*sequence, grant.as_ref()))
+    }
+
+    /// Every grant that has not been ended before its time and is still kept.
+    pub(crate) fn all_grants(&self) -> impl Iterator<Item = (u64, &Arc<Grant>)> {
+        self.grants.iter().map(|(sequence, grant)| (*sequence, grant))
+    }
+
+    /// Whether every cell of the budget can hold the grant, those too that have not been opened, which get `limit`.
+    pub(super) fn can_grant(&self, grant: &Grant, limit: Amount) -> bool {
+        let mut others = self.grants.values().filter(|other| other.budget == grant.budget);
+        let most = limit.checked_add(grant.amount);
+        if others.try_fold(most, |most, other| Some(most?.checked_add(other.amount))).flatten().is_none() {
+            return false;
+        }
+        let granted = |cell: &Cell| {
+            cell.totals.granted.checked_add(grant.amount)?.checked_add(cell.standing.allocated?)
+        };
+        self.cells
+            .iter()
+            .filter(|cell| cell.key.is_of(&grant.budget, &grant.each))
+            .all(|cell| granted(cell).is_some())
+    }
+
+    /// The entry that an idempotency key was used in by a caller, and the digest of what it asked; `None` where it is not
+    /// remembered at `at`.
+    #[must_use]
+    pub fn remembered(&self, caller: Option<&Name>, key: &Name, at: Timestamp) -> Option<(u64, Digest)> {
+        self.remembered.find(caller, key, at.minus_nanos(self.policy().remember_ns))
+    }
+
+    /// The AWUs whose holders are taken for lost at `at`, the longest lost first, at most `most`.
+    #[must_use]
+    pub fn overdue(&self, at: Timestamp, most: usize) -> Vec<AwuId> {
+        self.deadlines
+            .iter()
+            .take_while(|(deadline, _)| *deadline <= at)
+            .take(most)
+            .map(|(_, awu)| *awu)
+            .collect()
+    }
+
     /// The number that the next cell will have.
     #[must_use]
     pub fn next_cell(&self) -> CellId {
-        CellId(u32::try_from(self.cells.len()).unwrap_or(u32::MAX))
+        CellId::at(self.cells.len())
     }
 
     /// Where the stretches end that have been taken of a flow; the beginning of time where none has.
@@ -269,6 +322,43 @@ impl Books {
     }
 }
 
+// === impl Books: as plain data ===
+
+impl Books {
+    pub(super) fn keep(&self) -> Kept {
+        let open = self.open_awus().into_iter().map(|(id, open)| (id, open.clone())).collect();
+        Kept {
+            sequence: self.sequence,
+            at: self.at,
+            policy: self.in_force.shared(),
+            cells: self.cells.clone(),
+            open,
+            traffic: self.traffic.clone(),
+            remembered: self.remembered.clone(),
+            grants: self.grants.iter().map(|(sequence, grant)| (*sequence, Arc::clone(grant))).collect(),
+        }
+    }
+}
+
+impl From<Kept> for Books {
+    fn from(kept: Kept) -> Self {
+        let Kept { sequence, at, policy, cells, open, traffic, remembered, grants } = kept;
+        let deadlines = open.iter().filter_map(|(id, open)| Some((open.deadline?, *id))).collect();
+        Self {
+            sequence,
+            at,
+            in_force: Arc::new(InForce::new(policy)),
+            cell_of: cells.iter().map(|cell| cell.key.clone()).zip(CellId::all()).collect(),
+            cells,
+            open: open.into_iter().collect(),
+            deadlines,
+            traffic,
+            remembered,
+            grants: grants.into_iter().collect(),
+        }
+    }
+}
+
 // === impl Books: evolving; `None` where the entry does not fit ===
 
 impl Books {
@@ -287,28 +377,50 @@ impl Books {
 
     fn admit(&mut self, entry: &Entry, request: &Arc<Admit>, admitted: &Arc<Admitted>) -> Option<()> {
         for step in admitted.path() {
-            let cell = self.cell_or_open(step)?;
-            let beyond = cell.standing.beyond();
+            let standing = self.cell_or_open(step, entry.at)?;
+            let cell = self.cells.get_mut(step.cell.index())?;
+            cell.age(entry.at);
+            let beyond = standing.beyond();
             cell.standing.out = cell.standing.out.checked_add(step.amount)?;
             cell.totals.admitted = cell.totals.admitted.checked_add(step.amount)?;
-            let excess = cell.standing.beyond().checked_sub(beyond)?;
+            let after = Standing { out: cell.standing.out, ..standing };
+            let excess = after.beyond().checked_sub(beyond)?;
             cell.totals.excess = cell.totals.excess.checked_add(excess)?;
         }
         self.traffic.admit(entry.at, entry.sequence, admitted);
+        self.remember(entry, request);
         let state = if admitted.started() { State::Executing } else { State::Reserved };
-        let (request, granted) = (Arc::clone(request), Arc::clone(admitted));
-        let awu = request.awu;
-        let open = OpenAwu { state, request, granted, admitted: entry.sequence };
-        self.open.insert(awu, open).is_none().then_some(())
+        let deadline = request.within_ns.map(|within| entry.at.plus_nanos(within));
+        self.deadlines.extend(deadline.map(|deadline| (deadline, request.awu)));
+        let open = OpenAwu {
+            state,
+            request: Arc::clone(request),
+            granted: Arc::clone(admitted),
+            admitted: entry.sequence,
+            deadline,
+            doubted_at: None,
+        };
+        self.open.insert(request.awu, open).is_none().then_some(())
     }
 
-    fn cell_or_open(&mut self, step: &Reservation) -> Option<&mut Cell> {
+    /// What holds in the cell of a reservation, which is opened if it is new.
+    fn cell_or_open(&mut self, step: &Reservation, at: Timestamp) -> Option<Standing> {
         if step.cell == self.next_cell() {
-            let standing = Standing::empty(step.before.allocated);
-            self.cells.push(Cell { key: step.key.clone(), standing, totals: Totals::default() });
+            let granted = self.with_grants(&step.key, Amount::ZERO, at);
+            let limit = step.before.allocated.map(|allocated| allocated.checked_sub(granted));
+            let limit = match limit {
+                Some(limit) => Some(limit?),
+                None => None,
+            };
+            self.cells.push(Cell::opened(step.key.clone(), limit, granted));
             self.cell_of.insert(step.key.clone(), step.cell);
         }
-        self.cells.get_mut(step.cell.index())
+        self.cell(step.cell).map(|cell| self.standing(cell, at))
+    }
+
+    fn remember(&mut self, entry: &Entry, request: &Admit) {
+        let since = entry.at.minus_nanos(self.policy().remember_ns);
+        self.remembered.take(entry.sequence, entry.at, request, since);
     }
 
     fn start(&mut self, awu: AwuId) -> Option<()> {
@@ -317,8 +429,24 @@ impl Books {
         Some(())
     }
 
+    fn extend(&mut self, awu: AwuId, deadline: Timestamp) -> Option<()> {
+        let open = self.open.get_mut(&awu)?;
+        let before = open.deadline.replace(deadline)?;
+        self.deadlines.remove(&(before, awu));
+        self.deadlines.insert((deadline, awu));
+        Some(())
+    }
+
+    fn close(&mut self, awu: AwuId) -> Option<OpenAwu> {
+        let open = self.open.remove(&awu)?;
+        if let Some(deadline) = open.deadline {
+            self.deadlines.remove(&(deadline, awu));
+        }
+        Some(open)
+    }
+
     fn release(&mut self, at: Timestamp, awu: AwuId) -> Option<()> {
-        let open = self.open.remove(&awu).filter(|open| open.state == State::Reserved)?;
+        let open = self.close(awu).filter(|open| open.state == State::Reserved)?;
         for step in open.path() {
             let cell = self.cells.get_mut(step.cell.index())?;
             cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
@@ -329,110 +457,78 @@ impl Books {
     }
 
     fn settle(&mut self, at: Timestamp, awu: AwuId, execution: &Execution, settled: &Settled) -> Option<()> {
-        let open = self.open.remove(&awu).filter(|open| open.state == State::Executing)?;
+        let open = self.close(awu).filter(|open| open.state != State::Reserved)?;
         if settled.actual.len() != open.path().len() {
             return None;
         }
         for (step, actual) in open.path().iter().zip(&settled.actual) {
             let cell = self.cells.get_mut(step.cell.index())?;
-            cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
-            cell.standing.used = cell.standing.used.checked_add(*actual)?;
+            match open.doubted_at {
+                None => {
+                    cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
+                    cell.post(at, at, *actual)?;
+                }
+                Some(doubted_at) => {
+                    cell.totals.in_doubt = cell.totals.in_doubt.checked_sub(step.amount)?;
+                    cell.post(at, doubted_at, actual.checked_sub(step.amount)?)?;
+                }
+            }
             cell.totals.settled = cell.totals.settled.checked_add(step.amount)?;
             let overrun = actual.checked_sub(step.amount)?.max(Amount::ZERO);
             cell.totals.overrun = cell.totals.overrun.checked_add(overrun)?;
         }
-        self.traffic.settle(at, open.admitted, &open.granted, execution, settled);
+        self.note_alerts(&settled.alerts)?;
+        if open.doubted_at.is_none() {
+            self.traffic.settle(at, open.admitted, &open.granted, execution, settled);
+        }
         Some(())
     }
 
-    fn doubt(&mut self, awu: AwuId) -> Option<()> {
+    fn doubt(&mut self, at: Timestamp, awu: AwuId, alerts: &[Alert]) -> Option<()> {
         let open = self.open.get_mut(&awu).filter(|open| open.state == State::Executing)?;
         open.state = State::InDoubt;
+        open.doubted_at = Some(at);
+        if let Some(deadline) = open.deadline.take() {
+            self.deadlines.remove(&(deadline, awu));
+        }
         for step in open.granted.path() {
             let cell = self.cells.get_mut(step.cell.index())?;
             cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
-            cell.standing.used = cell.standing.used.checked_add(step.amount)?;
+            cell.post(at, at, step.amount)?;
             cell.totals.in_doubt = cell.totals.in_doubt.checked_add(step.amount)?;
         }
         self.traffic.doubt(open.admitted, &open.granted);
+        self.note_alerts(alerts)
+    }
+
+    fn correct(&mut self, at: Timestamp, correction: &Correction, alerts: &[Alert]) -> Option<()> {
+        for Posting { cell, amount } in &correction.postings {
+            let cell = self.cells.get_mut(cell.index())?;
+            cell.post(at, correction.charged_at, *amount)?;
+            cell.totals.corrected = cell.totals.corrected.checked_add(*amount)?;
+            let up = (*amount).max(Amount::ZERO);
+            cell.totals.corrected_up = cell.totals.corrected_up.checked_add(up)?;
+        }
+        self.note_alerts(alerts)
+    }
+
+    fn note_alerts(&mut self, alerts: &[Alert]) -> Option<()> {
+        for alert in alerts {
+            let cell = self.cells.get_mut(alert.cell.index())?;
+            cell.alert(alert.percent);
+        }
         Some(())
     }
-}
 
-// === impl Standing, Cell, CellId ===
-
-impl Standing {
-    /// A cell that nobody has used.
-    #[must_use]
-    pub const fn empty(allocated: Option<Amount>) -> Self {
-        Self { allocated, out: Amount::ZERO, used: Amount::ZERO }
-    }
-
-    /// What may still be reserved: allocated less outstanding and used. Negative after an overrun or a
-    /// cut; `None` where there is no limit, or the difference cannot be counted.
-    #[must_use]
-    pub fn remaining(&self) -> Option<Amount> {
-        self.allocated?.checked_sub(self.out)?.checked_sub(self.used)
-    }
-
-    /// By how much outstanding and used together are beyond the limit.
-    fn beyond(&self) -> Amount {
-        match self.remaining() {
-            Some(remaining) if remaining < Amount::ZERO => {
-                Amount::ZERO.checked_sub(remaining).unwrap_or(Amount::MAX)
-            }
-            _ => Amount::ZERO,
+    fn take_grant(&mut self, entry: &Entry, grant: &Arc<Grant>) -> Option<()> {
+        let of_budget = |cell: &&mut Cell| {
+            cell.key.is_of(&grant.budget, &grant.each) && !cell.key.window.is_over(entry.at)
+        };
+        for cell in self.cells.iter_mut().filter(of_budget) {
+            cell.totals.granted = cell.totals.granted.checked_add(grant.amount)?;
         }
-    }
-
-    /// Whether a reservation of `amount` fits. Nothing fits into a cell that is used up, except nothing.
-    ///
-    /// # Errors
-    ///
-    /// The reason code of the refusal.
-    pub fn takes(&self, amount: Amount) -> Result<(), ReasonCode> {
-        let counted = self.out.checked_add(amount).and_then(|out| out.checked_add(self.used));
-        if counted.is_none() || amount < Amount::ZERO {
-            return Err(ReasonCode::AccountingInvariantViolation);
-        }
-        if self.allocated.is_none() || amount == Amount::ZERO {
-            return Ok(());
-        }
-        match self.remaining() {
-            None => Err(ReasonCode::AccountingInvariantViolation),
-            Some(remaining) if remaining <= Amount::ZERO => Err(ReasonCode::BudgetExceeded),
-            Some(remaining) if amount > remaining => Err(ReasonCode::BudgetReservationFailed),
-            Some(_) => Ok(()),
-        }
-    }
-}
-
-impl Cell {
-    /// Whether the running totals can hold a reservation of this size.
-    pub(crate) const fn can_admit(&self, amount: Amount) -> bool {
-        self.totals.admitted.checked_add(amount).is_some()
-    }
-
-    /// Whether the sums can hold an actual of this size.
-    pub(crate) fn can_settle(&self, reserved: Amount, actual: Amount) -> bool {
-        let sums = [
-            self.standing.used.checked_add(actual).and_then(|used| used.checked_add(self.standing.out)),
-            actual.checked_sub(reserved).and_then(|over| self.totals.overrun.checked_add(over)),
-        ];
-        sums.iter().all(Option::is_some)
-    }
-}
-
-impl CellId {
-    /// The number after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
-    }
-
-    /// The number as a position.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.0 as usize
+        self.grants.retain(|_, grant| grant.until > entry.at);
+        self.grants.insert(entry.sequence, Arc::clone(grant));
+        Some(())
     }
 }

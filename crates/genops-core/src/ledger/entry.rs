@@ -7,22 +7,24 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::books::CellId;
+use super::act::{Act, Alert, Correction, Grant, Note, Revision};
+use super::cell::CellId;
 use crate::admit::{Admitted, Refused};
-use crate::amount::Amount;
+use crate::amount::{Amount, Unit};
 use crate::awu::{AwuId, Execution, Proposal, State, TraceContext};
 use crate::circuit::CircuitStep;
 use crate::digest::Digest;
+use crate::name::Name;
 use crate::policy::{Policy, PolicyProblem};
 use crate::rate::RateShift;
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry.
-pub const FORMAT_VERSION: u16 = 4;
+pub const FORMAT_VERSION: u16 = 5;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
 /// to another outcome.
-pub const ENGINE_VERSION: u16 = 4;
+pub const ENGINE_VERSION: u16 = 5;
 
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +51,19 @@ pub enum Command {
         /// Which.
         awu: AwuId,
     },
+    /// Give the holder of an AWU more time.
+    Extend {
+        /// Which.
+        awu: AwuId,
+        /// How long from now, in nanoseconds.
+        within_ns: u64,
+    },
     /// Give back the reservation of an AWU that will not run.
     Release {
         /// Which.
         awu: AwuId,
     },
-    /// Record what an execution used, and release the rest.
+    /// Record what an execution used, and release the rest. Where the AWU is in doubt by now, that is late news.
     Settle {
         /// Which.
         awu: AwuId,
@@ -65,6 +74,40 @@ pub enum Command {
     Orphan {
         /// Which.
         awu: AwuId,
+    },
+    /// Resolve an AWU whose holder has not been heard of in time.
+    Expire {
+        /// Which.
+        awu: AwuId,
+    },
+    /// An operator says what an AWU used that is in doubt.
+    Resolve {
+        /// Which.
+        awu: AwuId,
+        /// How it went, as far as the operator knows.
+        execution: Execution,
+        /// Who says so, and why.
+        act: Act,
+    },
+    /// Correct what an AWU was charged that has been settled.
+    Correct(Arc<Correction>),
+    /// Grant a budget more, for some time.
+    Grant(Arc<Grant>),
+    /// End a grant before its time.
+    Revoke {
+        /// The entry that made it.
+        grant: u64,
+        /// Who ends it, and why.
+        act: Act,
+    },
+    /// Keep what a workload reports of an AWU.
+    Report(Arc<Note>),
+    /// Note that a person's identifier has been erased. The entry holds only the digest that stood for it.
+    Erase {
+        /// What stood for the identifier in entries.
+        pseudonym: Name,
+        /// Who erased it, and why.
+        act: Act,
     },
 }
 
@@ -82,6 +125,11 @@ pub struct Admit {
     pub assessed_under: Option<Digest>,
     /// Whether the admission records the start as well: nothing stands between the two.
     pub starts: bool,
+    /// How long its holder may be silent, in nanoseconds; then it is released, or in doubt once it has been started.
+    /// `None` where this process holds it, and its end is the holder's.
+    pub within_ns: Option<u64>,
+    /// The caller's name for this request: the same one again is answered by what came of it the first time.
+    pub idempotency: Option<Idempotency>,
     /// What it asks to do.
     pub proposal: Proposal,
 }
@@ -91,8 +139,26 @@ impl Admit {
     #[must_use]
     pub const fn new(awu: AwuId, proposal: Proposal) -> Self {
         let trace = TraceContext::Root;
-        Self { awu, trace, attempt_of: None, assessed_under: None, starts: false, proposal }
+        Self {
+            awu,
+            trace,
+            attempt_of: None,
+            assessed_under: None,
+            starts: false,
+            within_ns: None,
+            idempotency: None,
+            proposal,
+        }
     }
+}
+
+/// A caller's name for a request. Keys of callers are apart from each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// The name.
+    pub key: Name,
+    /// The digest of what was asked, as the caller wrote it.
+    pub payload: Digest,
 }
 
 /// What came of a command.
@@ -111,12 +177,29 @@ pub enum Outcome {
     Refused(Arc<Refused>),
     /// The AWU executes.
     Started,
+    /// The holder has time until then.
+    Extended {
+        /// When it is taken for lost.
+        deadline: Timestamp,
+    },
     /// The reservation was given back. Final.
     Released,
     /// The AWU is accounted for. Final.
     Settled(Settled),
     /// Nobody knows what the AWU used; it is charged its reservation.
-    InDoubt,
+    InDoubt {
+        /// Thresholds that this reached.
+        alerts: Vec<Alert>,
+    },
+    /// The charge was corrected.
+    Corrected {
+        /// Thresholds that this reached.
+        alerts: Vec<Alert>,
+    },
+    /// The grant holds, or has ended.
+    Granted,
+    /// It has been noted.
+    Noted,
 }
 
 /// A cell's new limit.
@@ -139,6 +222,10 @@ pub struct Settled {
     pub rates: Vec<RateShift>,
     /// What it says of the provider.
     pub circuit: Option<CircuitStep>,
+    /// Thresholds that this reached.
+    pub alerts: Vec<Alert>,
+    /// Where the AWU was in doubt: what it was charged, and is charged now.
+    pub late: Option<Revision>,
 }
 
 /// A command that does not fit: the caller's mistake, not a decision.
@@ -157,6 +244,54 @@ pub enum Rejection {
         /// Which.
         awu: AwuId,
     },
+    /// The caller's key was used for this request before.
+    #[error(
+        "the idempotency key was used for the same request before; its outcome is that of entry {sequence}"
+    )]
+    Remembered {
+        /// The entry with the outcome.
+        sequence: u64,
+    },
+    /// The caller's key was used for another request.
+    #[error("the idempotency key was used for another request, decided by entry {sequence}; take a new key")]
+    KeyConflict {
+        /// The entry that decided the other request.
+        sequence: u64,
+    },
+    /// The caller's key is so old that nobody remembers whether it was used.
+    #[error(
+        "the idempotency key is older than what is remembered, so nobody can say whether it was used; take a new key"
+    )]
+    KeyTooOld,
+    /// A unit stands twice among the quantities of a proposal or an execution.
+    #[error("`{0}` stands twice among the quantities; each unit has one amount")]
+    UnitTwice(Unit),
+    /// The deadline has not come.
+    #[error("AWU {awu} still has time")]
+    NotDue {
+        /// Which.
+        awu: AwuId,
+    },
+    /// The AWU has no deadline: its process holds it.
+    #[error("AWU {awu} has no deadline: the process that runs it holds it")]
+    NoDeadline {
+        /// Which.
+        awu: AwuId,
+    },
+    /// The AWU is open: what it used is told by settling it.
+    #[error("AWU {awu} has not been settled; settle or resolve it instead of correcting it")]
+    StillOpen {
+        /// Which.
+        awu: AwuId,
+    },
+    /// A correction that the books cannot hold.
+    #[error(
+        "the correction does not fit: a cell would come to less than nothing, or to more than can be counted"
+    )]
+    CorrectionMisfits,
+    /// A grant of nothing, or for no time, or for a budget that nobody has.
+    #[error("the grant does not fit: {0}")]
+    GrantMisfits(&'static str),
     /// No AWU of this identity is open.
     #[error("AWU {awu} is not open: it was never admitted here, or has ended")]
     NotOpen {

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::Settled;
+use super::kept::in_order;
 use crate::admit::Admitted;
 use crate::awu::Execution;
 use crate::circuit::{Circuit, CircuitStep};
@@ -17,18 +20,22 @@ use crate::time::Timestamp;
 
 /// The state of rates, latencies and circuits after some entry. The hash maps are never walked where order could be
 /// seen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Traffic {
+    #[serde(with = "in_order")]
     flows: HashMap<RateKey, Taken>,
+    #[serde(with = "in_order")]
     in_flight: HashMap<RateKey, u64>,
+    #[serde(with = "in_order")]
     latencies: HashMap<LatencyClass, Latencies>,
+    #[serde(with = "in_order")]
     circuits: HashMap<Name, Circuit>,
     /// There may be so many flows and classes before those that say nothing are looked for.
     crowded_at: usize,
 }
 
 /// What has been taken of a flow.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Taken {
     /// Where the last stretch ends.
     until: Timestamp,

@@ -2,7 +2,9 @@
 //! refusal; and what they said has to make the decision.
 
 use genops_core::Name;
+use genops_core::budget::Budget;
 use genops_core::finding::{Finding, Question, combined};
+use genops_core::period::Windows;
 use genops_core::policy::InForce;
 use genops_core::record::AwuRecord;
 use genops_core::selector::Selector;
@@ -59,7 +61,7 @@ fn covering(record: &AwuRecord, in_force: &InForce) -> Vec<Named> {
     let covers = |selector: &Selector| selector.matches(proposal);
     let mut all: Vec<Named> = Vec::new();
     let mut add = |question, name: &Name| all.push((question, Some(name.to_string())));
-    let models = policy.models.iter().filter(|rule| covers(&rule.selector));
+    let models = policy.models.iter().filter(|rule| covers(&rule.selector) && proposal.model.is_some());
     models.for_each(|rule| add(Question::Model, &rule.name));
     let regions = policy.regions.iter().filter(|rule| covers(&rule.selector));
     regions.for_each(|rule| add(Question::Region, &rule.name));
@@ -67,7 +69,7 @@ fn covering(record: &AwuRecord, in_force: &InForce) -> Vec<Named> {
     conditions.for_each(|rule| add(Question::Condition, &rule.name));
     let contents = policy.contents.iter().filter(|rule| covers(&rule.selector));
     contents.for_each(|rule| add(Question::Content, &rule.name));
-    let circuits = policy.circuits.iter().filter(|rule| rule.provider == proposal.provider);
+    let circuits = policy.circuits.iter().filter(|rule| Some(&rule.provider) == proposal.provider.as_ref());
     circuits.for_each(|rule| add(Question::Provider, &rule.provider));
     all.extend([(Question::Bound, None), (Question::Price, None)]);
     let mut add = |question, name: &Name| all.push((question, Some(name.to_string())));
@@ -79,11 +81,14 @@ fn covering(record: &AwuRecord, in_force: &InForce) -> Vec<Named> {
     // The first tier that covers a call is its tier.
     let tier = policy.slas.iter().find(|rule| covers(&rule.selector));
     tier.into_iter().for_each(|rule| add(Question::Sla, &rule.name));
-    let budgets = policy.budgets.iter().filter(|rule| covers(&rule.selector));
+    let runs = |budget: &Budget| Windows::of(&budget.period).at(record.at).is_some();
+    let budgets = policy.budgets.iter().filter(|rule| covers(&rule.selector) && runs(rule));
     budgets.clone().for_each(|rule| add(Question::Room, &rule.name));
     // Without a budget of the accounting unit there is a cell without one, which is asked last.
     let asked_for_room = !record.cells().is_empty();
-    let has_one = budgets.into_iter().any(|rule| rule.unit == policy.accounting_unit);
+    let has_one = budgets
+        .into_iter()
+        .any(|rule| rule.unit == proposal.accounting_unit.unwrap_or(policy.accounting_unit));
     if asked_for_room && !has_one && record.cells().iter().any(|step| step.key.budget.is_none()) {
         all.push((Question::Room, None));
     }

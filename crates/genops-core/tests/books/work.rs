@@ -1,24 +1,16 @@
-//! Random work for a ledger: steps that proptest can make and shrink, and the commands and policies that they stand
-//! for. Identities, names and rules are picked from few, so that they meet. Nothing is decided here.
+//! Random work for a ledger: steps that proptest can make and shrink. Identities, names and rules are picked from few,
+//! so that they meet. What the steps stand for is in [`commands`] and [`policies`]. Nothing is decided here.
 
-use std::sync::Arc;
+mod commands;
+mod policies;
 
-use genops_core::awu::{AwuId, End, Execution, Failure, Labels, Proposal, State, Used};
-use genops_core::budget::{Budget, OnInsufficient};
-use genops_core::circuit::CircuitRule;
-use genops_core::finding::Mode;
-use genops_core::ledger::{Admit, Books, Command};
-use genops_core::policy::Policy;
-use genops_core::price::{Price, Tokens};
-use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
-use genops_core::rule::{
-    Assessment, ConditionRule, ContentKind, ContentRule, Effect, Found, ListRule, OnError,
-};
-use genops_core::selector::{Facet, Selector};
-use genops_core::sla::{ExpectedMiss, SlaRule};
-use genops_core::time::Period;
-use genops_core::{Amount, Attribution, Digest, Name, Unit};
+use genops_core::Name;
+use genops_core::awu::{End, Failure, Used};
+use genops_core::price::Tokens;
+use genops_core::rule::{ContentKind, Found};
 use proptest::prelude::*;
+
+pub use commands::command;
 
 /// One random step.
 #[derive(Debug, Clone)]
@@ -26,9 +18,17 @@ pub enum Step {
     Adopt(Knobs),
     Admit(Call),
     Start { which: Which },
+    Extend { which: Which, within_ns: u64 },
     Release { which: Which },
-    Settle { which: Which, end: End, used: Used, latency_ns: u64 },
+    Settle { which: Which, late: bool, ending: Ending },
     Orphan { which: Which },
+    Expire { which: Which },
+    Resolve { which: Which, ending: Ending },
+    Correct(Fix),
+    Grant(Lent),
+    Revoke { back: usize },
+    Report { which: Which },
+    Erase,
     Wait { nanos: u64 },
 }
 
@@ -37,6 +37,49 @@ pub enum Step {
 pub struct Which {
     place: usize,
     fits: bool,
+}
+
+/// How an execution went.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    end: End,
+    used: Used,
+    /// Thousandths of a second of computing, and of a dollar.
+    said: [Option<u64>; 2],
+    latency_ns: u64,
+}
+
+/// A correction.
+#[derive(Debug, Clone)]
+pub struct Fix {
+    /// Which of those that were admitted, counted from the last.
+    back: usize,
+    /// To how many percent of what it was charged.
+    percent: i128,
+    /// Whether it is made as it should be, or how not.
+    flaw: Flaw,
+}
+
+/// What is wrong with a correction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    None,
+    Empty,
+    Twice,
+    NoSuchCell,
+    TooMuch,
+}
+
+/// A grant.
+#[derive(Debug, Clone)]
+pub struct Lent {
+    /// A place in [`BUDGETS`], or beyond.
+    budget: usize,
+    /// The values, places in [`CUSTOMERS`] and [`TEAMS`] for the budgets that have shares; or for all of it.
+    of: Option<usize>,
+    /// In hundreds of what limits are counted in.
+    amount: u64,
+    for_ns: u64,
 }
 
 /// A policy is made of these.
@@ -48,12 +91,28 @@ pub struct Knobs {
     observes: Vec<bool>,
     /// Smaller choices, one by one.
     options: Vec<bool>,
-    /// Of the four budgets.
-    limits: [u64; 4],
     /// How many calls may be in flight for each customer.
     calls: u64,
     /// The least output that a cap may leave, in every budget that caps.
     minimum: u64,
+    budgets: Vec<Room>,
+}
+
+/// What is random in a budget.
+#[derive(Debug, Clone)]
+struct Room {
+    limit: u64,
+    caps: bool,
+    lends: Lends,
+    /// Percents.
+    alerts: Vec<u16>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Lends {
+    Nothing,
+    Some(u64),
+    Everything,
 }
 
 /// A call that asks to be admitted.
@@ -63,6 +122,8 @@ pub struct Call {
     is_again: bool,
     /// Places in [`TEAMS`], [`PROJECTS`], [`CUSTOMERS`], [`PROVIDERS`], [`MODELS`] and [`REGIONS`].
     who: [usize; 6],
+    /// Whether it is other work than a call of a model: no provider, no tokens.
+    is_work: bool,
     input: u64,
     /// The output of one choice.
     output: u64,
@@ -70,9 +131,24 @@ pub struct Call {
     bounded: bool,
     priced: bool,
     starts: bool,
+    within_ns: Option<u64>,
+    /// Thousandths of a second of computing, and of a dollar, at most.
+    most: [Option<u64>; 2],
+    /// A place among the units that it may account in.
+    unit: Option<usize>,
+    key: Option<Key>,
     /// What was found about each of the [`ASSESSED`].
     found: [Vec<Found>; 4],
     assessed: AssessedUnder,
+}
+
+/// An idempotency key.
+#[derive(Debug, Clone, Copy)]
+enum Key {
+    /// One of few, with one of two payloads.
+    Plain(u8, u8),
+    /// A UUID that was made so many milliseconds ago.
+    Dated(u64),
 }
 
 /// Under which policy the call was assessed.
@@ -90,12 +166,29 @@ const PROJECTS: [&str; 2] = ["p", "q"];
 const MODELS: [&str; 2] = ["small-1", "large"];
 const REGIONS: [Option<&str>; 3] = [Some("eu-west"), Some("us-east"), None];
 const ASSESSED: [&str; 4] = ["night", "note", "cards", "mail"];
+const BUDGETS: [&str; 9] = [
+    "a-ever",
+    "b-day",
+    "tokens-month",
+    "p-day",
+    "requests-hour",
+    "team-rolling",
+    "seconds-rolling",
+    "campaign",
+    "tokens-rolling",
+];
 
 /// How many rules a policy can have.
-const RULES: usize = 18;
+const RULES: usize = 14 + BUDGETS.len();
 
+/// The beginning of all work: a day on which New York has 25 hours.
+pub const BEGIN: u64 = 1_793_491_200 * SECOND;
 const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400 * SECOND;
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
 
 // === strategies ===
 
@@ -110,23 +203,29 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// The same few calls again and again, under one of two policies that ask about traffic and room, so that equal questions are
 /// asked of equal states and of states that differ in one thing.
 pub fn repeated() -> impl Strategy<Value = Vec<Step>> {
-    let knobs = |odd: usize| Knobs {
+    let room = |limit| Room { limit, caps: true, lends: Lends::Nothing, alerts: vec![50] };
+    let knobs = move |odd: usize| Knobs {
         present: (0..RULES).map(|rule| rule > 1).collect(),
         observes: (0..=RULES).map(|rule| rule % 2 == odd).collect(),
-        options: vec![true; 10],
-        limits: [9_000, 9_000, 20_000, 9_000],
+        options: vec![true; 8],
         calls: 2,
         minimum: 10,
+        budgets: [9_000, 9_000, 20_000, 9_000, 20_000, 12_000, 9_000, 9_000, 9_000].map(room).to_vec(),
     };
     let call = |team: usize, customer: usize, output: u64| Call {
         is_again: false,
         who: [team, 0, customer, 0, 0, 0],
+        is_work: false,
         input: 700,
         output,
         choices: 1,
         bounded: true,
         priced: true,
         starts: true,
+        within_ns: None,
+        most: [None, None],
+        unit: None,
+        key: None,
         found: Default::default(),
         assessed: AssessedUnder::InForce,
     };
@@ -135,9 +234,13 @@ pub fn repeated() -> impl Strategy<Value = Vec<Step>> {
         .map(Step::Admit);
     let settle = |end, (input, output), millis: u64| Step::Settle {
         which: Which { place: 0, fits: true },
-        end,
-        used: Used::Reported(Tokens::new(input, output)),
-        latency_ns: millis * 1_000_000,
+        late: false,
+        ending: Ending {
+            end,
+            used: Used::Reported(Tokens::new(input, output)),
+            said: [None, None],
+            latency_ns: millis * 1_000_000,
+        },
     };
     let failed = End::ProviderError(Failure::Status(503));
     let step = prop_oneof![
@@ -155,22 +258,46 @@ pub fn repeated() -> impl Strategy<Value = Vec<Step>> {
 
 fn step() -> impl Strategy<Value = Step> {
     let which = || (0_usize..12, prop::bool::weighted(0.9)).prop_map(|(place, fits)| Which { place, fits });
-    let latency = prop_oneof![19 => 0_u64..50_000_000, 1 => Just(u64::MAX)];
+    let within_ns = || 0..4 * SECOND;
     prop_oneof![
-        2 => knobs().prop_map(Step::Adopt),
-        48 => call().prop_map(Step::Admit),
-        6 => which().prop_map(|which| Step::Start { which }),
-        2 => which().prop_map(|which| Step::Release { which }),
-        36 => (which(), end(), used(), latency)
-            .prop_map(|(which, end, used, latency_ns)| Step::Settle { which, end, used, latency_ns }),
-        2 => which().prop_map(|which| Step::Orphan { which }),
-        20 => (0..3 * SECOND).prop_map(|nanos| Step::Wait { nanos }),
-        1 => (0..2 * DAY).prop_map(|nanos| Step::Wait { nanos }),
+        2 => knobs().prop_map(Step::Adopt).boxed(),
+        48 => call().prop_map(Step::Admit).boxed(),
+        6 => which().prop_map(|which| Step::Start { which }).boxed(),
+        2 => (which(), within_ns()).prop_map(|(which, within_ns)| Step::Extend { which, within_ns }).boxed(),
+        2 => which().prop_map(|which| Step::Release { which }).boxed(),
+        32 => (which(), prop::bool::weighted(0.1), ending())
+            .prop_map(|(which, late, ending)| Step::Settle { which, late, ending }).boxed(),
+        3 => which().prop_map(|which| Step::Orphan { which }).boxed(),
+        6 => which().prop_map(|which| Step::Expire { which }).boxed(),
+        3 => (which(), ending()).prop_map(|(which, ending)| Step::Resolve { which, ending }).boxed(),
+        6 => fix().prop_map(Step::Correct).boxed(),
+        3 => lent().prop_map(Step::Grant).boxed(),
+        2 => (0_usize..4).prop_map(|back| Step::Revoke { back }).boxed(),
+        1 => which().prop_map(|which| Step::Report { which }).boxed(),
+        1 => Just(Step::Erase),
+        22 => (0..3 * SECOND).prop_map(|nanos| Step::Wait { nanos }).boxed(),
+        1 => (0..2 * DAY).prop_map(|nanos| Step::Wait { nanos }).boxed(),
     ]
 }
 
 fn tokens() -> impl Strategy<Value = u64> {
     prop_oneof![40 => 0_u64..2_000, 4 => Just(0), 1 => Just(u64::MAX)]
+}
+
+/// Thousandths; mostly none.
+fn thousandths(share: f64) -> impl Strategy<Value = [Option<u64>; 2]> {
+    (prop::option::weighted(share, 0_u64..4_000), prop::option::weighted(share / 2.0, 0_u64..5))
+        .prop_map(Into::into)
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let latency = prop_oneof![19 => 0_u64..50_000_000, 1 => Just(u64::MAX)];
+    (end(), used(), thousandths(0.4), latency).prop_map(|(end, used, said, latency_ns)| Ending {
+        end,
+        used,
+        said,
+        latency_ns,
+    })
 }
 
 fn used() -> impl Strategy<Value = Used> {
@@ -200,7 +327,69 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
+fn fix() -> impl Strategy<Value = Fix> {
+    let flaw = prop_oneof![
+        12 => Just(Flaw::None),
+        1 => Just(Flaw::Empty),
+        1 => Just(Flaw::Twice),
+        1 => Just(Flaw::NoSuchCell),
+        1 => Just(Flaw::TooMuch),
+    ];
+    (0_usize..12, 0_i128..300, flaw).prop_map(|(back, percent, flaw)| Fix { back, percent, flaw })
+}
+
+fn lent() -> impl Strategy<Value = Lent> {
+    (0..=BUDGETS.len(), prop::option::of(0_usize..3), 0_u64..100, 0..6 * SECOND)
+        .prop_map(|(budget, of, amount, for_ns)| Lent { budget, of, amount, for_ns })
+}
+
 fn call() -> impl Strategy<Value = Call> {
+    let mostly = |place: usize| prop_oneof![3 => Just(place), 1 => Just(1 - place)];
+    let who = (0_usize..3, 0_usize..2, 0_usize..3, mostly(0), mostly(1), 0_usize..3);
+    let likely = || prop::bool::weighted(0.96);
+    let assessed = prop_oneof![
+        30 => Just(AssessedUnder::InForce),
+        1 => Just(AssessedUnder::Another),
+        1 => Just(AssessedUnder::None),
+    ];
+    let key = prop_oneof![
+        3 => (0_u8..4, 0_u8..2).prop_map(|(key, payload)| Key::Plain(key, payload)),
+        1 => (0_u64..6_000).prop_map(Key::Dated),
+    ];
+    let more = (
+        prop::bool::weighted(0.15),
+        thousandths(0.3),
+        prop::option::weighted(0.2, 0_usize..4),
+        prop::option::weighted(0.3, 0..4 * SECOND),
+        prop::option::weighted(0.25, key),
+    );
+    let flags = (likely(), likely(), prop::bool::weighted(0.8), prop::bool::weighted(0.05));
+    (who, tokens(), tokens(), 1_u64..4, flags, found(), assessed, more).prop_map(
+        |(who, input, output, choices, (bounded, priced, starts, is_again), found, assessed, more)| {
+            let (is_work, most, unit, within_ns, key) = more;
+            Call {
+                is_again,
+                who: who.into(),
+                is_work,
+                input,
+                // All choices together can be counted.
+                output: output / choices,
+                choices,
+                bounded,
+                priced,
+                starts,
+                within_ns,
+                most,
+                unit,
+                key,
+                found,
+                assessed,
+            }
+        },
+    )
+}
+
+fn found() -> BoxedStrategy<[Vec<Found>; 4]> {
     let mostly_none = |found: Found| {
         let (found, failed) = (Just(vec![found]), Just(vec![Found::Failed]));
         prop_oneof![9 => Just(Vec::new()), 1 => found, 1 => failed]
@@ -213,258 +402,30 @@ fn call() -> impl Strategy<Value = Call> {
             Found::Content { kind: ContentKind::Email, count: 3 },
         ]),
     ];
-    let found = (mostly_none(Found::Holds), mostly_none(Found::Holds), content.clone(), content);
-    let mostly = |place: usize| prop_oneof![3 => Just(place), 1 => Just(1 - place)];
-    let who = (0_usize..3, 0_usize..2, 0_usize..3, mostly(0), mostly(1), 0_usize..3);
-    let likely = || prop::bool::weighted(0.96);
-    let assessed = prop_oneof![
-        30 => Just(AssessedUnder::InForce),
-        1 => Just(AssessedUnder::Another),
-        1 => Just(AssessedUnder::None),
-    ];
-    (
-        prop::bool::weighted(0.05),
-        who,
-        tokens(),
-        tokens(),
-        1_u64..4,
-        (likely(), likely(), prop::bool::weighted(0.8)),
-        found,
-        assessed,
-    )
-        .prop_map(
-            |(is_again, who, input, output, choices, (bounded, priced, starts), found, assessed)| Call {
-                is_again,
-                who: who.into(),
-                input,
-                // All choices together can be counted.
-                output: output / choices,
-                choices,
-                bounded,
-                priced,
-                starts,
-                found: found.into(),
-                assessed,
-            },
-        )
+    (mostly_none(Found::Holds), mostly_none(Found::Holds), content.clone(), content)
+        .prop_map(Into::into)
+        .boxed()
 }
 
 fn knobs() -> impl Strategy<Value = Knobs> {
     let bools = |share: f64, count: usize| prop::collection::vec(prop::bool::weighted(share), count);
-    let limits = prop::array::uniform4(0_u64..25_000);
-    (bools(0.6, RULES), bools(0.5, RULES + 1), bools(0.6, 10), limits, 1_u64..7, 1_u64..300).prop_map(
-        |(present, observes, options, limits, calls, minimum)| Knobs {
+    let lends = prop_oneof![
+        3 => Just(Lends::Nothing),
+        2 => (1_u64..10_000).prop_map(Lends::Some),
+        1 => Just(Lends::Everything),
+    ];
+    let alerts = prop::collection::vec(prop::sample::select(vec![10_u16, 50, 80, 100, 130]), 0..4);
+    let room = (0_u64..25_000, prop::bool::weighted(0.6), lends, alerts)
+        .prop_map(|(limit, caps, lends, alerts)| Room { limit, caps, lends, alerts });
+    let rooms = prop::collection::vec(room, BUDGETS.len());
+    (bools(0.55, RULES), bools(0.4, RULES + 1), bools(0.6, 8), 1_u64..7, 1_u64..300, rooms).prop_map(
+        |(present, observes, options, calls, minimum, budgets)| Knobs {
             present,
             observes,
             options,
-            limits,
             calls,
             minimum,
+            budgets,
         },
     )
-}
-
-// === what the steps stand for ===
-
-pub fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-/// The command of a step that comes in the `place` after the first, an identity of its own.
-pub fn command(step: &Step, place: u8, books: &Books) -> Option<Command> {
-    let open = books.open_awus();
-    let find = |which: Which, states: &[State]| {
-        let of: Vec<_> = open
-            .iter()
-            .filter(|(_, awu)| !which.fits || states.contains(&awu.state))
-            .map(|(id, _)| *id)
-            .collect();
-        of.get(which.place.checked_rem(of.len())?).copied()
-    };
-    let new = AwuId { trace_id: [place + 1; 16], span_id: [place + 1; 8] };
-    let id = |which, states: &[State]| find(which, states).unwrap_or(new);
-    Some(match *step {
-        Step::Adopt(ref knobs) => Command::AdoptPolicy(Arc::new(policy(knobs))),
-        Step::Admit(ref call) => {
-            let assessed_under = match call.assessed {
-                AssessedUnder::InForce => Some(books.policy_version()),
-                AssessedUnder::Another => Some(Digest::ZERO),
-                AssessedUnder::None => None,
-            };
-            let any = Which { place: 0, fits: false };
-            let request = Admit::new(if call.is_again { id(any, &[]) } else { new }, proposal(call));
-            Command::Admit(Arc::new(Admit { assessed_under, starts: call.starts, ..request }))
-        }
-        Step::Start { which } => Command::Start { awu: id(which, &[State::Reserved]) },
-        Step::Release { which } => Command::Release { awu: id(which, &[State::Reserved]) },
-        Step::Settle { which, end, used, latency_ns } => {
-            let execution = Execution { end, used, ..Execution::abandoned(latency_ns) };
-            Command::Settle { awu: id(which, &[State::Executing]), execution }
-        }
-        Step::Orphan { which } => Command::Orphan { awu: id(which, &[State::Reserved, State::Executing]) },
-        Step::Wait { .. } => return None,
-    })
-}
-
-fn proposal(call: &Call) -> Proposal {
-    let [team, project, customer, provider, model, region] = call.who;
-    let attribution = Attribution::new(Some(TEAMS[team]), Some(PROJECTS[project]), Some("test"));
-    let assessed = ASSESSED.iter().zip(&call.found).flat_map(|(rule, found)| {
-        found.iter().map(|found| Assessment { rule: name(rule), found: found.clone() })
-    });
-    let priced =
-        call.priced.then(|| Price::flat(name("row"), "0.15".parse().unwrap(), "0.60".parse().unwrap()));
-    Proposal {
-        labels: Labels { customer_id: CUSTOMERS[customer].map(name), ..Labels::default() },
-        region: REGIONS[region].map(name),
-        bound: Tokens::new(call.input, call.output * call.choices),
-        choices: call.choices,
-        unbounded: (!call.bounded).then(|| name("audio")),
-        price: priced,
-        assessed: assessed.collect(),
-        ..Proposal::new(
-            attribution.unwrap(),
-            name("chat"),
-            name("inference"),
-            name(PROVIDERS[provider]),
-            name(MODELS[model]),
-        )
-    }
-}
-
-/// A policy of overlapping rules of every kind. Rates of one name are the same in every policy, so that what they hold
-/// keeps its meaning from one policy to the next.
-fn policy(knobs: &Knobs) -> Policy {
-    let mode = |rule: usize| if knobs.observes[rule] { Mode::Observe } else { Mode::Enforce };
-    let team = |team: &str| Selector::default().with(Facet::Team, vec![name(team)]);
-    let project = |project: &str| Selector::default().with(Facet::Project, vec![name(project)]);
-    let list = |rule, called: &str, selector, allow: &str| ListRule {
-        name: name(called),
-        selector,
-        allow: vec![name(allow)],
-        mode: mode(rule),
-    };
-    let tier = |rule, called: &str, selector, target_ms, refuses| SlaRule {
-        name: name(called),
-        selector,
-        target_ms,
-        first_token_target_ms: None,
-        expected_miss: if refuses { ExpectedMiss::Refuse } else { ExpectedMiss::Warn },
-        mode: mode(rule),
-    };
-    let circuit = |rule, provider: &str, failures, seconds| CircuitRule {
-        provider: name(provider),
-        failures,
-        open_for_ns: seconds * SECOND,
-        mode: mode(rule),
-    };
-    Policy {
-        accounting_unit: if knobs.options[0] { Unit::Usd } else { Unit::Tokens },
-        mode: mode(RULES),
-        models: knobs
-            .kept([(0, list(0, "models", team("b"), if knobs.options[1] { "*" } else { "small*" }))]),
-        regions: knobs
-            .kept([(1, list(1, "regions", project("q"), if knobs.options[2] { "eu*" } else { "*" }))]),
-        conditions: conditions(knobs, mode(2), mode(3)),
-        contents: contents(knobs, mode(4), mode(5)),
-        circuits: knobs.kept([(6, circuit(6, "alpha", 2, 5)), (7, circuit(7, "beta", 1, 1))]),
-        rates: rates(knobs, mode),
-        slas: knobs.kept([
-            (12, tier(12, "gold", team("a"), 15, knobs.options[3])),
-            (13, tier(13, "plain", Selector::default(), 25, knobs.options[4])),
-        ]),
-        budgets: budgets(knobs, mode),
-        ..Policy::unrestricted()
-    }
-}
-
-fn conditions(knobs: &Knobs, night: Mode, note: Mode) -> Vec<ConditionRule> {
-    let rule = |called: &str, selector, effect, on_error, mode| ConditionRule {
-        name: name(called),
-        selector,
-        expression: "…".to_owned(),
-        effect,
-        on_error,
-        mode,
-    };
-    let (deny, warn) = (Effect::Deny("x_night".parse().unwrap()), Effect::Warn("x_note".parse().unwrap()));
-    let of_p = Selector::default().with(Facet::Project, vec![name("p")]);
-    let night_fails = if knobs.options[5] { OnError::Refuse } else { OnError::Warn };
-    knobs.kept([
-        (2, rule("night", of_p, deny, night_fails, night)),
-        (3, rule("note", Selector::default(), warn, OnError::Refuse, note)),
-    ])
-}
-
-fn contents(knobs: &Knobs, cards: Mode, mail: Mode) -> Vec<ContentRule> {
-    let rule = |called: &str, effect, mode| ContentRule {
-        name: name(called),
-        selector: Selector::default(),
-        keywords: Vec::new(),
-        patterns: Vec::new(),
-        detect: vec![ContentKind::Email, ContentKind::PaymentCard],
-        effect,
-        mode,
-    };
-    let deny = Effect::Deny("POLICY_DENY_CONTENT".parse().unwrap());
-    knobs.kept([
-        (4, rule("cards", deny, cards)),
-        (5, rule("mail", Effect::Warn("x_mail".parse().unwrap()), mail)),
-    ])
-}
-
-fn rates(knobs: &Knobs, mode: impl Fn(usize) -> Mode) -> Vec<RateRule> {
-    let rate = |which: usize, called: &str, facet: Option<(Facet, &str)>, limit| {
-        let selector = facet.map_or_else(Selector::default, |(facet, value)| {
-            Selector::default().with(facet, vec![name(value)])
-        });
-        let each = if which == 8 { Vec::new() } else { vec![Facet::CustomerId] };
-        (which, RateRule { name: name(called), selector, each, limit, mode: mode(which) })
-    };
-    let flow = |measure, amount: &str, per, burst: &str| {
-        let (amount, burst) = (amount.parse().unwrap(), burst.parse().unwrap());
-        RateLimit::Flow(Flow { measure, amount, per, burst })
-    };
-    // Intervals that are no whole number of nanoseconds.
-    knobs.kept([
-        rate(8, "requests", Some((Facet::Team, "a")), flow(Measure::Requests, "7", Per::Minute, "3")),
-        rate(9, "tokens", None, flow(Measure::Tokens, "1300", Per::Second, "4500")),
-        rate(10, "dollars", Some((Facet::Project, "p")), flow(Measure::Usd, "0.017", Per::Minute, "0.0023")),
-        rate(11, "flight", None, RateLimit::InFlight { calls: knobs.calls }),
-    ])
-}
-
-/// Four budgets of different units and periods; without the first two, some team is covered by none in US dollars.
-fn budgets(knobs: &Knobs, mode: impl Fn(usize) -> Mode) -> Vec<Budget> {
-    let budget = |place: usize, called: &str, facet: Option<(Facet, &str)>, unit, period| {
-        let selector = facet.map_or_else(Selector::default, |(facet, value)| {
-            Selector::default().with(facet, vec![name(value)])
-        });
-        let limit = match unit {
-            Unit::Usd => Amount::from_atoms(i128::from(knobs.limits[place]) * 400_000),
-            Unit::Tokens => Amount::from_whole(knobs.limits[place]),
-        };
-        let on_insufficient = if knobs.options[6 + place] {
-            OnInsufficient::Cap { minimum_output_tokens: knobs.minimum }
-        } else {
-            OnInsufficient::Refuse
-        };
-        let mode = mode(14 + place);
-        (
-            14 + place,
-            Budget { selector, period, on_insufficient, mode, ..Budget::new(name(called), unit, limit) },
-        )
-    };
-    knobs.kept([
-        budget(0, "a-ever", Some((Facet::Team, "a")), Unit::Usd, Period::None),
-        budget(1, "b-day", Some((Facet::Team, "b")), Unit::Usd, Period::Day),
-        budget(2, "tokens-month", None, Unit::Tokens, Period::Month),
-        budget(3, "p-day", Some((Facet::Project, "p")), Unit::Usd, Period::Day),
-    ])
-}
-
-impl Knobs {
-    fn kept<R, const N: usize>(&self, rules: [(usize, R); N]) -> Vec<R> {
-        rules.into_iter().filter(|(which, _)| self.present[*which]).map(|(_, rule)| rule).collect()
-    }
 }

@@ -4,9 +4,9 @@ use genops_core::awu::{Proposal, Used};
 use genops_core::budget::{Budget, OnInsufficient};
 use genops_core::finding::Mode;
 use genops_core::ledger::Outcome;
+use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
-use genops_core::time::Period;
 use genops_core::{Amount, Unit};
 
 use super::world::{
@@ -157,7 +157,8 @@ fn a_call_without_a_budget_of_the_accounting_unit_is_reserved_without_one() {
 
 #[test]
 fn a_budget_begins_anew_with_its_period_and_the_old_one_stays_as_it_was() {
-    let policy = |mode| under(vec![Budget { period: Period::Day, ..tokens("daily", 3_000, mode) }]);
+    let period = Period::Calendar { span: Span::Day, zone: name("UTC") };
+    let policy = |mode| under(vec![Budget { period: period.clone(), ..tokens("daily", 3_000, mode) }]);
     let fits = answer("ALLOWED", "daily +2000 tokens, unbudgeted +0.002 USD");
     let line = |what, before, enforced, observed| Line { what, before, call: call(), enforced, observed };
     check(

@@ -15,7 +15,7 @@ fn list(called: &str, selector: Selector, allow: &[&str], mode: Mode) -> ListRul
 }
 
 fn asks_for(model: &str) -> Proposal {
-    Proposal { model: name(model), ..call() }
+    Proposal { model: Some(name(model)), ..call() }
 }
 
 fn works_in(region: Option<&str>) -> Proposal {

@@ -3,6 +3,9 @@
 
 mod budgets;
 mod facts;
+mod lives;
+mod periods;
 mod precedence;
+mod shares;
 mod traffic;
 mod world;

@@ -25,7 +25,9 @@ fn circuit(mode: Mode) -> Policy {
 fn fail(world: &mut World, times: usize) {
     // Begun before the first of them ends.
     let calls: Vec<_> = (0..times).map(|_| world.runs(&call())).collect();
-    calls.into_iter().for_each(|awu| world.settle(awu, failed(Failure::Status(503))));
+    for awu in calls {
+        world.settle(awu, failed(Failure::Status(503)));
+    }
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn a_provider_that_failed_again_and_again_is_left_alone_for_a_while() {
             ),
         ],
     );
-    let elsewhere = Proposal { provider: name("elsewhere"), ..call() };
+    let elsewhere = Proposal { provider: Some(name("elsewhere")), ..call() };
     let others = Line {
         what: "another provider",
         before: &|world| fail(world, 3),
@@ -424,7 +426,7 @@ fn each_customer_has_a_rate_of_its_own_and_those_without_a_name_share_one() {
         world.runs(&of_customer("acme"));
         world.runs(&call());
     };
-    let elsewhere = Proposal { model: name("other"), ..of_customer("acme") };
+    let elsewhere = Proposal { model: Some(name("other")), ..of_customer("acme") };
     let limited = refused("RATE_LIMITED RATE_LIMITED by r, again in 1000 ms");
     let passed = answer("WARNING RATE_LIMITED by r (observed)", "unbudgeted +0.002 USD");
     let zeta = answer("ALLOWED", "unbudgeted +0.002 USD, r (zeta, large) +1000 ms");
@@ -723,8 +725,14 @@ fn calls_are_expected_to_take_as_long_as_calls_like_them() {
         policy,
         &[
             line("the same", &slow, call(), down, passed("unbudgeted +0.002 USD, tier asked")),
-            line("of another model", &slow, Proposal { model: name("other"), ..call() }, fine, fine),
-            line("of another provider", &slow, Proposal { provider: name("other"), ..call() }, fine, fine),
+            line("of another model", &slow, Proposal { model: Some(name("other")), ..call() }, fine, fine),
+            line(
+                "of another provider",
+                &slow,
+                Proposal { provider: Some(name("other")), ..call() },
+                fine,
+                fine,
+            ),
             // Classes of size are 1,024 to 4,095 tokens and so on, four times as many each.
             line("as large", &slow, free(sized(1_024, 0)), down, passed("tier asked")),
             line("as large, at the other end", &slow, free(sized(4_095, 0)), down, passed("tier asked")),

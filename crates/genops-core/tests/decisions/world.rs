@@ -8,7 +8,7 @@ use genops_core::audit::Auditor;
 use genops_core::awu::{AwuId, End, Execution, Failure, Labels, Proposal, Used};
 use genops_core::circuit::Circuit;
 use genops_core::finding::Mode;
-use genops_core::ledger::{self, Admit, Books, Cell, Command, Entry, Outcome};
+use genops_core::ledger::{self, Admit, Books, Cell, Command, Entry, Outcome, Standing};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::RateLimit;
@@ -133,8 +133,28 @@ impl World {
         awu
     }
 
-    pub fn settle(&mut self, awu: AwuId, execution: Execution) {
-        self.apply(Command::Settle { awu, execution });
+    pub fn settle(&mut self, awu: AwuId, execution: Execution) -> Entry {
+        self.apply(Command::Settle { awu, execution })
+    }
+
+    /// A command that must not fit: why it does not.
+    pub fn rejected(&mut self, command: Command) -> String {
+        let before = self.books.clone();
+        let error = ledger::apply(&mut self.books, self.now, command).unwrap_err();
+        assert_eq!(before, self.books, "a rejection changed the books");
+        error.to_string()
+    }
+
+    /// What a budget has out and used by now in each of its cells, with the window and what is allocated, in the order
+    /// in which they were opened: `2026-11-18: 2000 out, 0 used of 5000`.
+    pub fn cells(&self, budget: &str) -> Vec<String> {
+        let cells = self.books.cells().iter().filter(|cell| cell.key.budget_name() == budget);
+        let told = cells.map(|cell| {
+            let Standing { allocated, out, used } = self.books.standing(cell, self.now);
+            let allocated = allocated.map_or("everything".to_owned(), |amount| amount.to_string());
+            format!("{} {}: {out} out, {used} used of {allocated}", cell.key, cell.key.window)
+        });
+        told.collect()
     }
 
     /// A call that is admitted and ends at once.
@@ -257,7 +277,7 @@ impl Snapshot {
             cells: books.cells().to_vec(),
             open: books.open_awus().len(),
             rates: rates.collect(),
-            circuit: books.circuit(&call.provider),
+            circuit: books.circuit(call.provider.as_ref().unwrap()),
             last_admitted: books
                 .latencies(&LatencyClass::of(call))
                 .map(|latencies| latencies.last_admitted()),

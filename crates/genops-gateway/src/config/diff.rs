@@ -4,6 +4,7 @@
 //! taken apart by name here, so that a new one does not compile until it has been given words. Secrets are compared,
 //! and never shown. Whether and how a change is made is not known here.
 
+mod budgets;
 mod callers;
 mod models;
 mod rules;
@@ -385,8 +386,10 @@ fn label(destination: &Destination) -> String {
             Signals::Both => otlp.endpoint.to_string(),
             Signals::Only(Signal::Traces) => format!("{} (traces)", otlp.endpoint),
             Signals::Only(Signal::Logs) => format!("{} (log records)", otlp.endpoint),
+            Signals::Only(Signal::Alerts) => format!("{} (alerts)", otlp.endpoint),
         },
         Destination::Directory { path } => format!("directory {}", path.display()),
+        Destination::Webhook(webhook) => format!("webhook {}", webhook.place()),
     }
 }
 

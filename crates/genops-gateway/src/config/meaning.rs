@@ -1,7 +1,8 @@
 //! From the configuration as written to the configuration as meant: names resolved, amounts read, secrets
-//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`], budgets and rates are
-//! in [`limits`].
+//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`], rules are in
+//! [`policy`], rates in [`limits`] and budgets in [`budgets`].
 
+mod budgets;
 mod limits;
 mod policy;
 mod telemetry;
@@ -514,6 +515,7 @@ impl Reading<'_> {
         let policy = Policy {
             origin: Digest::of("genops.yaml", &[self.text.as_bytes()]),
             accounting_unit: Unit::Usd,
+            remember_ns: self.remember_ns(written.limits.idempotency_hours.as_ref()),
             mode: self.mode_of_file,
             models: self.list_rules("a model rule", &written.allowed_models),
             regions: self.list_rules("a region rule", &written.allowed_regions),
@@ -523,6 +525,7 @@ impl Reading<'_> {
             rates: self.rates(&written.rates),
             slas: self.tiers(&written.tiers),
             budgets: self.budgets(&written.budgets),
+            ..Policy::unrestricted()
         };
         let assessor = Assessor::new(&policy, expressions, looked_for, headers);
         (policy, assessor)

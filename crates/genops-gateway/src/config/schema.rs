@@ -65,6 +65,22 @@ inline_shape! {
 }
 
 inline_shape! {
+    /// A unit: one that is known, or a name of one's own.
+    UnitWord: "anyOf": [
+        { "enum": ["USD", "tokens", "requests"] },
+        { "type": "string", "pattern": "^[a-z][a-z0-9_]{0,30}$", "not": { "const": "usd" } }
+    ]
+}
+
+inline_shape! {
+    /// How far a limit may be passed.
+    OverdraftWord: "anyOf": [
+        { "enum": ["none", "unbounded"] },
+        { "type": ["number", "string"], "exclusiveMinimum": 0, "pattern": "^[0-9]+(\\.[0-9]+)?$" }
+    ]
+}
+
+inline_shape! {
     /// A secret, by reference.
     SecretReference: "type": "string", "pattern": "^(env|file):."
 }

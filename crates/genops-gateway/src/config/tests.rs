@@ -1,5 +1,7 @@
 //! Tests of the configuration as people meet it: its schema, its sample, and what they are told is wrong.
 
+mod budgets;
+
 use serde_json::Value;
 
 use super::{Config, SAMPLE, schema};
@@ -81,7 +83,13 @@ fn the_schema_refuses_what_the_reader_refuses_by_its_shape() {
         "models: [{name: a, provider: b, max_output_tokens: 0}]".to_owned(),
         "budgets: [{name: a, unit: EUR, limit: 1}]".to_owned(),
         "budgets: [{name: a, unit: USD, limit: -1}]".to_owned(),
-        "budgets: [{name: a, unit: USD, limit: 1, period: week}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, period: fortnight}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, rolling: 4w}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, overdraft: soft}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, overdraft: 0}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, alerts: [0]}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, alerts: [5, 5]}]".to_owned(),
+        "budgets: [{name: a, unit: USD, limit: 1, each: []}]".to_owned(),
         "allowed_models: [{name: a, allow: [], teams: x}]".to_owned(),
         "rates: [{name: a, requests: 0, per: second}]".to_owned(),
         "rates: [{name: a, requests: 1, per: week}]".to_owned(),
@@ -155,7 +163,8 @@ fn a_problem_is_told_with_its_line_and_a_caret_under_its_place() {
         ),
         (
             "budgets:\n  - {name: a, unit: EUR, limit: \"x y\"}",
-            "genops.yaml:2:21: `unit` has to be `USD` or `tokens`
+            "genops.yaml:2:21: `unit`: a unit is `USD`, `tokens`, `requests`, or a name of your own: 1 to 31 lower-case \
+             letters, digits and `_`, beginning with a letter
    |
  2 |   - {name: a, unit: EUR, limit: \"x y\"}
    |                     ^^^

@@ -343,6 +343,11 @@ pub struct Limits {
     #[serde(default)]
     #[schemars(extend("default" = 30))]
     pub drain_seconds: Option<u64>,
+    /// For how long an idempotency key is remembered, so that the same request again is decided once, in hours.
+    /// Default: 24.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 8_760), extend("default" = 24))]
+    pub idempotency_hours: Option<Spanned<u64>>,
 }
 
 /// A name, or a list of names; nothing where it is left out.

@@ -26,7 +26,11 @@ async fn house(failing: u64) -> House {
 fn awus(house: &House) -> Vec<(String, String, String)> {
     let page = house.governor.awus(&Filter::default(), 50).unwrap();
     let line = |awu: &genops::report::AwuReport| {
-        (awu.model.clone(), awu.state.clone(), awu.reason_code.clone().unwrap_or_default())
+        (
+            awu.model.clone().unwrap_or_default(),
+            awu.state.clone(),
+            awu.reason_code.clone().unwrap_or_default(),
+        )
     };
     page.awus.iter().rev().map(line).collect()
 }

@@ -271,7 +271,7 @@ fn is_of_one_configuration(number: usize, request: &Admit, ruling: &Ruling) {
     let proposal = &request.proposal;
     assert_eq!(facts(proposal), ["t", "j", "e", "o", "k", "u", "f", "v"].map(of));
     let at = number % 4;
-    assert_eq!(proposal.provider.as_str(), format!("p-{at}"));
+    assert_eq!(proposal.provider.as_ref().map(Name::as_str), Some(&*format!("p-{at}")));
     assert_eq!(proposal.region.as_ref().map(Name::as_str), Some(&*format!("r-{at}")));
     let price = proposal.price.as_ref().unwrap();
     assert_eq!(price.rates.input.to_string(), (1 + number).to_string());

@@ -52,7 +52,8 @@ impl Gathered {
     pub fn take(&mut self, record: &AwuRecord) {
         let Some(reported) = record.reported_tokens() else { return };
         let proposal = &record.request.proposal;
-        let sums = self.0.entry((proposal.provider.clone(), proposal.model.clone())).or_default();
+        let (Some(provider), Some(model)) = (&proposal.provider, &proposal.model) else { return };
+        let sums = self.0.entry((provider.clone(), model.clone())).or_default();
         let bound = proposal.bound;
         let exceeds = reported.input > bound.input || reported.output > bound.output;
         sums.calls += 1;

@@ -1,4 +1,5 @@
-//! An OTLP collector over HTTP: one POST a request, Protocol Buffers in both directions.
+//! An OTLP collector over HTTP: one POST a request, Protocol Buffers in both directions. A webhook is posted to alike, in
+//! JSON.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
-use super::{ANSWER_BYTES_MAX, Compression, Delivery, Otlp, later, reason_of};
+use super::{ANSWER_BYTES_MAX, Compression, Delivery, Otlp, Webhook, later, reason_of};
 use crate::http_client::{self, HttpClient};
 use crate::protobuf;
 use crate::signal::Signal;
@@ -17,6 +18,8 @@ pub struct Collector {
     client: HttpClient,
     url: String,
     headers: Vec<(String, String)>,
+    /// Whether the body of an answer says what was rejected.
+    is_otlp: bool,
 }
 
 impl Collector {
@@ -28,7 +31,14 @@ impl Collector {
             headers.push((header::CONTENT_ENCODING.as_str().to_owned(), "gzip".to_owned()));
         }
         headers.extend(otlp.headers.iter().cloned());
-        Self { client: http_client::http1(), url: otlp.url(signal), headers }
+        Self { client: http_client::http1(), url: otlp.url(signal), headers, is_otlp: true }
+    }
+
+    /// The way to a webhook.
+    pub fn of_webhook(webhook: &Webhook) -> Self {
+        let mut headers = vec![(header::CONTENT_TYPE.as_str().to_owned(), "application/json".to_owned())];
+        headers.extend(webhook.headers.iter().cloned());
+        Self { client: http_client::http1(), url: webhook.url.to_string(), headers, is_otlp: false }
     }
 
     /// Sends a request and reads the answer.
@@ -47,7 +57,12 @@ impl Collector {
             Err(error) if head.status.is_success() => return later(error.to_string()),
             Err(_) => Bytes::new(),
         };
-        classify(head.status, retry_after(&head.headers), &body)
+        let rejected = if self.is_otlp { body } else { Bytes::new() };
+        match classify(head.status, retry_after(&head.headers), &rejected) {
+            // OTLP's table knows servers that will never take a request; a webhook's has trouble that passes.
+            Delivery::Never { reason } if !self.is_otlp && head.status.is_server_error() => later(reason),
+            delivery => delivery,
+        }
     }
 }
 
@@ -68,10 +83,10 @@ fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> D
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
-            Delivery::Later { after: retry_after, reason: format!("the collector answered {status}") }
+            Delivery::Later { after: retry_after, reason: format!("the receiver answered {status}") }
         }
         StatusCode::PAYLOAD_TOO_LARGE => Delivery::TooLarge,
-        status => Delivery::Never { reason: format!("the collector answered {status}") },
+        status => Delivery::Never { reason: format!("the receiver answered {status}") },
     }
 }
 

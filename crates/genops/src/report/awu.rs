@@ -5,10 +5,10 @@ use genops_core::admit::Reservation;
 use genops_core::awu::Labels;
 use genops_core::finding::Finding;
 use genops_core::price::Tokens;
-use genops_core::record::{AwuRecord, Verdict};
+use genops_core::record::{AwuRecord, Later, News, Verdict};
 use serde::{Deserialize, Serialize};
 
-use super::text;
+use super::{share, text};
 
 /// One AWU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +36,12 @@ pub struct AwuReport {
     pub key: Option<String>,
     /// What the work is called.
     pub operation: String,
-    /// The provider.
-    pub provider: String,
-    /// The model.
-    pub model: String,
+    /// The provider; absent where the work asks none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The model; absent where the work asks none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Where the provider does the work; absent where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -93,6 +95,9 @@ pub struct AwuReport {
     /// When it was over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+    /// What was learned of it after its end; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<LaterReport>,
     /// How long the provider took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
@@ -122,6 +127,23 @@ pub struct LabelReport {
     /// In which session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
+}
+
+/// What was learned of an AWU after its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaterReport {
+    /// The entry.
+    pub sequence: u64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// `settled`, where it was in doubt; `corrected`.
+    pub what: String,
+    /// Who says so; absent where its holder did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Why; absent where its holder said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Tokens, in and out.
@@ -176,6 +198,9 @@ pub struct SlaReport {
 pub struct CellReport {
     /// The budget.
     pub budget: String,
+    /// Whose share of it, by the values of its `each`; absent where it has one cell for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<Option<String>>,
     /// The occurrence of its period.
     pub window: String,
     /// What it counts.
@@ -205,7 +230,7 @@ impl AwuReport {
         let attribution = &proposal.attribution;
         let decisive = record.ruling().decisive();
         let accounting = record.accounting();
-        let charged = accounting.and_then(|(position, _)| record.charged(position));
+        let charged = accounting.and_then(|(position, _)| record.charged_now(position));
         Self {
             id: record.id().to_string(),
             sequence: record.sequence,
@@ -217,8 +242,8 @@ impl AwuReport {
             labels: LabelReport::of(&proposal.labels),
             key: proposal.key.as_ref().map(text),
             operation: proposal.operation_name.to_string(),
-            provider: proposal.provider.to_string(),
-            model: proposal.model.to_string(),
+            provider: proposal.provider.as_ref().map(text),
+            model: proposal.model.as_ref().map(text),
             region: proposal.region.as_ref().map(text),
             state: record.state().to_owned(),
             result: record.decision().state().to_string(),
@@ -237,6 +262,7 @@ impl AwuReport {
             tokens: record.reported_tokens().map(TokenReport::of),
             end: record.unusual_end().map(str::to_owned),
             ended_at: record.ended_at().map(text),
+            later: record.later.iter().map(LaterReport::of).collect(),
             latency_ms: record.execution().map(|execution| execution.latency_ns / NANOS_PER_MILLI),
             sla: SlaReport::of(record),
             cells: cells(record),
@@ -261,6 +287,22 @@ impl LabelReport {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl LaterReport {
+    fn of(later: &Later) -> Self {
+        let (what, act) = match &later.news {
+            News::Settled { act, .. } => ("settled", act.as_ref()),
+            News::Corrected(correction) => ("corrected", Some(&correction.act)),
+        };
+        Self {
+            sequence: later.sequence,
+            at: text(later.at),
+            what: what.to_owned(),
+            author: act.map(|act| text(&act.author)),
+            reason: act.map(|act| text(&act.reason)),
+        }
     }
 }
 
@@ -315,13 +357,14 @@ fn cells(record: &AwuRecord) -> Vec<CellReport> {
         let after = if is_refused { before } else { step.remaining_after() };
         CellReport {
             budget: step.key.budget_name().to_owned(),
+            each: share(&step.key),
             window: text(step.key.window),
             unit: text(step.key.unit),
             allocated: step.before.allocated.map(text),
             remaining_before: before.map(text),
             reserved: text(step.amount),
             remaining_after: after.map(text),
-            actual: record.charged(position).map(|(actual, _)| text(actual)),
+            actual: record.charged_now(position).map(|(actual, _)| text(actual)),
         }
     };
     record.cells().iter().enumerate().map(report).collect()

@@ -7,6 +7,7 @@ mod grpc;
 mod over_grpc;
 mod receiver;
 mod resend;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -29,6 +29,8 @@ pub struct Past {
     /// The last entry that is read.
     through: u64,
     averages: HashMap<Name, Sums>,
+    /// What is known by now of AWUs that were in doubt.
+    late: HashMap<AwuId, Execution>,
 }
 
 /// What the calls of a model that were completed used, together.
@@ -53,6 +55,7 @@ impl Past {
             calls: 0,
             through: 0,
             averages: HashMap::new(),
+            late: HashMap::new(),
         };
         let mut models: HashMap<AwuId, Name> = HashMap::new();
         each(path, u64::MAX, |entry| {
@@ -64,17 +67,28 @@ impl Past {
                         past.range.0 = entry.at;
                     }
                     past.calls += 1;
-                    if matches!(entry.outcome, Outcome::Admitted(_)) {
-                        models.insert(request.awu, request.proposal.model.clone());
+                    if let (Outcome::Admitted(_), Some(model)) = (&entry.outcome, &request.proposal.model) {
+                        models.insert(request.awu, model.clone());
                     }
                 }
-                Command::Settle { awu, execution } => {
-                    if let Some(model) = models.remove(&awu) {
+                Command::Settle { awu, execution } | Command::Resolve { awu, execution, .. } => {
+                    if matches!(&entry.outcome, Outcome::Settled(settled) if settled.late.is_some()) {
+                        past.late.insert(awu, execution);
+                    } else if let Some(model) = models.remove(&awu) {
                         past.averages.entry(model).or_default().add(&execution);
                     }
                 }
-                Command::Release { awu } | Command::Orphan { awu } => drop(models.remove(&awu)),
-                Command::AdoptPolicy(_) | Command::Start { .. } => {}
+                Command::Release { awu } | Command::Orphan { awu } | Command::Expire { awu } => {
+                    drop(models.remove(&awu));
+                }
+                Command::AdoptPolicy(_)
+                | Command::Start { .. }
+                | Command::Extend { .. }
+                | Command::Correct(_)
+                | Command::Grant(_)
+                | Command::Revoke { .. }
+                | Command::Report(_)
+                | Command::Erase { .. } => {}
             }
             Ok(())
         })?;
@@ -189,12 +203,18 @@ impl Replay<'_> {
                 }))
             }
             (Command::Settle { awu, execution }, _) => self.end(at, awu, execution),
-            // What never ran has used nothing; what is in doubt is charged its reservation.
-            (Command::Release { awu } | Command::Orphan { awu }, Outcome::Released) => {
+            // What never ran has used nothing; what is in doubt is charged its reservation, unless it is known by now.
+            (
+                Command::Release { awu } | Command::Orphan { awu } | Command::Expire { awu },
+                Outcome::Released,
+            ) => {
                 let end = End::NeverSent;
                 self.end(at, awu, Execution { end, used: Used::Nothing, ..Execution::abandoned(0) })
             }
-            (Command::Orphan { awu }, _) => self.end(at, awu, Execution::abandoned(0)),
+            (Command::Orphan { awu } | Command::Expire { awu }, _) => {
+                let known = self.past.late.get(&awu).cloned();
+                self.end(at, awu, known.unwrap_or_else(|| Execution::abandoned(0)))
+            }
             _ => None,
         }
     }
@@ -226,7 +246,7 @@ impl Replay<'_> {
     ) -> Event {
         let (origin, decided) = (Origin::Awu(request.awu), Some(Said::of(ruling)));
         let Some(proposal) = self.proposal(&request.proposal) else {
-            let model = Some(request.proposal.model.clone());
+            let model = request.proposal.model.clone();
             *self.gaps.not_set_up.entry(model.clone()).or_default() += 1;
             return Event::NotSetUp(NotSetUp { origin, at, model, decided });
         };
@@ -236,13 +256,19 @@ impl Replay<'_> {
 
     /// The same proposal under the configuration that is tried; `None` where its model is not set up.
     fn proposal(&mut self, then: &Proposal) -> Option<Proposal> {
-        let route = self.config.models.route(&then.model)?;
-        let provider = self.config.providers.get(route.provider)?;
-        let mut proposal = Proposal {
-            provider: provider.name.clone(),
-            region: provider.region.clone(),
-            price: self.config.models.price(&then.model),
-            ..then.clone()
+        let mut proposal = match &then.model {
+            Some(model) => {
+                let route = self.config.models.route(model)?;
+                let provider = self.config.providers.get(route.provider)?;
+                Proposal {
+                    provider: Some(provider.name.clone()),
+                    region: provider.region.clone(),
+                    price: self.config.models.price(model),
+                    ..then.clone()
+                }
+            }
+            // Work that asks no model needs nothing that is set up.
+            None => then.clone(),
         };
         let known = |rule: &Name| self.unrecorded.iter().any(|(one, is_known)| *is_known && one.name == rule);
         proposal.assessed.retain(|assessment| known(&assessment.rule));
@@ -256,7 +282,8 @@ impl Replay<'_> {
 
     /// How a call that was refused then ends if it runs now: as others of its model did.
     fn average(&mut self, proposal: &Proposal) -> Execution {
-        let sums = self.past.averages.get(&proposal.model).copied().unwrap_or_default();
+        let sums = proposal.model.as_ref().and_then(|model| self.past.averages.get(model));
+        let sums = sums.copied().unwrap_or_default();
         let average = |sum: u64| sum.checked_div(sums.calls);
         let all = average(sums.input).zip(average(sums.output)).zip(average(sums.latency_ns));
         let Some(((input, output), latency_ns)) = all else {

@@ -1,7 +1,7 @@
 //! The report for people: within 100 columns, as long as names are not longer than usual.
 
 use super::{Read, Report, Under};
-use crate::table;
+use crate::{read, table};
 
 /// So many rows of a table are shown; the JSON has all of them.
 const ROWS_MAX: usize = 25;
@@ -98,7 +98,13 @@ impl Under {
         rows(&mut text, "", &[">CALLS", "RESULT", "REASON CODE", "QUESTION", "RULE"], by_rule.collect());
         let shares = self.by_team_and_model.iter().map(|share| {
             let (calls, refused) = (share.calls.to_string(), share.refused.to_string());
-            vec![share.team.clone(), share.model.clone(), calls, refused, share.cost_usd.clone()]
+            vec![
+                share.team.clone(),
+                share.model.clone().unwrap_or_else(dash),
+                calls,
+                refused,
+                share.cost_usd.clone(),
+            ]
         });
         rows(&mut text, "", &["TEAM", "MODEL", ">CALLS", ">REFUSED", ">COST USD"], shares.collect());
         let budgets = self.budgets.iter().map(|spent| {
@@ -106,7 +112,15 @@ impl Under {
             let first = spent.first_short_at.clone().unwrap_or_else(|| "never".to_owned());
             let (unit, used) = (spent.unit.clone(), spent.used.clone());
             let short_for = spent.short_for.to_string();
-            vec![spent.budget.clone(), spent.window.clone(), unit, used, limit, first, short_for]
+            vec![
+                read::cell(&spent.budget, &spent.each),
+                spent.window.clone(),
+                unit,
+                used,
+                limit,
+                first,
+                short_for,
+            ]
         });
         let headings = ["BUDGET", "WINDOW", "UNIT", ">USED", ">LIMIT", "TOO LITTLE LEFT SINCE", ">FOR CALLS"];
         rows(&mut text, "", &headings, budgets.collect());

@@ -54,8 +54,8 @@ pub struct Tally {
     pub not_set_up: u64,
     /// Calls that wrote more than they may.
     pub shortened: u64,
-    /// By team and model.
-    pub shares: HashMap<(Name, Name), Share>,
+    /// By team and model; `None` where no model is asked.
+    pub shares: HashMap<(Name, Option<Name>), Share>,
     /// What calls cost, in US dollars.
     pub cost: Amount,
     /// Where budgets had too little left.
@@ -217,7 +217,7 @@ impl Tally {
                 self.spent.push(vec![(before, Amount::ZERO)]);
             }
             let Some(points) = self.spent.get_mut(place) else { continue };
-            let (used, last) = (cell.standing.used, points.last().copied().unwrap_or_default());
+            let (used, last) = (books.standing(cell, at).used, points.last().copied().unwrap_or_default());
             if last.1 != used {
                 // It has been the same for some time.
                 if last.0 < before {

@@ -1,9 +1,10 @@
 //! The model's corridor: what an admission has to come to, question by question, from the history alone.
 
 use genops_core::awu::Proposal;
-use genops_core::budget::{Budget, OnInsufficient};
+use genops_core::budget::{Budget, CellKey, OnInsufficient, Overdraft};
 use genops_core::finding::{Mode, Question};
 use genops_core::ledger::{Entry, Outcome};
+use genops_core::period::Window;
 use genops_core::rate::{RateLimit, RateRule};
 use genops_core::rule::{Effect, Found, OnError};
 use genops_core::sla::ExpectedMiss;
@@ -83,12 +84,7 @@ impl Ruled {
         });
         assert_eq!(notes.collect::<Vec<_>>(), self.findings, "at {at}");
         assert_eq!(ruling.decision, decision_of(&self.findings), "at {at}");
-        let path = ruling.cells.iter().map(|step| Step {
-            budget: step.key.budget_name().to_owned(),
-            unit: step.key.unit,
-            window: step.key.window.to_string(),
-            atoms: step.amount.atoms(),
-        });
+        let path = ruling.cells.iter().map(|step| Step { key: step.key.clone(), atoms: step.amount.atoms() });
         assert_eq!(path.collect::<Vec<_>>(), self.path, "at {at}");
         assert_eq!(limit, self.output_limit, "at {at}");
         let rates = ruling.rates.iter().map(|step| (step.key.rule.to_string(), step.answer.has_room()));
@@ -158,7 +154,7 @@ impl Model {
         };
         let covers = |selector: &genops_core::selector::Selector| selector.matches(call.proposal);
         for rule in self.policy.models.iter().filter(|rule| covers(&rule.selector)) {
-            if !is_listed(&rule.allow, call.proposal.model.as_str()) {
+            if !call.proposal.model.as_ref().is_none_or(|model| is_listed(&rule.allow, model.as_str())) {
                 ruled.note(Question::Model, Some(&rule.name), blocked("POLICY_DENY_MODEL"), rule.mode);
             }
         }
@@ -197,7 +193,7 @@ impl Model {
     }
 
     fn provider(&self, call: &Call<'_>, ruled: &mut Ruled) {
-        let provider = &call.proposal.provider;
+        let Some(provider) = &call.proposal.provider else { return };
         let Some(rule) = self.policy.circuits.iter().find(|rule| rule.provider == *provider) else { return };
         if let (_, Some(since)) = self.circuit(provider)
             && nanos(call.at) - since < i128::from(rule.open_for_ns)
@@ -213,7 +209,11 @@ impl Model {
     }
 
     fn price(&self, call: &Call<'_>, ruled: &mut Ruled) {
-        if call.proposal.price.is_none() {
+        let Proposal { price, quantities, bound, .. } = call.proposal;
+        let is_known = price.is_some() || quantities.iter().any(|quantity| quantity.unit == Unit::Usd);
+        let counts_usd = self.unit(call) == Unit::Usd
+            || self.running(call).iter().any(|(budget, _)| budget.unit == Unit::Usd);
+        if !is_known && ((bound.input, bound.output) != (0, 0) || counts_usd) {
             ruled.note(Question::Price, None, blocked("x_unpriced_model"), self.policy.mode);
         }
     }
@@ -273,22 +273,49 @@ impl Model {
         ruled.note(Question::Sla, Some(&tier.name), said, tier.mode);
     }
 
+    /// The unit that the AWU accounts in.
+    fn unit(&self, call: &Call<'_>) -> Unit {
+        call.proposal.accounting_unit.unwrap_or(self.policy.accounting_unit)
+    }
+
+    /// The budgets that cover it and whose period runs, each with the cell that it reserves in.
+    fn running(&self, call: &Call<'_>) -> Vec<(&Budget, CellKey)> {
+        let budgets = self.policy.budgets.iter().zip(&self.windows);
+        let covering = budgets.filter(|(budget, _)| budget.selector.matches(call.proposal));
+        let cells = covering.filter_map(|(budget, windows)| {
+            let key = CellKey {
+                budget: Some(budget.name.clone()),
+                each: budget.each.iter().map(|facet| call.proposal.facet(*facet).cloned()).collect(),
+                unit: budget.unit,
+                window: windows.at(call.at)?,
+            };
+            Some((budget, key))
+        });
+        cells.collect()
+    }
+
     fn room(&self, call: &Call<'_>, ruled: &mut Ruled) {
         let output = call.proposal.bound.output;
         let mut caps = Vec::new();
-        for budget in self.policy.budgets.iter().filter(|budget| budget.selector.matches(call.proposal)) {
-            let window = budget.period.window(call.at).to_string();
+        let running = self.running(call);
+        for (budget, key) in &running {
             let bound = bound(budget.unit, call.proposal, output);
-            let atoms = bound.unwrap_or_default();
-            ruled.path.push(Step { budget: budget.name.to_string(), unit: budget.unit, window, atoms });
+            ruled.path.push(Step { key: key.clone(), atoms: bound.unwrap_or_default() });
             let Some(bound) = bound else {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
                 return ruled.note(Question::Room, Some(&budget.name), said, Mode::Enforce);
             };
-            let left = self.left(budget, call.at);
+            let left = self.left(budget, key, call.at);
+            let lent = lent(budget);
             if bound == 0 || bound <= left {
                 continue;
             }
+            if lent.is_none_or(|lent| bound <= left + lent) {
+                let said = Decision::Warning(ReasonCode::BudgetExceeded);
+                ruled.note(Question::Room, Some(&budget.name), said, budget.mode);
+                continue;
+            }
+            let left = left + lent.unwrap_or_default();
             if let Some(limit) = affordable(budget, call.proposal, left) {
                 caps.push((limit, budget, ruled.findings.len()));
                 continue;
@@ -299,51 +326,83 @@ impl Model {
                 return;
             }
         }
-        let unit = self.policy.accounting_unit;
-        if !ruled.path.iter().any(|step| step.unit == unit) {
-            let (budget, window) = ("unbudgeted".to_owned(), "none".to_owned());
+        let unit = self.unit(call);
+        if !ruled.path.iter().any(|step| step.key.unit == unit) {
             let bound = bound(unit, call.proposal, output);
-            ruled.path.push(Step { budget, unit, window, atoms: bound.unwrap_or_default() });
+            let key = CellKey { budget: None, each: Vec::new(), unit, window: Window::Always };
+            ruled.path.push(Step { key, atoms: bound.unwrap_or_default() });
             if bound.is_none() {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
                 return ruled.note(Question::Room, None, said, Mode::Enforce);
             }
         }
-        // The first of the tightest.
-        if let Some((limit, budget, place)) = caps.into_iter().min_by_key(|(limit, ..)| *limit) {
-            for step in &mut ruled.path {
-                step.atoms = super::bound(step.unit, call.proposal, limit * call.proposal.choices).unwrap();
-            }
-            ruled.output_limit = Some(limit);
-            let rule = Some(budget.name.to_string());
-            let said = Decision::Warning(ReasonCode::output_capped());
-            // It stands where its budget was asked.
-            let note = Note { question: Question::Room, rule, said, is_observed: false };
-            ruled.findings.insert(place, note);
-            // A budget that only observes is not passed by what was lowered far enough.
-            let fits = |budget: &&Budget| {
-                let step = ruled.path.iter().find(|step| step.budget == budget.name.as_str());
-                step.is_some_and(|step| step.atoms == 0 || step.atoms <= self.left(budget, call.at))
-            };
-            let fitting: Vec<_> =
-                self.policy.budgets.iter().filter(fits).map(|budget| budget.name.to_string()).collect();
-            ruled.findings.retain(|note| {
-                let is_room = note.question == Question::Room && note.is_observed;
-                !(is_room && note.rule.as_ref().is_some_and(|rule| fitting.contains(rule)))
-            });
-        }
+        self.cap(call, &caps, ruled);
     }
 
-    fn left(&self, budget: &Budget, at: Timestamp) -> i128 {
-        let window = budget.period.window(at).to_string();
-        budget.limit.atoms() - self.held(budget.name.as_str(), budget.unit, &window)
+    fn cap(&self, call: &Call<'_>, caps: &[(u64, &&Budget, usize)], ruled: &mut Ruled) {
+        // The first of the tightest.
+        let Some((limit, tightest, _)) = caps.iter().min_by_key(|(limit, ..)| *limit) else { return };
+        let minimum = |budget: &Budget| match budget.on_insufficient {
+            OnInsufficient::Cap { minimum_output_tokens } => minimum_output_tokens,
+            OnInsufficient::Refuse => 0,
+        };
+        if let Some((_, budget, _)) = caps.iter().find(|(_, budget, _)| minimum(budget) > *limit) {
+            let said = Decision::Blocked(ReasonCode::BudgetReservationFailed);
+            return ruled.note(Question::Room, Some(&budget.name), said, budget.mode);
+        }
+        for step in &mut ruled.path {
+            step.atoms = bound(step.key.unit, call.proposal, limit * call.proposal.choices).unwrap();
+        }
+        ruled.output_limit = Some(*limit);
+        let fits = |budget: &Budget, ruled: &Ruled| {
+            let mut steps = ruled.path.iter().filter(|step| step.key.budget.as_ref() == Some(&budget.name));
+            steps.any(|step| step.atoms == 0 || step.atoms <= self.left(budget, &step.key, call.at))
+        };
+        // What is said of a budget stands where it was asked.
+        let mut added = 0;
+        for (_, budget, place) in caps {
+            let passes = !fits(budget, ruled);
+            let mut add = |code| {
+                let (rule, said) = (Some(budget.name.to_string()), Decision::Warning(code));
+                let note = Note { question: Question::Room, rule, said, is_observed: false };
+                ruled.findings.insert(place + added, note);
+                added += 1;
+            };
+            if budget.name == tightest.name {
+                add(ReasonCode::output_capped());
+            }
+            if passes {
+                add(ReasonCode::BudgetExceeded);
+            }
+        }
+        // A budget that only observes, or lends, is not passed by what was lowered far enough.
+        let fitting = self.policy.budgets.iter().filter(|budget| fits(budget, ruled));
+        let fitting: Vec<_> = fitting.map(|budget| budget.name.to_string()).collect();
+        ruled.findings.retain(|note| {
+            let is_passing = note.is_observed || note.said == Decision::Warning(ReasonCode::BudgetExceeded);
+            let is_room = note.question == Question::Room && is_passing;
+            !(is_room && note.rule.as_ref().is_some_and(|rule| fitting.contains(rule)))
+        });
+    }
+
+    fn left(&self, budget: &Budget, key: &CellKey, at: Timestamp) -> i128 {
+        budget.limit.atoms() + self.granted(key, nanos(at)) - self.held(key, nanos(at))
+    }
+}
+
+/// By how much a budget may be passed; `None` without an end.
+fn lent(budget: &Budget) -> Option<i128> {
+    match budget.overdraft {
+        Overdraft::None => Some(0),
+        Overdraft::UpTo(lent) => Some(lent.atoms()),
+        Overdraft::Unbounded => None,
     }
 }
 
 /// The highest output limit of a choice with which the call fits into what is left, by trying one after the other.
 fn affordable(budget: &Budget, proposal: &Proposal, left: i128) -> Option<u64> {
     /// More than any budget here affords.
-    const MOST: u64 = 30_000;
+    const MOST: u64 = 60_000;
     let OnInsufficient::Cap { minimum_output_tokens } = budget.on_insufficient else { return None };
     if budget.mode == Mode::Observe {
         return None;
@@ -353,7 +412,6 @@ fn affordable(budget: &Budget, proposal: &Proposal, left: i128) -> Option<u64> {
         let bound = bound(budget.unit, proposal, limit * proposal.choices);
         bound.is_some_and(|bound| bound == 0 || bound <= left)
     };
-    assert!(budget.unit == Unit::Tokens || proposal.price.is_some(), "what costs nothing fits");
     assert!(!fits(MOST), "{MOST} is too little for this model");
     (minimum_output_tokens..asked.min(MOST)).rev().find(|limit| fits(*limit))
 }

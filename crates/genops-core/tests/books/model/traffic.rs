@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use genops_core::awu::{End, Execution, Failure, Proposal, Used};
+use genops_core::awu::{End, Execution, Failure, Proposal};
 use genops_core::ledger::Books;
 use genops_core::rate::{Flow, Measure, RateKey, RateLimit, RateRule};
 use genops_core::sla::LatencyClass;
 use genops_core::{Name, Timestamp, Unit};
 
-use super::{Event, Model, Work, atoms, bound, nanos};
+use super::{Event, Model, Work, bound, nanos, used};
 use crate::work::{CUSTOMERS, PROVIDERS, name};
 
 /// The values of a rate's `each`.
@@ -26,7 +26,7 @@ impl Class {
             tokens /= 4;
             digits += 1;
         }
-        Self(proposal.provider.to_string(), proposal.model.to_string(), digits)
+        Self(format!("{:?}", proposal.provider), format!("{:?}", proposal.model), digits)
     }
 }
 
@@ -56,21 +56,18 @@ pub fn length(flow: &Flow, proposal: &Proposal) -> Option<i128> {
     flowing(flow, cost?)
 }
 
+/// The unit that a flow counts; `None` where that is AWUs.
+const fn unit_of(flow: &Flow) -> Option<Unit> {
+    match flow.measure {
+        Measure::Requests => None,
+        Measure::Tokens => Some(Unit::Tokens),
+        Measure::Usd => Some(Unit::Usd),
+    }
+}
+
 /// How long what a call used takes to flow; `None` where that is not known.
 fn flown(flow: &Flow, work: &Work, execution: &Execution) -> Option<i128> {
-    let (input, output) = match execution.used {
-        _ if !execution.end.was_sent() => (0, 0),
-        Used::Nothing => (0, 0),
-        Used::Reported(tokens) | Used::Counted(tokens) => (tokens.input, tokens.output),
-        Used::Unknown => return None,
-    };
-    let used = match flow.measure {
-        Measure::Requests => return None,
-        Measure::Tokens => atoms(Unit::Tokens, input, output),
-        Measure::Usd if work.proposal.price.is_none() => None,
-        Measure::Usd => atoms(Unit::Usd, input, output),
-    };
-    flowing(flow, used?)
+    flowing(flow, used(unit_of(flow)?, &work.proposal, execution)?)
 }
 
 /// A bucket that leaks evenly. What came first flows first; what is left of each call is known.
@@ -132,7 +129,7 @@ impl Model {
             bucket.flow(at - last);
             last = *at;
             match event {
-                Event::Adopted(policy) if !policy.rates.iter().any(|rate| rate.name == rule.name) => {
+                Event::Adopted(policy, _) if !policy.rates.iter().any(|rate| rate.name == rule.name) => {
                     bucket = Bucket::default();
                 }
                 Event::Admitted(work) if self.works[*work].took(rule, each) => {
@@ -173,10 +170,10 @@ impl Model {
         let mut rule = None;
         for (at, event) in &self.history {
             match event {
-                Event::Adopted(policy) => {
+                Event::Adopted(policy, _) => {
                     rule = policy.circuits.iter().find(|rule| rule.provider == *provider).cloned();
                 }
-                Event::Admitted(work) if self.works[*work].proposal.provider == *provider => {
+                Event::Admitted(work) if self.works[*work].proposal.provider.as_ref() == Some(provider) => {
                     let is_due = |since: i128, rule: &genops_core::circuit::CircuitRule| {
                         at - since >= i128::from(rule.open_for_ns)
                     };
@@ -186,7 +183,9 @@ impl Model {
                         open = Some(*at);
                     }
                 }
-                Event::Settled(work, execution) if self.works[*work].proposal.provider == *provider => {
+                Event::Settled(work, execution)
+                    if self.works[*work].proposal.provider.as_ref() == Some(provider) =>
+                {
                     match execution.end {
                         End::Completed | End::AtReservation | End::ProviderError(Failure::Status(400)) => {
                             (failures, open) = (0, None);
@@ -219,7 +218,7 @@ impl Model {
         let mut seen = Vec::new();
         for (at, event) in &self.history {
             match event {
-                Event::Adopted(policy) if policy.slas.is_empty() => seen.clear(),
+                Event::Adopted(policy, _) if policy.slas.is_empty() => seen.clear(),
                 Event::Settled(work, execution) => {
                     let work = &self.works[*work];
                     let says = matches!(execution.end, End::Completed | End::ProviderError(Failure::Timeout));
@@ -241,7 +240,7 @@ impl Model {
         let mut last = 0;
         for (at, event) in &self.history {
             match event {
-                Event::Adopted(policy) if policy.slas.is_empty() => last = 0,
+                Event::Adopted(policy, _) if policy.slas.is_empty() => last = 0,
                 Event::Admitted(work) => {
                     let work = &self.works[*work];
                     if work.ruled.has_tier && Class::of(&work.proposal) == *class {
@@ -271,7 +270,7 @@ impl Model {
             let mut sum = 0;
             for (at, event) in self.history.iter().rev() {
                 match event {
-                    Event::Adopted(policy) if !policy.rates.iter().any(|rate| rate.name == rule.name) => {
+                    Event::Adopted(policy, _) if !policy.rates.iter().any(|rate| rate.name == rule.name) => {
                         break;
                     }
                     Event::Admitted(work) if self.works[*work].took(rule, &note.each) => {
@@ -291,20 +290,16 @@ impl Model {
     /// What a call counts for in a rate, in atoms: what it used of what it reserved.
     fn holds(&self, flow: &Flow, place: usize) -> i128 {
         let work = &self.works[place];
-        let unit = match flow.measure {
-            Measure::Requests => return 1_000_000_000_000,
-            Measure::Tokens => Unit::Tokens,
-            Measure::Usd => Unit::Usd,
-        };
+        let Some(unit) = unit_of(flow) else { return super::ONE };
         let reserved = bound(unit, &work.proposal, work.proposal.bound.output).unwrap();
         let settled = self.history.iter().find_map(|(_, event)| match event {
             Event::Settled(of, execution) if *of == place => Some(execution),
             _ => None,
         });
-        match (work.state, settled.map(|execution| (execution.end.was_sent(), execution.used))) {
-            ("released", _) | (_, Some((false, _) | (_, Used::Nothing))) => 0,
-            (_, Some((_, Used::Reported(tokens) | Used::Counted(tokens)))) => {
-                atoms(unit, tokens.input, tokens.output).map_or(reserved, |used| used.min(reserved))
+        match (work.state, settled) {
+            ("released", _) => 0,
+            (_, Some(execution)) => {
+                used(unit, &work.proposal, execution).map_or(reserved, |used| used.min(reserved))
             }
             _ => reserved,
         }

@@ -1,15 +1,15 @@
-//! What is otherwise about the policy: rules, rates, tiers and budgets. Circuits stand with their providers.
+//! What is otherwise about the policy: rules, rates and tiers. Circuits stand with their providers, budgets in
+//! [`budgets`](super::budgets).
 
-use genops_core::budget::{Budget, OnInsufficient};
+use std::time::Duration;
+
 use genops_core::finding::Mode;
 use genops_core::policy::Policy;
 use genops_core::rate::{Flow, Measure, RateLimit, RateRule};
 use genops_core::rule::{ConditionRule, ContentRule, Effect, ListRule, OnError};
 use genops_core::selector::{Clause, Facet, Selector};
 use genops_core::sla::{ExpectedMiss, SlaRule};
-use genops_core::time::Period;
-use genops_core::{Amount, Name, Unit};
-use genops_spec::ReasonCode;
+use genops_core::{Amount, Name};
 
 use super::{Changes, Comparing, Entry, LISTED_MAX, Section, listed, one_line, or};
 
@@ -22,6 +22,8 @@ pub(super) fn compare(changes: &mut Changes, old: &Policy, new: &Policy) {
     let Policy {
         origin: _,          // How it was written.
         accounting_unit: _, // Nobody can configure it.
+        zone_rules: _,      // They come with the program.
+        remember_ns,
         mode: of_file,
         models,
         regions,
@@ -52,6 +54,10 @@ pub(super) fn compare(changes: &mut Changes, old: &Policy, new: &Policy) {
     changes.each_in_order(Section::Budget, budgets, &new.budgets, FIRST_IS_NAMED);
     changes.each_in_order(Section::Tier, slas, &new.slas, FIRST_IS_TIER);
     new_places(changes, slas, &new.slas);
+    changes.one(Section::Limits, None, |it| {
+        let hours = |nanos: &u64| format!("{} h", Duration::from_nanos(*nanos).as_secs() / 3_600);
+        it.field("idempotency keys are remembered for", remember_ns, &new.remember_ns, hours, "");
+    });
 }
 
 /// A tier that is added takes the calls that it covers away from those behind it.
@@ -87,14 +93,14 @@ const fn word(mode: Mode) -> &'static str {
 }
 
 /// What is said of a rule that only warns.
-const fn observing(mode: Mode) -> &'static str {
+pub(super) const fn observing(mode: Mode) -> &'static str {
     match mode {
         Mode::Enforce => "",
         Mode::Observe => " (observed: it only warns)",
     }
 }
 
-fn covers(it: &mut Comparing<'_>, old: &Selector, new: &Selector) {
+pub(super) fn covers(it: &mut Comparing<'_>, old: &Selector, new: &Selector) {
     for facet in Facet::ALL {
         match (values(old, facet), values(new, facet)) {
             (None, None) => {}
@@ -113,7 +119,7 @@ fn values(selector: &Selector, facet: Facet) -> Option<Vec<&str>> {
 }
 
 /// Whom a rule concerns: `team search, environment dev or test`.
-fn whom(selector: &Selector) -> String {
+pub(super) fn whom(selector: &Selector) -> String {
     let clauses = selector.clauses().iter().map(|Clause { facet, values }| {
         let names: Vec<_> = values.iter().take(LISTED_MAX).map(Name::as_str).collect();
         let others = if values.len() > LISTED_MAX { " or others" } else { "" };
@@ -268,7 +274,7 @@ impl Entry for RateRule {
     }
 }
 
-fn facets(each: &[Facet]) -> String {
+pub(super) fn facets(each: &[Facet]) -> String {
     match each {
         [] => "all together".to_owned(),
         each => each.iter().map(|facet| facet.as_str()).collect::<Vec<_>>().join(" and "),
@@ -309,7 +315,7 @@ fn rate_limit(it: &mut Comparing<'_>, old: &RateLimit, new: &RateLimit, selector
 }
 
 /// By how much there is more or less.
-fn difference(old: Amount, new: Amount, selector: &Selector) -> String {
+pub(super) fn difference(old: Amount, new: Amount, selector: &Selector) -> String {
     let (more, difference) = match new >= old {
         true => ("more", new.checked_sub(old)),
         false => ("less", old.checked_sub(new)),
@@ -355,62 +361,5 @@ fn miss(expected: &ExpectedMiss) -> String {
     match expected {
         ExpectedMiss::Warn => "warned about".to_owned(),
         ExpectedMiss::Refuse => "refused".to_owned(),
-    }
-}
-
-// === budgets ===
-
-impl Entry for Budget {
-    fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    fn added(&self) -> String {
-        let Self { name: _, selector, unit, limit, period: its_period, on_insufficient, mode } = self;
-        let (period, who, otherwise) = (period(its_period), whom(selector), insufficient(on_insufficient));
-        format!("{limit} {unit} {period} for {who}; what does not fit is {otherwise}{}", observing(*mode))
-    }
-
-    fn removed(&self) -> String {
-        format!("only the other budgets limit {}", whom(&self.selector))
-    }
-
-    fn compare(&self, new: &Self, it: &mut Comparing<'_>) {
-        let Self { name: _, selector, unit, limit, period: its_period, on_insufficient, mode: its_mode } =
-            self;
-        covers(it, selector, &new.selector);
-        let anew = "it begins anew, with nothing used";
-        it.field("unit", unit, &new.unit, Unit::to_string, anew);
-        it.field("begins anew:", its_period, &new.period, period, anew);
-        if *limit != new.limit {
-            let means = match unit == &new.unit {
-                true => format!(": {}", difference(*limit, new.limit, &new.selector)),
-                false => String::new(),
-            };
-            it.say(format!("limit {limit} -> {} {}{means}", new.limit, new.unit));
-        }
-        it.field("what does not fit is", on_insufficient, &new.on_insufficient, insufficient, "");
-        mode(it, "", *its_mode, new.mode);
-    }
-}
-
-fn period(period: &Period) -> String {
-    match period {
-        Period::None => "for good",
-        Period::Day => "each day",
-        Period::Month => "each month",
-    }
-    .to_owned()
-}
-
-fn insufficient(on_insufficient: &OnInsufficient) -> String {
-    match on_insufficient {
-        OnInsufficient::Refuse => "refused".to_owned(),
-        OnInsufficient::Cap { minimum_output_tokens } => {
-            format!(
-                "capped, to no less than {minimum_output_tokens} output tokens ({})",
-                ReasonCode::output_capped()
-            )
-        }
     }
 }

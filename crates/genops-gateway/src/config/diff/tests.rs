@@ -101,8 +101,12 @@ fn other(at: &str, value: &Value) -> Value {
         ("detect", kind) => text(if kind == "email" { "payment_card" } else { "email" }),
         ("per", per) => text(if per == "hour" { "day" } else { "hour" }),
         ("each", _) => text("team"),
-        ("unit", _) => text("tokens"),
+        ("unit", unit) => text(if unit == "tokens" { "USD" } else { "tokens" }),
         ("period", _) => text("day"),
+        ("time_zone", _) => text("Asia/Tokyo"),
+        ("from", _) => text("2026-11-30T00:00:00Z"),
+        ("until", _) => text("2026-12-09T00:00:00Z"),
+        ("rolling", _) => text("7d"),
         ("sha256", _) => Value::from("1".repeat(64)),
         ("provider", provider) if at.starts_with("/models") || at.starts_with("/other_models") => {
             text(if provider == "second" { "openai" } else { "second" })
@@ -224,12 +228,74 @@ fn what_a_change_means_is_said_in_words() {
         (
             none.clone(),
             budget("limit: 1, period: day, mode: observe"),
-            "budget b: added: 1 USD each day for team search; what does not fit is refused (observed: it only warns)",
+            "budget b: added: 1 USD each day (UTC) for team search; what does not fit is refused (observed: it only warns)",
         ),
         (
             budget("limit: 1, period: month"),
             budget("limit: 1, period: day"),
-            "budget b: begins anew: each month -> each day: it begins anew, with nothing used",
+            "budget b: period each month (UTC) -> each day (UTC): it begins anew, with nothing used",
+        ),
+        (
+            budget("limit: 1, period: week"),
+            budget("limit: 1, period: week, time_zone: Europe/Berlin"),
+            "budget b: period each week (UTC) -> each week (Europe/Berlin): it begins anew, with nothing used",
+        ),
+        (
+            budget("limit: 1"),
+            budget("limit: 1, rolling: 36h"),
+            "budget b: period for good -> rolling 36h: it begins anew, with nothing used",
+        ),
+        (
+            budget("limit: 1, from: 2026-12-01T00:00:00+01:00, until: 2026-12-08T00:00:00+01:00"),
+            budget("limit: 1, rolling: 30d"),
+            "budget b: period from 2026-11-30T23:00:00.000Z until 2026-12-07T23:00:00.000Z -> rolling 30d: it begins anew, \
+             with nothing used",
+        ),
+        (
+            budget("limit: 1"),
+            budget("limit: 1, each: [customer_id, model]"),
+            "budget b: each all together -> customer_id and model: it begins anew, with nothing used",
+        ),
+        (
+            budget("limit: 1"),
+            "budgets: [{name: b, for: {team: search}, unit: compute_seconds, limit: 1}]".to_owned(),
+            "budget b: unit USD -> compute_seconds: it begins anew, with nothing used",
+        ),
+        (
+            budget("limit: 1"),
+            budget("limit: 1, overdraft: 0.5"),
+            "budget b: overdraft none -> 0.5: so far beyond the limit calls run with a warning",
+        ),
+        (
+            budget("limit: 1, overdraft: 0.5"),
+            budget("limit: 1, overdraft: unbounded"),
+            "budget b: overdraft 0.5 -> unbounded: beyond the limit calls run with a warning, and none is refused",
+        ),
+        (
+            budget("limit: 1, overdraft: unbounded"),
+            budget("limit: 1"),
+            "budget b: overdraft unbounded -> none: the limit is hard",
+        ),
+        (
+            budget("limit: 1, alerts: [50, 80]"),
+            budget("limit: 1, alerts: [80, 100]"),
+            "budget b: alerts: added 100 %, removed 50 %",
+        ),
+        (
+            none.clone(),
+            budget("limit: 9, rolling: 30d, each: customer_id, overdraft: 2, alerts: [50, 100]"),
+            "budget b: added: 9 USD rolling 30d for team search, each customer_id; up to 2 USD beyond it with a warning; what \
+             does not fit is refused; alerts at 50 %, 100 %",
+        ),
+        (
+            none.clone(),
+            budget("limit: 9, overdraft: unbounded"),
+            "budget b: added: 9 USD for good for team search; what does not fit runs with a warning",
+        ),
+        (
+            none.clone(),
+            "limits: {idempotency_hours: 48}".to_owned(),
+            "limits: idempotency keys are remembered for 24 h -> 48 h",
         ),
         (
             rule("allow: [a]"),
@@ -343,8 +409,12 @@ fn what_is_only_written_otherwise_is_no_change() {
         ("mode: enforce", "# watched first\nmode:   enforce"),
         ("keys: []", "{}"),
         (
-            "budgets: [{name: b, for: {team: [x, y], feature: k}, unit: USD, limit: 1}]",
-            "budgets: [{unit: USD, limit: 1.000, period: none, for: {feature: [k], team: [y, x]}, name: b}]",
+            "budgets: [{name: b, unit: USD, limit: 1, period: day}]\nlimits: {idempotency_hours: 24}",
+            "budgets: [{name: b, unit: USD, limit: 1, period: day, time_zone: UTC}]",
+        ),
+        (
+            "budgets: [{name: b, for: {team: [x, y], feature: k}, unit: USD, limit: 1, alerts: [5, 9]}]",
+            "budgets: [{unit: USD, limit: 1.000, period: none, overdraft: none, alerts: [9, 5], for: {feature: [k], team: [y, x]}, name: b}]",
         ),
         ("allowed_models: [{name: r, allow: [a, b]}]", "allowed_models: [{name: r, allow: [b, a]}]"),
         (

@@ -1,13 +1,12 @@
-//! What the limits of `genops.yaml` mean: rates, circuits and budgets.
+//! What the limits on traffic of `genops.yaml` mean: rates, circuits, and how long idempotency keys are remembered.
 //!
-//! Whom they cover is read where all selectors are, in [`policy`](super::policy).
+//! Whom they cover is read where all selectors are, in [`policy`](super::policy); budgets are in
+//! [`budgets`](super::budgets).
 
-use genops_core::budget::{Budget, OnInsufficient};
+use genops_core::Amount;
 use genops_core::circuit::CircuitRule;
-use genops_core::policy::Policy;
+use genops_core::policy::{Policy, REMEMBER_NS};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
-use genops_core::time::Period;
-use genops_core::{Amount, Unit};
 use serde_saphyr::Spanned;
 
 use super::Reading;
@@ -17,6 +16,10 @@ use crate::config::written::{self, Text};
 const REQUESTS_MAX: u64 = 1_000_000_000;
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// A key that is older than a year belongs to nothing that still runs.
+const IDEMPOTENCY_HOURS_MAX: u64 = 8_760;
+const HOUR_NS: u64 = 3_600 * NANOS_PER_SECOND;
 
 impl Reading<'_> {
     pub(super) fn rates(&mut self, written: &[written::Rate]) -> Vec<RateRule> {
@@ -125,54 +128,11 @@ impl Reading<'_> {
         circuits
     }
 
-    pub(super) fn budgets(&mut self, written: &[written::Budget]) -> Vec<Budget> {
-        self.once("a budget", written.iter().map(|budget| &budget.name));
-        for budget in written {
-            if budget.name.value == genops_core::budget::UNBUDGETED {
-                self.problem(&budget.name, "this name is kept for calls that no budget covers");
-            }
+    pub(super) fn remember_ns(&mut self, written: Option<&Spanned<u64>>) -> u64 {
+        let Some(hours) = written else { return REMEMBER_NS };
+        if !(1..=IDEMPOTENCY_HOURS_MAX).contains(&hours.value) {
+            self.problem(hours, format!("has to be from 1 to {IDEMPOTENCY_HOURS_MAX}, which is a year"));
         }
-        written.iter().filter_map(|budget| self.budget(budget)).collect()
-    }
-
-    fn budget(&mut self, written: &written::Budget) -> Option<Budget> {
-        let name = self.name("`name`", &written.name);
-        let limit = self.amount("`limit`", &written.limit);
-        let unit = match written.unit.value.as_str() {
-            "USD" => Some(Unit::Usd),
-            "tokens" => Some(Unit::Tokens),
-            _ => {
-                self.problem(&written.unit, "`unit` has to be `USD` or `tokens`");
-                None
-            }
-        };
-        let periods = [("none", Period::None), ("day", Period::Day), ("month", Period::Month)];
-        let period = self.one_of("`period`", written.period.as_ref(), &periods);
-        let on_insufficient = self.on_insufficient(written);
-        let mode = self.mode(written.mode.as_ref());
-        Some(Budget {
-            selector: self.selector(&written.covers),
-            period,
-            on_insufficient,
-            mode,
-            ..Budget::new(name?, unit?, limit?)
-        })
-    }
-
-    fn on_insufficient(&mut self, written: &written::Budget) -> OnInsufficient {
-        let minimum = written.minimum_output_tokens.as_ref();
-        if let Some(minimum) = minimum
-            && !(1..=super::OUTPUT_TOKENS_MAX).contains(&minimum.value)
-        {
-            self.problem(minimum, format!("has to be from 1 to {}", super::OUTPUT_TOKENS_MAX));
-        }
-        let caps = [("refuse", false), ("cap", true)];
-        if self.one_of("`on_insufficient`", written.on_insufficient.as_ref(), &caps) {
-            return OnInsufficient::Cap { minimum_output_tokens: minimum.map_or(1, |minimum| minimum.value) };
-        }
-        if let Some(minimum) = minimum {
-            self.problem(minimum, "`minimum_output_tokens` belongs to `on_insufficient: cap`");
-        }
-        OnInsufficient::Refuse
+        hours.value.saturating_mul(HOUR_NS)
     }
 }

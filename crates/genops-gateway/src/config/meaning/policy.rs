@@ -1,6 +1,6 @@
 //! What the rules of `genops.yaml` mean: whom they cover, lists, conditions, content and tiers.
 //!
-//! Rates, circuits and budgets are in [`limits`](super::limits).
+//! Rates and circuits are in [`limits`](super::limits), budgets in [`budgets`](super::budgets).
 
 use std::collections::{BTreeSet, HashSet};
 

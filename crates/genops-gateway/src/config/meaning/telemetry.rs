@@ -108,7 +108,7 @@ impl Reading<'_> {
         if self.variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Vec::new();
         }
-        let [traces, logs] = Signal::ALL.map(|signal| self.otlp_of_signal(signal));
+        let [traces, logs] = Signal::OTLP.map(|signal| self.otlp_of_signal(signal));
         // What is the same for both is one destination, as it is in a configuration.
         let found = match (traces, logs) {
             (Some(traces), Some(logs)) if traces == logs => vec![traces],

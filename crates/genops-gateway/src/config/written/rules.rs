@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::{OneOrMore, Text};
-use crate::config::schema::{Decimal, MoreThanNothing, Names};
+use crate::config::schema::{Decimal, MoreThanNothing, Names, OverdraftWord, UnitWord};
 
 /// Which calls a rule, a rate, a tier or a budget covers: those that have one of the values in each of these. A call
 /// without a value is not covered.
@@ -248,16 +248,51 @@ pub struct Budget {
     /// The calls that it covers. Default: all.
     #[serde(default, rename = "for")]
     pub covers: Covers,
-    /// What it counts: US dollars or tokens.
-    #[schemars(with = "String", extend("enum" = ["USD", "tokens"]))]
+    /// Each value of these, or each combination, has the limit for itself; calls without a value share one. Default:
+    /// all calls that it covers share the limit.
+    #[serde(default)]
+    #[schemars(with = "Names", example = &"customer_id")]
+    pub each: OneOrMore,
+    /// What it counts: US dollars (`USD`), `tokens`, calls that were sent (`requests`), or a unit of your own, such as
+    /// `compute_seconds`, of which each AWU says how much it needs.
+    #[schemars(with = "UnitWord", example = &"USD")]
     pub unit: Text,
     /// How much of it may be used in one period: a plain decimal.
     #[schemars(with = "Decimal", example = 250)]
     pub limit: Text,
-    /// How long it lasts before it begins anew, by UTC: a day, a calendar month, or for good. Default: `none`.
+    /// The span of the calendar with which it begins anew; `none` is for good. A week begins on Monday. Default: `none`.
     #[serde(default)]
-    #[schemars(with = "Option<String>", extend("enum" = ["none", "day", "month"], "default" = "none"))]
+    #[schemars(with = "Option<String>", extend("default" = "none",
+        "enum" = ["none", "hour", "day", "week", "month", "quarter", "year"]))]
     pub period: Option<Text>,
+    /// Whose clocks and calendar the period goes by: a name of the IANA time zone database. Default: `UTC`.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", example = &"Europe/Berlin", extend("default" = "UTC"))]
+    pub time_zone: Option<Text>,
+    /// Instead of a period: it covers calls from then on, until `until`. A time with an offset (RFC 3339).
+    #[serde(default)]
+    #[schemars(with = "Option<String>", example = &"2026-12-01T00:00:00+01:00", extend("format" = "date-time"))]
+    pub from: Option<Text>,
+    /// Instead of a period: it covers calls from `from` on, and before this. A time with an offset (RFC 3339).
+    #[serde(default)]
+    #[schemars(with = "Option<String>", example = &"2026-12-08T00:00:00+01:00", extend("format" = "date-time"))]
+    pub until: Option<Text>,
+    /// Instead of a period: a window that moves with time. What was used leaves it after so many days (`d`), hours (`h`),
+    /// minutes (`m`) or seconds (`s`), in sixty steps.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", regex(pattern = "^[1-9][0-9]*[dhms]$"), example = &"30d")]
+    pub rolling: Option<Text>,
+    /// How far calls may pass the limit: not at all (`none`), by so much, or however far (`unbounded`). Those that do run
+    /// with WARNING, `BUDGET_EXCEEDED`. Default: `none`.
+    #[serde(default)]
+    #[schemars(with = "Option<OverdraftWord>", example = 25, extend("default" = "none"))]
+    pub overdraft: Option<Text>,
+    /// When so many percent of what is allocated have been used, that is told, once in each period: the event
+    /// `genops.budget.alert`. Default: never.
+    #[serde(default)]
+    #[schemars(with = "Vec<u64>", length(max = 16), inner(range(min = 1, max = 1_000)), example = [50, 80, 100],
+        extend("uniqueItems" = true))]
+    pub alerts: Vec<Spanned<u64>>,
     /// What happens to a call that does not fit: it is refused (`refuse`), or its output limit is lowered to what every
     /// budget on its path affords (`cap`), which is noted as a warning with `x_output_capped`. Default: `refuse`.
     #[serde(default)]

@@ -1,0 +1,246 @@
+//! The model's cells: limits, grants, charges and alerts, each time from everything that happened.
+
+use std::collections::BTreeSet;
+
+use genops_core::Unit;
+use genops_core::budget::CellKey;
+use genops_core::ledger::Books;
+use genops_core::period::Window;
+
+use super::{Event, Model, nanos};
+
+/// A charge of a work in a cell, or what was taken away of it.
+pub struct Post {
+    pub(super) work: usize,
+    pub(super) key: CellKey,
+    /// The time that it counts for.
+    at: i128,
+    /// What was asked for.
+    pub(super) asked: i128,
+    /// What came of it: what the window has left cannot be taken away.
+    atoms: i128,
+}
+
+/// An alert: the cell, the percents, what is used and what is allocated.
+pub type Told = (CellKey, u16, i128, i128);
+
+/// Length and part, where the window moves.
+fn rolling(key: &CellKey) -> Option<(i128, i128)> {
+    match key.window {
+        Window::Rolling { length_ns, part_ns } => Some((i128::from(length_ns), i128::from(part_ns))),
+        _ => None,
+    }
+}
+
+impl Model {
+    // === limits ===
+
+    /// What the policies and the grants allow in a cell at `at`; `None` without a budget.
+    pub(super) fn allocated(&self, key: &CellKey, at: i128) -> Option<i128> {
+        let name = key.budget.as_ref()?;
+        let (mut limit, mut opened, mut in_force) = (None, false, None);
+        for (_, event) in &self.history {
+            match event {
+                Event::Adopted(policy, windows) => {
+                    let mut budgets = policy.budgets.iter().zip(windows);
+                    let found = budgets.find(|(budget, _)| budget.name == *name);
+                    in_force = found.map(|(budget, _)| budget);
+                    if let (true, Some((budget, window))) = (opened, found)
+                        && (budget.unit, *window) == (key.unit, Some(key.window))
+                    {
+                        limit = Some(budget.limit.atoms());
+                    }
+                }
+                Event::Admitted(place)
+                    if !opened && self.works[*place].ruled.path.iter().any(|step| step.key == *key) =>
+                {
+                    opened = true;
+                    limit = Some(in_force.unwrap().limit.atoms());
+                }
+                _ => {}
+            }
+        }
+        Some(limit? + self.granted(key, at))
+    }
+
+    /// The grants that hold in a cell.
+    pub(super) fn granted(&self, key: &CellKey, at: i128) -> i128 {
+        let is_revoked = |number: u64| {
+            self.history.iter().any(|(_, event)| matches!(event, Event::Revoked(of) if *of == number))
+        };
+        let grants = self.history.iter().filter_map(|(_, event)| match event {
+            Event::Granted(number, grant) if nanos(grant.until) > at && !is_revoked(*number) => Some(grant),
+            _ => None,
+        });
+        let of_cell = grants.filter(|grant| {
+            key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == key.each)
+        });
+        of_cell.map(|grant| grant.amount.atoms()).sum()
+    }
+
+    // === charges ===
+
+    /// Outstanding and used in a cell.
+    pub(super) fn held(&self, key: &CellKey, at: i128) -> i128 {
+        let [out, ..] = self.sums(key);
+        out + self.counted(key, at)
+    }
+
+    /// What is counted as used in a cell at `at`. Where the window moves, that is what was charged in the parts that it
+    /// has not left.
+    pub(super) fn counted(&self, key: &CellKey, at: i128) -> i128 {
+        let posts = self.posts.iter().filter(|post| post.key == *key);
+        let counts = |post: &&Post| {
+            rolling(key).is_none_or(|(length, part)| (post.at / part + 1) * part + length > at)
+        };
+        posts.filter(counts).map(|post| post.atoms).sum()
+    }
+
+    /// Charges a work, or takes away from what was charged at `charged_at`; says which alerts that has to give.
+    pub(super) fn post(
+        &mut self,
+        work: usize,
+        at: i128,
+        charged_at: i128,
+        postings: &[(CellKey, i128)],
+    ) -> Vec<Told> {
+        let told: Vec<_> = postings.iter().flat_map(|(key, atoms)| self.alerts(key, at, *atoms)).collect();
+        for (key, asked) in postings {
+            let mut post = Post { work, key: key.clone(), at, asked: *asked, atoms: *asked };
+            if let Some((length, part)) = rolling(key).filter(|_| *asked < 0) {
+                let in_part = |other: &&Post| other.key == *key && other.at / part == charged_at / part;
+                let charged: i128 = self.posts.iter().filter(in_part).map(|other| other.atoms).sum();
+                let has_left = (charged_at / part + 1) * part + length <= at;
+                post.at = charged_at;
+                post.atoms = if has_left { 0 } else { -(-asked).min(charged) };
+                let own = self.own(key, work).into_iter().filter(|(at, _)| *at == charged_at);
+                let own: i128 = own.map(|(_, atoms)| atoms).sum();
+                self.astray.push((key.clone(), (-asked - own).max(0)));
+            }
+            self.posts.push(post);
+        }
+        told
+    }
+
+    /// What a work was charged in a cell, at which times: what was taken away again was taken from the first.
+    fn own(&self, key: &CellKey, work: usize) -> Vec<(i128, i128)> {
+        let mut charges: Vec<(i128, i128)> = Vec::new();
+        for post in self.posts.iter().filter(|post| post.key == *key && post.work == work) {
+            if post.asked >= 0 {
+                charges.push((post.at, post.asked));
+                continue;
+            }
+            let mut less = -post.asked;
+            for (_, charge) in &mut charges {
+                let taken = less.min(*charge);
+                *charge -= taken;
+                less -= taken;
+            }
+            assert_eq!(less, 0, "a work is charged less than nothing");
+        }
+        charges
+    }
+
+    /// An independent judge of windows that move: what an admission counted is never less than what was charged in the
+    /// time before it, and more only by what was charged in one part, or taken from where it was not charged.
+    pub(super) fn check_rolling(&self, place: usize) {
+        let now = self.works[place].at;
+        for step in &self.works[place].ruled.path {
+            let Some((length, part)) = rolling(&step.key) else { continue };
+            let charges: Vec<_> = (0..self.works.len()).flat_map(|work| self.own(&step.key, work)).collect();
+            let since = |from: i128| {
+                charges.iter().filter(|(at, _)| *at > from).map(|(_, atoms)| atoms).sum::<i128>()
+            };
+            let counted = self.counted(&step.key, now);
+            let astray = self.astray.iter().filter(|(key, _)| *key == step.key);
+            let astray: i128 = astray.map(|(_, atoms)| atoms).sum();
+            assert!(counted >= since(now - length), "{:?} counts too little", step.key);
+            assert!(counted <= since(now - length - part) + astray, "{:?} counts too much", step.key);
+        }
+    }
+
+    // === alerts ===
+
+    fn alerts(&self, key: &CellKey, at: i128, more: i128) -> Vec<Told> {
+        let policy = &self.policy;
+        let Some(budget) = policy.budgets.iter().find(|budget| Some(&budget.name) == key.budget.as_ref())
+        else {
+            return Vec::new();
+        };
+        let allocated = self.allocated(key, at).unwrap();
+        let (before, after) = (self.counted(key, at), self.counted(key, at) + more);
+        let reaches =
+            |used: i128, percent: u16| used > 0 && used >= (allocated * i128::from(percent)).div_euclid(100);
+        let is_told = |percent: u16| {
+            self.history
+                .iter()
+                .any(|(_, event)| matches!(event, Event::Told(of, told) if of == key && *told >= percent))
+        };
+        let percents: BTreeSet<u16> = budget.alerts.iter().copied().collect();
+        let is_news = |percent: &u16| {
+            let fell_below = rolling(key).is_some() && !reaches(before, *percent);
+            reaches(after, *percent) && (!is_told(*percent) || fell_below)
+        };
+        percents.into_iter().filter(is_news).map(|percent| (key.clone(), percent, after, allocated)).collect()
+    }
+
+    // === the books ===
+
+    /// Outstanding, ever used, admitted, settled, released, in doubt.
+    fn sums(&self, key: &CellKey) -> [i128; 6] {
+        let mut sums = [0; 6];
+        for work in &self.works {
+            for (at, step) in work.ruled.path.iter().enumerate().filter(|(_, step)| step.key == *key) {
+                sums[2] += step.atoms;
+                match work.state {
+                    "reserved" | "executing" => sums[0] += step.atoms,
+                    "settled" => {
+                        sums[1] += work.actual[at];
+                        sums[3] += step.atoms;
+                    }
+                    "released" => sums[4] += step.atoms,
+                    _ => {
+                        sums[1] += step.atoms;
+                        sums[5] += step.atoms;
+                    }
+                }
+            }
+        }
+        for (_, event) in &self.history {
+            let Event::Corrected(postings) = event else { continue };
+            sums[1] += postings.iter().filter(|(of, _)| of == key).map(|(_, atoms)| atoms).sum::<i128>();
+        }
+        sums
+    }
+
+    /// Holds every cell against the history, at the time of the books and later.
+    pub(super) fn compare_cells(&self, books: &Books) {
+        let mut seen = BTreeSet::new();
+        for cell in books.cells() {
+            let key = &cell.key;
+            let [out, ever, admitted, settled, released, in_doubt] = self.sums(key);
+            for later in [0, 1_500_000_000, 8_000_000_000] {
+                let at = books.at().plus_nanos(later);
+                let standing = books.standing(cell, at);
+                let allocated = standing.allocated.map(|amount| amount.atoms());
+                let now = nanos(at);
+                assert_eq!(standing.used.atoms(), self.counted(key, now), "{key:?} in {later} ns");
+                assert_eq!(standing.out.atoms(), out, "{key:?}");
+                assert_eq!(allocated, self.allocated(key, now), "{key:?} in {later} ns");
+            }
+            assert_eq!(cell.standing.used.atoms() + cell.totals.aged.atoms(), ever, "{key:?}");
+            let totals =
+                [cell.totals.admitted, cell.totals.settled, cell.totals.released, cell.totals.in_doubt];
+            assert_eq!(totals.map(|total| total.atoms()), [admitted, settled, released, in_doubt], "{key:?}");
+            assert_eq!(admitted, settled + released + in_doubt + out, "{key:?}");
+            assert!(seen.insert(key.clone()), "two cells for {key:?}");
+            assert!(cell.totals.aged.atoms() == 0 || rolling(key).is_some(), "{key:?}");
+        }
+        let reserved = self.works.iter().flat_map(|work| &work.ruled.path).map(|step| &step.key);
+        assert!(reserved.into_iter().all(|key| seen.contains(key)), "a reservation has no cell");
+        assert!(seen.iter().all(|key| key.budget.is_some() || key.window == Window::Always));
+        assert!(
+            seen.iter().all(|key| key.unit != Unit::Requests || key.budget.is_none() || key.each.len() == 1)
+        );
+    }
+}

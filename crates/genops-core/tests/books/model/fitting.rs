@@ -1,0 +1,131 @@
+//! Which commands fit, by what happened before; and why the others do not.
+
+use genops_core::awu::AwuId;
+use genops_core::ledger::{Admit, Command, Correction, Grant, Rejection};
+use genops_core::{Amount, Timestamp};
+
+use super::{Event, Model, nanos};
+
+/// Why a command was rejected, as far as the model tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    Remembered(u64),
+    Conflict(u64),
+    TooOld,
+    Other,
+}
+
+impl From<Rejection> for Misfit {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Remembered { sequence } => Self::Remembered(sequence),
+            Rejection::KeyConflict { sequence } => Self::Conflict(sequence),
+            Rejection::KeyTooOld => Self::TooOld,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Model {
+    /// Why the command does not fit; `None` where it does.
+    pub fn misfit(&self, command: &Command, at: Timestamp) -> Option<Misfit> {
+        let state = |awu: &AwuId| self.open(*awu).map_or("", |place| self.works[place].state);
+        let deadline = |awu: &AwuId| {
+            let place = self.open(*awu).filter(|place| self.works[*place].state != "in doubt");
+            place.and_then(|place| self.works[place].deadline)
+        };
+        let fits = match command {
+            Command::AdoptPolicy(_) | Command::Report(_) | Command::Erase { .. } => true,
+            Command::Admit(request) => return self.admit_misfit(request, at),
+            Command::Start { awu } | Command::Release { awu } => state(awu) == "reserved",
+            Command::Extend { awu, .. } => deadline(awu).is_some(),
+            Command::Settle { awu, .. } => matches!(state(awu), "executing" | "in doubt"),
+            Command::Orphan { awu } => matches!(state(awu), "reserved" | "executing"),
+            Command::Expire { awu } => deadline(awu).is_some_and(|deadline| deadline <= nanos(at)),
+            Command::Resolve { awu, .. } => state(awu) == "in doubt",
+            Command::Correct(correction) => self.can_correct(correction),
+            Command::Grant(grant) => self.can_grant(grant, at),
+            Command::Revoke { grant, .. } => {
+                let holds = |event: &Event| matches!(event, Event::Granted(number, of) if number == grant && of.until > at);
+                let is_revoked = |event: &Event| matches!(event, Event::Revoked(of) if of == grant);
+                let any = |is: &dyn Fn(&Event) -> bool| self.history.iter().any(|(_, event)| is(event));
+                any(&holds) && !any(&is_revoked)
+            }
+        };
+        (!fits).then_some(Misfit::Other)
+    }
+
+    fn admit_misfit(&self, request: &Admit, at: Timestamp) -> Option<Misfit> {
+        let policy = &self.policy;
+        if let Some(asked) = &request.idempotency {
+            let remember = i128::from(policy.remember_ns);
+            let mut uses = self.history.iter().enumerate().rev();
+            let used = uses.find_map(|(place, (used_at, event))| match event {
+                Event::Used(sequence, caller, used)
+                    if *caller == request.proposal.key
+                        && used.key == asked.key
+                        && *used_at >= nanos(at) - remember
+                        && !self.is_forgotten(place) =>
+                {
+                    Some((*sequence, used.payload))
+                }
+                _ => None,
+            });
+            match used {
+                Some((sequence, payload)) if payload == asked.payload => {
+                    return Some(Misfit::Remembered(sequence));
+                }
+                Some((sequence, _)) => return Some(Misfit::Conflict(sequence)),
+                None => {}
+            }
+            if let Some(made) = made_at(asked.key.as_str())
+                && nanos(at) - made > remember
+            {
+                return Some(Misfit::TooOld);
+            }
+        }
+        let is_fresh = match request.assessed_under {
+            Some(version) => version == policy.version(),
+            None => policy.conditions.is_empty() && policy.contents.is_empty(),
+        };
+        (self.open(request.awu).is_some() || !is_fresh).then_some(Misfit::Other)
+    }
+
+    /// Whether a request since then was decided under a policy that remembers so long no more.
+    fn is_forgotten(&self, place: usize) -> bool {
+        let (used_at, _) = &self.history[place];
+        let mut remember = None;
+        self.history.iter().enumerate().any(|(later, (at, event))| {
+            if let Event::Adopted(policy, _) = event {
+                remember = Some(i128::from(policy.remember_ns));
+            }
+            let is_request = matches!(event, Event::Admitted(_) | Event::Refused);
+            later > place && is_request && remember.is_some_and(|remember| *used_at < at - remember)
+        })
+    }
+
+    fn can_correct(&self, correction: &Correction) -> bool {
+        let postings = &correction.postings;
+        let is_twice =
+            (1..postings.len()).any(|at| postings[..at].iter().any(|other| other.cell == postings[at].cell));
+        let Some(work) = self.works.iter().rfind(|work| work.awu == correction.awu) else { return false };
+        // In the work here there are never more postings than cells, and only those that are flawed take more than there is.
+        let fits = postings.iter().all(|posting| posting.amount.atoms() > -(1 << 121));
+        let is_known = postings.len() <= work.ruled.path.len();
+        !postings.is_empty() && !is_twice && fits && is_known && self.open(correction.awu).is_none()
+    }
+
+    fn can_grant(&self, grant: &Grant, at: Timestamp) -> bool {
+        let budget = self.policy.budgets.iter().find(|budget| budget.name == grant.budget);
+        budget.is_some_and(|budget| {
+            let names_share = grant.each.is_empty() || grant.each.len() == budget.each.len();
+            names_share && grant.amount > Amount::ZERO && grant.until > at
+        })
+    }
+}
+
+/// When a key was made, in nanoseconds, if it is a UUID of version 7: the keys here end in zeros.
+fn made_at(key: &str) -> Option<i128> {
+    let millis = key.strip_suffix("-7000-8000-000000000000")?.replace('-', "");
+    Some(i128::from_str_radix(&millis, 16).unwrap() * 1_000_000)
+}

@@ -1,0 +1,336 @@
+//! How strict budgets are, what they count, and whose shares they have: overdraft, mixed units, `each`, grants, alerts.
+
+use genops_core::awu::{Execution, Proposal, Used};
+use genops_core::budget::{Budget, OnInsufficient, Overdraft};
+use genops_core::finding::Mode;
+use genops_core::ledger::{Act, Alert, Command, Entry, Grant};
+use genops_core::news;
+use genops_core::policy::Policy;
+use genops_core::selector::Facet;
+use genops_core::{Amount, Quantity, Unit, UnitName};
+
+use super::world::{SECOND, World, amount, call, completed, name, of_customer, ruling, said, sized, took};
+
+fn budget(unit: Unit, limit: u64) -> Budget {
+    Budget::new(name("b"), unit, Amount::from_whole(limit))
+}
+
+fn under(budgets: Vec<Budget>) -> World {
+    World::under(Policy { budgets, ..Policy::unrestricted() })
+}
+
+fn seconds() -> Unit {
+    Unit::Declared(UnitName::new("gpu_seconds").unwrap())
+}
+
+fn of(unit: Unit, many: u64) -> Quantity {
+    Quantity { unit, amount: Amount::from_whole(many) }
+}
+
+pub fn act() -> Act {
+    Act { author: name("operator"), reason: name("because") }
+}
+
+#[test]
+fn a_hard_budget_refuses_a_soft_one_warns_and_one_that_lends_warns_as_far_as_it_lends() {
+    let up_to = |tokens| Overdraft::UpTo(Amount::from_whole(tokens));
+    let (within, passed) = ("ALLOWED", "WARNING BUDGET_EXCEEDED by b");
+    let (failed, exceeded) = ("BLOCKED BUDGET_RESERVATION_FAILED by b", "BLOCKED BUDGET_EXCEEDED by b");
+    // Calls of 2,000 tokens each in a budget of 5,000, one after the other.
+    let cases = [
+        ("hard", Overdraft::None, [within, within, failed, failed]),
+        ("lends too little", up_to(999), [within, within, failed, failed]),
+        ("lends enough for one, and is used up", up_to(1_000), [within, within, passed, exceeded]),
+        ("lends more than that", up_to(2_999), [within, within, passed, failed]),
+        ("lends enough for two", up_to(3_000), [within, within, passed, passed]),
+        ("soft", Overdraft::Unbounded, [within, within, passed, passed]),
+    ];
+    for (what, overdraft, expected) in cases {
+        let mut world = under(vec![Budget { overdraft, ..budget(Unit::Tokens, 5_000) }]);
+        assert_eq!(expected.map(|_| said(&world.ask(&call()).1)), expected, "{what}");
+    }
+}
+
+#[test]
+fn an_observed_budget_that_lends_is_observed_only_beyond_what_it_lends() {
+    let overdraft = Overdraft::UpTo(Amount::from_whole(2_000));
+    let mut world = under(vec![Budget { overdraft, mode: Mode::Observe, ..budget(Unit::Tokens, 3_000) }]);
+    let (lent, observed) = ("WARNING BUDGET_EXCEEDED by b", "WARNING BUDGET_EXCEEDED by b (observed)");
+    let expected = ["ALLOWED", lent, observed];
+    assert_eq!(expected.map(|_| said(&world.ask(&call()).1)), expected);
+}
+
+#[test]
+fn a_budget_that_caps_and_lends_caps_to_what_it_lends_and_says_that_it_was_passed() {
+    let caps = OnInsufficient::Cap { minimum_output_tokens: 1 };
+    let overdraft = Overdraft::UpTo(Amount::from_whole(300));
+    let mut world = under(vec![Budget { overdraft, on_insufficient: caps, ..budget(Unit::Tokens, 1_200) }]);
+    let (_, entry) = world.ask(&call());
+    assert_eq!(said(&entry), "WARNING x_output_capped by b, at most 500 out");
+    let codes = ruling(&entry).findings.iter().map(|finding| finding.said.reason_code().unwrap().as_str());
+    assert_eq!(codes.collect::<Vec<_>>(), ["x_output_capped", "BUDGET_EXCEEDED"]);
+    assert_eq!(world.books.cells()[0].totals.excess, Amount::from_whole(300));
+}
+
+#[test]
+fn a_path_of_mixed_units_holds_one_amount_for_each_cell() {
+    let named = |called: &str, unit, limit: &str| Budget::new(name(called), unit, amount(limit));
+    let mut world = under(vec![
+        named("calls", Unit::Requests, "2"),
+        named("gpu", seconds(), "60"),
+        named("money", Unit::Usd, "1"),
+        named("tokens", Unit::Tokens, "9000"),
+    ]);
+    let trained = Proposal { quantities: vec![of(seconds(), 40)], ..call() };
+    let awu = world.runs(&trained);
+    let cells =
+        |world: &World| ["calls", "gpu", "money", "tokens"].map(|budget| world.cells(budget).concat());
+    assert_eq!(
+        cells(&world),
+        [
+            "calls none: 1 out, 0 used of 2",
+            "gpu none: 40 out, 0 used of 60",
+            "money none: 0.002 out, 0 used of 1",
+            "tokens none: 2000 out, 0 used of 9000",
+        ]
+    );
+    let used = Execution { quantities: vec![of(seconds(), 25)], ..completed(500, 500) };
+    world.settle(awu, used);
+    let left = [
+        "calls none: 0 out, 1 used of 2",
+        "gpu none: 0 out, 25 used of 60",
+        "money none: 0 out, 0.001 used of 1",
+        "tokens none: 0 out, 1000 used of 9000",
+    ];
+    assert_eq!(cells(&world), left);
+    // One cell without room, and nothing is reserved anywhere.
+    assert_eq!(said(&world.ask(&trained).1), "BLOCKED BUDGET_RESERVATION_FAILED by gpu");
+    assert_eq!(cells(&world), left);
+}
+
+#[test]
+fn what_is_charged_of_a_unit_is_what_is_reported_of_it_or_the_reservation() {
+    let sent = |used| took(1, used);
+    let with = |execution: Execution, quantities| Execution { quantities, ..execution };
+    // What was proposed, how it ended, and the requests and seconds that are charged.
+    let cases = [
+        ("nothing is said", None, sent(Used::Unknown), "1 0"),
+        ("not proposed, and used", None, with(sent(Used::Unknown), vec![of(seconds(), 7)]), "1 7"),
+        ("proposed, and nothing is said", Some(9), completed(1, 1), "1 9"),
+        ("proposed, and more is used", Some(9), with(completed(1, 1), vec![of(seconds(), 11)]), "1 11"),
+        ("proposed, and nothing was used", Some(9), sent(Used::Nothing), "1 0"),
+        ("less than nothing", Some(9), with(completed(1, 1), vec![less(seconds())]), "1 9"),
+        (
+            "a request is one, whatever is said",
+            None,
+            with(completed(1, 1), vec![of(Unit::Requests, 0)]),
+            "1 0",
+        ),
+        (
+            "never sent",
+            Some(9),
+            Execution { end: genops_core::awu::End::NeverSent, ..completed(1, 1) },
+            "0 0",
+        ),
+    ];
+    for (what, proposed, execution, expected) in cases {
+        let named = |called: &str, unit| Budget::new(name(called), unit, Amount::from_whole(100));
+        let mut world = under(vec![named("calls", Unit::Requests), named("gpu", seconds())]);
+        let quantities = proposed.map(|many| of(seconds(), many)).into_iter().collect();
+        world.ran(&Proposal { quantities, ..call() }, execution);
+        let used = world.books.cells().iter().take(2).map(|cell| cell.standing.used.to_string());
+        assert_eq!(used.collect::<Vec<_>>().join(" "), expected, "{what}");
+    }
+}
+
+fn less(unit: Unit) -> Quantity {
+    Quantity { unit, amount: amount("-1") }
+}
+
+#[test]
+fn a_proposal_says_no_amount_below_nothing_and_counts_as_one_request_whatever_it_says() {
+    let mut world = under(vec![budget(seconds(), 10)]);
+    let proposal = Proposal { quantities: vec![less(seconds())], ..call() };
+    assert_eq!(said(&world.ask(&proposal).1), "BLOCKED ACCOUNTING_INVARIANT_VIOLATION by b");
+    let mut world = under(vec![budget(Unit::Requests, 0)]);
+    let proposal = Proposal { quantities: vec![of(Unit::Requests, 0)], ..call() };
+    assert_eq!(said(&world.ask(&proposal).1), "BLOCKED BUDGET_EXCEEDED by b");
+}
+
+#[test]
+fn work_that_asks_no_model_needs_a_price_only_where_dollars_are_counted() {
+    let work = || Proposal {
+        quantities: vec![of(seconds(), 5)],
+        ..Proposal::work(call().attribution, name("train"), name("job"))
+    };
+    let priced = Proposal { quantities: vec![of(seconds(), 5), of(Unit::Usd, 2)], ..work() };
+    let of_seconds = Proposal { accounting_unit: Some(seconds()), ..work() };
+    let cases = [
+        (
+            "accounts in dollars, and says none",
+            budget(seconds(), 10),
+            work(),
+            "BLOCKED x_unpriced_model by nobody's rule",
+        ),
+        ("says what it costs", budget(Unit::Usd, 10), priced.clone(), "ALLOWED"),
+        ("costs more than there is", budget(Unit::Usd, 1), priced, "BLOCKED BUDGET_RESERVATION_FAILED by b"),
+        ("accounts in its own unit", budget(seconds(), 10), of_seconds.clone(), "ALLOWED"),
+        (
+            "a budget counts dollars",
+            budget(Unit::Usd, 1),
+            of_seconds,
+            "BLOCKED x_unpriced_model by nobody's rule",
+        ),
+    ];
+    for (what, budget, proposal, expected) in cases {
+        assert_eq!(said(&under(vec![budget]).ask(&proposal).1), expected, "{what}");
+    }
+}
+
+#[test]
+fn each_customer_has_a_cell_with_the_whole_limit_and_those_without_a_name_share_one() {
+    let mut world = under(vec![Budget { each: vec![Facet::CustomerId], ..budget(Unit::Tokens, 3_000) }]);
+    let (fits, full) = ("ALLOWED", "BLOCKED BUDGET_RESERVATION_FAILED by b");
+    let calls = [
+        (of_customer("acme"), fits),
+        (of_customer("zeta"), fits),
+        (of_customer("acme"), full),
+        (call(), fits),
+        (call(), full),
+    ];
+    for (proposal, expected) in &calls {
+        assert_eq!(said(&world.ask(proposal).1), *expected);
+    }
+    assert_eq!(
+        world.cells("b"),
+        ["b (acme)", "b (zeta)", "b (-)"].map(|cell| format!("{cell} none: 2000 out, 0 used of 3000"))
+    );
+}
+
+// === grants ===
+
+fn grant(world: &mut World, each: Vec<Option<&str>>, tokens: u64, seconds: u64) -> Entry {
+    let each = each.into_iter().map(|value| value.map(name)).collect();
+    let until = world.now().plus_nanos(seconds * SECOND);
+    let amount = Amount::from_whole(tokens);
+    world.apply(Command::Grant(Grant { budget: name("b"), each, amount, until, act: act() }.into()))
+}
+
+#[test]
+fn a_grant_holds_until_its_end_and_not_after_it() {
+    let mut world = under(vec![budget(Unit::Tokens, 2_000)]);
+    world.ran(&call(), completed(1_000, 1_000));
+    assert_eq!(said(&world.ask(&call()).1), "BLOCKED BUDGET_EXCEEDED by b");
+    grant(&mut world, Vec::new(), 5_000, 10);
+    world.ran(&call(), completed(1_000, 1_000));
+    world.wait(10 * SECOND - 1);
+    world.ran(&call(), completed(1_000, 1_000));
+    assert_eq!(world.cells("b"), ["b none: 0 out, 6000 used of 7000"]);
+    world.wait(1);
+    assert_eq!(world.cells("b"), ["b none: 0 out, 6000 used of 2000"]);
+    assert_eq!(said(&world.ask(&call()).1), "BLOCKED BUDGET_EXCEEDED by b");
+}
+
+#[test]
+fn a_grant_that_is_revoked_holds_no_longer_and_what_runs_goes_on() {
+    let mut world = under(vec![budget(Unit::Tokens, 2_000)]);
+    let number = grant(&mut world, Vec::new(), 2_000, 10).sequence;
+    let runs = [world.runs(&call()), world.runs(&call())];
+    world.apply(Command::Revoke { grant: number, act: act() });
+    assert_eq!(world.cells("b"), ["b none: 4000 out, 0 used of 2000"]);
+    assert_eq!(said(&world.ask(&sized(1, 0)).1), "BLOCKED BUDGET_EXCEEDED by b");
+    for awu in runs {
+        world.settle(awu, completed(400, 0));
+    }
+    assert_eq!(world.cells("b"), ["b none: 0 out, 800 used of 2000"]);
+    let why = world.rejected(Command::Revoke { grant: number, act: act() });
+    assert_eq!(why, "the grant does not fit: no grant of this number holds");
+}
+
+#[test]
+fn a_grant_is_for_one_share_or_for_all_those_too_that_nobody_has_used_yet() {
+    let mut world = under(vec![Budget { each: vec![Facet::CustomerId], ..budget(Unit::Tokens, 3_000) }]);
+    world.runs(&of_customer("acme"));
+    grant(&mut world, vec![Some("acme")], 1_000, 10);
+    grant(&mut world, Vec::new(), 500, 10);
+    grant(&mut world, vec![None], 7, 10);
+    for proposal in [of_customer("zeta"), call()] {
+        world.runs(&proposal);
+    }
+    let told = ["b (acme) none: 2000 out, 0 used of 4500", "b (zeta) none: 2000 out, 0 used of 3500"];
+    assert_eq!(world.cells("b"), [told[0], told[1], "b (-) none: 2000 out, 0 used of 3507"]);
+}
+
+#[test]
+fn a_grant_that_does_not_fit_is_rejected() {
+    let mut world = under(vec![budget(Unit::Tokens, 2_000)]);
+    let now = world.now();
+    let good = Grant {
+        budget: name("b"),
+        each: Vec::new(),
+        amount: Amount::from_whole(1),
+        until: now.plus_nanos(1),
+        act: act(),
+    };
+    let cases = [
+        (Grant { budget: name("c"), ..good.clone() }, "the policy in force has no budget of this name"),
+        (Grant { amount: Amount::ZERO, ..good.clone() }, "it has to be more than nothing"),
+        (Grant { until: now, ..good.clone() }, "it has ended before it begins"),
+        (
+            Grant { each: vec![None], ..good.clone() },
+            "it has to name one value for each facet of the budget's `each`, or none",
+        ),
+        (Grant { amount: Amount::MAX, ..good.clone() }, "a cell would have more than can be counted"),
+    ];
+    for (grant, why) in cases {
+        assert_eq!(world.rejected(Command::Grant(grant.into())), format!("the grant does not fit: {why}"));
+    }
+    // Together they may not come to more than can be counted, also before any cell is there.
+    let most = Amount::MAX.checked_sub(Amount::from_whole(2_000)).unwrap();
+    world.apply(Command::Grant(Grant { amount: most, ..good.clone() }.into()));
+    assert!(world.rejected(Command::Grant(good.into())).ends_with("more than can be counted"));
+    world.runs(&call());
+}
+
+// === alerts ===
+
+fn alerts(entry: &Entry) -> Vec<u16> {
+    news::alerts(&entry.outcome).iter().map(|alert| alert.percent).collect()
+}
+
+#[test]
+fn an_alert_is_told_once_for_a_cell_with_what_was_used_and_allocated() {
+    let mut world = under(vec![Budget { alerts: vec![100, 50, 80, 50], ..budget(Unit::Tokens, 1_000) }]);
+    // What each call uses, and what is told.
+    let cases: [(u64, &[u16]); 6] =
+        [(499, &[]), (1, &[50]), (0, &[]), (299, &[]), (201, &[80, 100]), (1, &[])];
+    for (used, expected) in cases {
+        let awu = world.runs(&sized(0, 0));
+        let entry = world.settle(awu, completed(used, 0));
+        assert_eq!(alerts(&entry), expected, "after {used} more");
+        if let [Alert { used, allocated, .. }, ..] = news::alerts(&entry.outcome) {
+            assert_eq!(*allocated, Amount::from_whole(1_000));
+            assert_eq!(*used, world.books.cells()[0].standing.used);
+        }
+    }
+}
+
+#[test]
+fn a_reservation_alerts_nobody_until_it_is_charged() {
+    let mut world = under(vec![Budget { alerts: vec![100], ..budget(Unit::Tokens, 2_000) }]);
+    let (awu, entry) = world.ask(&call());
+    assert_eq!(alerts(&entry), []);
+    assert_eq!(alerts(&world.apply(Command::Orphan { awu })), [100]);
+}
+
+#[test]
+fn each_cell_has_alerts_of_its_own() {
+    let each = vec![Facet::CustomerId];
+    let mut world = under(vec![Budget { each, alerts: vec![50], ..budget(Unit::Tokens, 2_000) }]);
+    for customer in ["acme", "zeta"] {
+        let awu = world.runs(&of_customer(customer));
+        let entry = world.settle(awu, completed(1_000, 0));
+        let told: Vec<_> = news::alerts(&entry.outcome).iter().map(|alert| alert.key.to_string()).collect();
+        assert_eq!(told, [format!("b ({customer})")]);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a stretch of the journal does to the tables, gathered first and written in one transaction.
+
+use std::collections::HashMap;
+
+use genops_core::AwuId;
+use genops_core::awu::State;
+use genops_core::ledger::{Command, Entry, Outcome, Settled};
+use genops_core::record::{AwuRecord, Journaled};
+use rusqlite::{Transaction, params};
+
+use super::{bytes, policies, stored};
+
+/// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
+#[derive(Default)]
+pub struct Gathered {
+    pub begun: Vec<Row>,
+    /// The latest row of an identity.
+    row_of: HashMap<AwuId, usize>,
+    moved: Vec<Move>,
+    /// Corrections: the row, and the entry.
+    corrected: Vec<(u64, u64)>,
+    /// Settlements of AWUs that began before the stretch.
+    pub settled_later: Vec<Entry>,
+    policies: policies::Gathered,
+}
+
+/// An AWU that began in the stretch, and where its later entries stand.
+pub struct Row {
+    pub record: AwuRecord,
+    started: Option<u64>,
+    ended: Option<u64>,
+    later: Vec<u64>,
+}
+
+/// What an entry does to an AWU that began before the stretch.
+struct Move {
+    awu: AwuId,
+    sequence: u64,
+    to: Step,
+}
+
+/// A step in the life of an AWU, as the tables see it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Started,
+    /// With the state that it came to.
+    Ended(&'static str),
+    /// It was in doubt before.
+    SettledLate,
+}
+
+/// Rows that are open from now on, and identities (`None`) that are not any more.
+pub type OpenChanges = HashMap<AwuId, Option<u64>>;
+
+impl Gathered {
+    pub fn len(&self) -> usize {
+        self.begun.len() + self.moved.len() + self.corrected.len() + self.policies.len()
+    }
+
+    pub fn take(&mut self, journaled: Journaled) {
+        self.policies.take(&journaled);
+        let entry = &journaled.entry;
+        let Some(awu) = AwuRecord::subject(&entry.command) else { return };
+        let sequence = entry.sequence;
+        if let (Command::Correct(correction), Outcome::Corrected { .. }) = (&entry.command, &entry.outcome) {
+            self.corrected.push((correction.admitted, sequence));
+            return;
+        }
+        let Some(to) = step_of(&entry.outcome) else {
+            if let Some(record) = AwuRecord::begin(journaled) {
+                self.row_of.insert(awu, self.begun.len());
+                self.begun.push(Row { record, started: None, ended: None, later: Vec::new() });
+            }
+            return;
+        };
+        match self.row_of.get(&awu).and_then(|row| self.begun.get_mut(*row)) {
+            Some(row) => {
+                row.record.follow(journaled.entry);
+                match to {
+                    Step::Started => row.started = Some(sequence),
+                    Step::Ended(_) => row.ended = Some(sequence),
+                    Step::SettledLate => row.later.push(sequence),
+                }
+            }
+            None => {
+                self.moved.push(Move { awu, sequence, to });
+                if matches!(journaled.entry.outcome, Outcome::Settled(_)) {
+                    self.settled_later.push(journaled.entry);
+                }
+            }
+        }
+    }
+
+    /// Writes the stretch. What it does to the open rows is for after the commit.
+    pub fn write(
+        self,
+        transaction: &Transaction<'_>,
+        open: &HashMap<AwuId, u64>,
+    ) -> rusqlite::Result<OpenChanges> {
+        self.policies.write(transaction)?;
+        let mut changes = OpenChanges::new();
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
+        for Row { record, started, ended, later } in self.begun {
+            let attribution = &record.request.proposal.attribution;
+            insert.execute(params![
+                stored(record.sequence),
+                bytes(record.id()),
+                started.map(stored),
+                ended.map(stored),
+                attribution.team().as_str(),
+                attribution.project().as_str(),
+                attribution.environment().as_str(),
+                record.decision().state().as_str(),
+                record.state(),
+            ])?;
+            for sequence in later {
+                after.execute(params![stored(record.sequence), stored(sequence)])?;
+            }
+            let is_over = record.is_complete() && record.state() != State::InDoubt.as_str();
+            changes.insert(record.id(), (!is_over).then_some(record.sequence));
+        }
+        let mut start =
+            transaction.prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE admitted = ?1")?;
+        let mut end =
+            transaction.prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE admitted = ?1")?;
+        let mut settle = transaction.prepare_cached("UPDATE awus SET state = ?2 WHERE admitted = ?1")?;
+        for Move { awu, sequence, to } in self.moved {
+            let row = changes.get(&awu).copied().unwrap_or_else(|| open.get(&awu).copied());
+            let Some(row) = row else { continue };
+            let stays_open = match to {
+                Step::Started => {
+                    start.execute(params![stored(row), stored(sequence), State::Executing.as_str()])?;
+                    true
+                }
+                Step::Ended(state) => {
+                    end.execute(params![stored(row), stored(sequence), state])?;
+                    state == State::InDoubt.as_str()
+                }
+                Step::SettledLate => {
+                    after.execute(params![stored(row), stored(sequence)])?;
+                    settle.execute(params![stored(row), SETTLED])?;
+                    false
+                }
+            };
+            changes.insert(awu, stays_open.then_some(row));
+        }
+        for (row, sequence) in self.corrected {
+            after.execute(params![stored(row), stored(sequence)])?;
+        }
+        Ok(changes)
+    }
+}
+
+const SETTLED: &str = "SETTLED";
+
+/// The step that an outcome is for its AWU; `None` for one that begins it, changes nothing here, or is about none.
+const fn step_of(outcome: &Outcome) -> Option<Step> {
+    match outcome {
+        Outcome::Started => Some(Step::Started),
+        Outcome::Settled(Settled { late: Some(_), .. }) => Some(Step::SettledLate),
+        Outcome::Settled(_) => Some(Step::Ended(SETTLED)),
+        Outcome::Released => Some(Step::Ended("RELEASED")),
+        Outcome::InDoubt { .. } => Some(Step::Ended(State::InDoubt.as_str())),
+        Outcome::Admitted(_)
+        | Outcome::Refused(_)
+        | Outcome::Extended { .. }
+        | Outcome::Corrected { .. }
+        | Outcome::Granted
+        | Outcome::Noted
+        | Outcome::PolicyAdopted { .. } => None,
+    }
+}

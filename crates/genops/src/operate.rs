@@ -1,0 +1,108 @@
+//! What operators do: resolve what is in doubt, correct what was charged, grant more for some time. Each act is an entry
+//! with who did it and why.
+//!
+//! Who may do so is not known here.
+
+use std::sync::Arc;
+
+use genops_core::amount::Quantity;
+use genops_core::awu::{AwuId, Execution};
+use genops_core::ledger::{Act, Command, Correction, Grant, Posting, Revision};
+use genops_core::record::AwuRecord;
+
+use crate::governor::Governor;
+use crate::held::{HeldError, conflict};
+
+impl Governor {
+    /// Says what an AWU used that is in doubt.
+    ///
+    /// # Errors
+    ///
+    /// The AWU is not known, or not in doubt.
+    pub async fn resolve(&self, awu: AwuId, execution: Execution, act: Act) -> Result<AwuRecord, HeldError> {
+        match self.take(Command::Resolve { awu, execution, act }).await {
+            Ok(_) => self.known(awu).await,
+            Err(error) => Err(self.explain_misfit(awu, error).await),
+        }
+    }
+
+    /// Corrects what an AWU was charged that has been settled: `charged` is what it should have been in each unit that is
+    /// named. Cells of other units stay as they are. Where nothing changes, there is no entry.
+    ///
+    /// # Errors
+    ///
+    /// The AWU is not known, has not been settled, or has no cell in one of the units; or a cell would come to less than
+    /// nothing.
+    pub async fn correct(&self, awu: AwuId, charged: &[Quantity], act: Act) -> Result<AwuRecord, HeldError> {
+        // What the difference is depends on the corrections before.
+        let _turn = self.corrections().await;
+        let record = self.known(awu).await?;
+        if record.state() != "SETTLED" {
+            let what = format!("is {}; only what was settled is corrected", record.state());
+            return Err(conflict(awu, what));
+        }
+        let Some(correction) = correction(&record, charged, act)? else { return Ok(record) };
+        match self.take(Command::Correct(Arc::new(correction))).await {
+            Ok(_) => self.known(awu).await,
+            Err(error) => Err(self.explain_misfit(awu, error).await),
+        }
+    }
+
+    /// Grants a budget more, for some time. Gives the entry, which is the grant's number.
+    ///
+    /// # Errors
+    ///
+    /// The grant does not fit.
+    pub async fn grant(&self, grant: Grant) -> Result<u64, HeldError> {
+        Ok(self.take(Command::Grant(Arc::new(grant))).await?.sequence)
+    }
+
+    /// Ends a grant before its time. Gives the entry.
+    ///
+    /// # Errors
+    ///
+    /// No grant of this number holds.
+    pub async fn revoke(&self, grant: u64, act: Act) -> Result<u64, HeldError> {
+        Ok(self.take(Command::Revoke { grant, act }).await?.sequence)
+    }
+}
+
+/// The correction that makes `charged` of what a record says; `None` where nothing changes.
+fn correction(record: &AwuRecord, charged: &[Quantity], act: Act) -> Result<Option<Correction>, HeldError> {
+    let awu = record.id();
+    let misfits = |what: &str| conflict(awu, what.to_owned());
+    for Quantity { unit, .. } in charged {
+        if !record.cells().iter().any(|step| step.key.unit == *unit) {
+            return Err(conflict(awu, format!("was charged nothing in {unit}; name a unit of its cells")));
+        }
+    }
+    let mut postings = Vec::new();
+    for (position, step) in record.cells().iter().enumerate() {
+        let Some(quantity) = charged.iter().find(|quantity| quantity.unit == step.key.unit) else { continue };
+        let (now, _) = record.charged_now(position).ok_or_else(|| misfits("has no charge to correct"))?;
+        let amount = quantity.amount.checked_sub(now).ok_or_else(|| misfits("cannot be charged so much"))?;
+        if amount.atoms() != 0 {
+            postings.push(Posting { cell: step.cell, amount });
+        }
+    }
+    if postings.is_empty() {
+        return Ok(None);
+    }
+    let (position, step) = record.accounting().ok_or_else(|| misfits("has no accounting unit"))?;
+    let (before, _) = record.charged_now(position).ok_or_else(|| misfits("has no charge to correct"))?;
+    let now = charged.iter().find(|quantity| quantity.unit == step.key.unit);
+    Ok(Some(Correction {
+        awu,
+        admitted: record.sequence,
+        charged_at: record.charged_at().unwrap_or(record.at),
+        postings,
+        revision: Revision {
+            attribution: record.request.proposal.attribution.clone(),
+            unit: step.key.unit,
+            reserved: step.amount,
+            before,
+            actual: now.map_or(before, |quantity| quantity.amount),
+        },
+        act,
+    }))
+}

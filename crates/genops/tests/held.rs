@@ -1,0 +1,241 @@
+//! What the library promises to whoever holds an AWU from elsewhere, and to operators.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::{execution, policy, proposal};
+use genops::core::amount::Quantity;
+use genops::core::awu::{AwuId, End, Execution, Used};
+use genops::core::ledger::{Act, Admit, Grant, Idempotency};
+use genops::core::record::AwuRecord;
+use genops::core::{Amount, Digest, Name, Timestamp, Unit};
+use genops::held::HeldError;
+use genops::report::BudgetReport;
+use genops::{Governor, Settings};
+
+const START: u64 = 1_795_000_000_000_000_000;
+const MINUTE: u64 = 60_000_000_000;
+
+/// A clock that stands where a test puts it.
+#[derive(Clone)]
+struct Hand(Arc<AtomicU64>);
+
+impl Hand {
+    fn at_start() -> Self {
+        Self(Arc::new(AtomicU64::new(START)))
+    }
+
+    fn put(&self, nanos: u64) {
+        self.0.store(nanos, Ordering::SeqCst);
+    }
+
+    fn settings(&self, settings: Settings) -> Settings {
+        let hand = self.0.clone();
+        Settings { clock: Arc::new(move || Timestamp::from_nanos(hand.load(Ordering::SeqCst))), ..settings }
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn act() -> Act {
+    Act { author: name("ops"), reason: name("invoice 4711") }
+}
+
+fn keyed(governor: &Governor, key: &str, payload: &str) -> Admit {
+    let payload = Digest::of("test", &[payload.as_bytes()]);
+    let idempotency = Some(Idempotency { key: name(key), payload });
+    Admit { idempotency, ..Admit::new(governor.new_id(), proposal()) }
+}
+
+async fn budget(governor: &Governor) -> BudgetReport {
+    governor.budgets().await.unwrap().budgets.remove(0)
+}
+
+async fn open(limit: &str) -> Governor {
+    Governor::open(Settings::in_memory(policy(limit))).await.unwrap().0
+}
+
+/// An AWU that executes.
+async fn started(governor: &Governor) -> AwuId {
+    let told = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();
+    governor.start(told.what.id()).await.unwrap();
+    told.what.id()
+}
+
+async fn until(governor: &Governor, awu: AwuId, is_so: impl Fn(&AwuRecord) -> bool) -> AwuRecord {
+    for _ in 0..200 {
+        let record = governor.known(awu).await.unwrap();
+        if is_so(&record) {
+            return record;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("AWU {awu} is {}", governor.known(awu).await.unwrap().state());
+}
+
+#[tokio::test]
+async fn the_same_key_is_told_the_same_and_another_request_is_a_conflict() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings::in_file(directory.path().join("genops.db"), policy("0.001"));
+    let (governor, _) = Governor::open(settings()).await.unwrap();
+    let first = governor.propose(keyed(&governor, "a", "1")).await.unwrap();
+    let again = governor.propose(keyed(&governor, "a", "1")).await.unwrap();
+    assert_eq!((again.what.id(), again.is_repeated), (first.what.id(), true));
+    let refused = governor.propose(keyed(&governor, "b", "1")).await.unwrap();
+    assert_eq!(refused.what.state(), "REFUSED");
+    assert!(
+        governor
+            .propose(keyed(&governor, "a", "2"))
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("another request")
+    );
+    governor.close().await.unwrap();
+
+    // A refusal is remembered too, and everything by the next process.
+    let (governor, _) = Governor::open(settings()).await.unwrap();
+    let again = governor.propose(keyed(&governor, "b", "1")).await.unwrap();
+    assert_eq!((again.what.id(), again.is_repeated), (refused.what.id(), true));
+    let first_again = governor.propose(keyed(&governor, "a", "1")).await.unwrap();
+    assert_eq!(first_again.what.decision(), first.what.decision());
+}
+
+#[tokio::test]
+async fn every_step_may_be_said_again_and_not_otherwise() {
+    let governor = open("1").await;
+    let awu = started(&governor).await;
+    assert!(governor.start(awu).await.unwrap().is_repeated);
+    assert!(matches!(governor.release(awu).await, Err(HeldError::Conflict { .. })));
+    let settled = governor.settle(awu, execution()).await.unwrap();
+    let again = governor.settle(awu, execution()).await.unwrap();
+    assert_eq!((settled.what, settled.is_repeated, again.is_repeated), (again.what, false, true));
+    let other = Execution { used: Used::Nothing, ..execution() };
+    assert!(matches!(governor.settle(awu, other).await, Err(HeldError::Conflict { .. })));
+    assert!(matches!(governor.start(awu).await, Err(HeldError::Conflict { .. })));
+    let unknown = governor.new_id();
+    assert!(matches!(governor.settle(unknown, execution()).await, Err(HeldError::Unknown(_))));
+    assert_eq!(budget(&governor).await.used, "0.0000138");
+}
+
+#[tokio::test]
+async fn a_holder_who_is_silent_is_in_doubt_and_late_news_settle_it() {
+    let hand = Hand::at_start();
+    let (governor, _) = Governor::open(hand.settings(Settings::in_memory(policy("1")))).await.unwrap();
+    let request = Admit { within_ns: Some(MINUTE / 2), ..Admit::new(governor.new_id(), proposal()) };
+    let reserved = governor.propose(request).await.unwrap().what.id();
+    let request =
+        Admit { within_ns: Some(MINUTE / 2), starts: true, ..Admit::new(governor.new_id(), proposal()) };
+    let executing = governor.propose(request).await.unwrap().what.id();
+    // Half a minute is no jump.
+    hand.put(START + MINUTE / 2);
+    until(&governor, reserved, |record| record.state() == "RELEASED").await;
+    until(&governor, executing, |record| record.state() == "IN_DOUBT").await;
+    assert_eq!(
+        (budget(&governor).await.used, budget(&governor).await.in_doubt),
+        ("0.00075".into(), "0.00075".into())
+    );
+    let settled = governor.settle(executing, execution()).await.unwrap();
+    assert_eq!((settled.what.state(), settled.is_repeated), ("SETTLED", false));
+    assert!(governor.settle(executing, execution()).await.unwrap().is_repeated);
+    assert_eq!(
+        (budget(&governor).await.used, budget(&governor).await.in_doubt),
+        ("0.0000138".into(), "0".into())
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_forward_expires_nobody() {
+    let hand = Hand::at_start();
+    let notices: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&notices);
+    let report: Arc<dyn Fn(&str) + Send + Sync> =
+        Arc::new(move |notice| told.lock().unwrap().push(notice.to_owned()));
+    let settings = Settings { report, ..Settings::in_memory(policy("1")) };
+    let (governor, _) = Governor::open(hand.settings(settings)).await.unwrap();
+    let awu = started(&governor).await;
+    // One look of the keeper has to have seen the clock before.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    hand.put(START + 24 * 60 * MINUTE);
+    for _ in 0..100 {
+        if notices.lock().unwrap().iter().any(|notice| notice.contains("jumped")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert!(
+        notices.lock().unwrap().iter().any(|notice| notice.contains("86")),
+        "{:?}",
+        notices.lock().unwrap()
+    );
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(governor.known(awu).await.unwrap().state(), "EXECUTING");
+    // Back again: the ledger's time stands still, and somebody is told.
+    hand.put(START);
+    for _ in 0..100 {
+        if notices.lock().unwrap().iter().any(|notice| notice.contains("behind")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("nobody was told: {:?}", notices.lock().unwrap());
+}
+
+#[tokio::test]
+async fn a_holder_outlives_the_process_that_admitted_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings::in_file(directory.path().join("genops.db"), policy("1"));
+    let (governor, _) = Governor::open(settings()).await.unwrap();
+    let awu = started(&governor).await;
+    governor.close().await.unwrap();
+    let (governor, recovered) = Governor::open(settings()).await.unwrap();
+    assert_eq!((recovered.in_doubt, recovered.released), (0, 0));
+    assert_eq!(governor.settle(awu, execution()).await.unwrap().what.state(), "SETTLED");
+}
+
+#[tokio::test]
+async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
+    let hand = Hand::at_start();
+    let (governor, _) = Governor::open(hand.settings(Settings::in_memory(policy("0.001")))).await.unwrap();
+    let request = Admit { within_ns: Some(1), starts: true, ..Admit::new(governor.new_id(), proposal()) };
+    let awu = governor.propose(request).await.unwrap().what.id();
+    hand.put(START + MINUTE / 2);
+    until(&governor, awu, |record| record.state() == "IN_DOUBT").await;
+    let cost = |text: &str| vec![Quantity { unit: Unit::Usd, amount: text.parse().unwrap() }];
+    let execution = Execution { end: End::Completed, quantities: cost("0.0005"), ..Execution::abandoned(0) };
+    let record = governor.resolve(awu, execution, act()).await.unwrap();
+    assert_eq!(
+        (record.state(), record.charged_now(0)),
+        ("SETTLED", Some(("0.0005".parse().unwrap(), false)))
+    );
+    let record = governor.correct(awu, &cost("0.0007"), act()).await.unwrap();
+    assert_eq!(record.charged_now(0), Some(("0.0007".parse().unwrap(), false)));
+    // Said again, it changes nothing, and there is no entry.
+    assert_eq!(governor.correct(awu, &cost("0.0007"), act()).await.unwrap().later.len(), 2);
+    let tokens = [Quantity { unit: Unit::Tokens, amount: Amount::ZERO }];
+    assert!(matches!(governor.correct(awu, &tokens, act()).await, Err(HeldError::Conflict { .. })));
+    assert_eq!(budget(&governor).await.used, "0.0007");
+
+    let refused = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();
+    assert_eq!(refused.what.state(), "REFUSED");
+    let grant = Grant {
+        budget: name("all"),
+        each: Vec::new(),
+        amount: Amount::from_whole(1),
+        until: Timestamp::from_nanos(START + 2 * MINUTE),
+        act: act(),
+    };
+    let number = governor.grant(grant).await.unwrap();
+    assert_eq!(budget(&governor).await.allocated.as_deref(), Some("1.001"));
+    let admitted = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();
+    assert_eq!(admitted.what.state(), "RESERVED");
+    governor.revoke(number, act()).await.unwrap();
+    assert_eq!(budget(&governor).await.allocated.as_deref(), Some("0.001"));
+    assert!(governor.revoke(number, act()).await.is_err());
+}

@@ -1,0 +1,162 @@
+//! Alerts arrive at a webhook at least once, whatever it answers and whenever this process ends, and each with one
+//! content.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use genops::core::budget::Budget;
+use genops::core::policy::Policy;
+use genops::telemetry::Webhook;
+use genops::{Destination, Governor, Settings};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use super::common::policy;
+use super::work;
+
+/// A receiver that answers the statuses that it was given, and then takes everything.
+#[derive(Clone, Default)]
+struct Hook(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    answers: Vec<StatusCode>,
+    /// Every content of an alert that was taken, by its id.
+    taken: BTreeMap<String, Vec<Value>>,
+    tokens: Vec<String>,
+}
+
+impl Hook {
+    async fn start(&self) -> u16 {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hook = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let hook = hook.clone();
+                let service = service_fn(move |request| {
+                    let hook = hook.clone();
+                    async move { Ok::<_, Infallible>(hook.take(request).await) }
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        port
+    }
+
+    async fn take(&self, request: Request<Incoming>) -> Response<Empty<Bytes>> {
+        let token = request.headers().get("x-token").map(|token| token.to_str().unwrap().to_owned());
+        let body: Value = serde_json::from_slice(&request.collect().await.unwrap().to_bytes()).unwrap();
+        let mut state = self.0.lock().unwrap();
+        state.tokens.extend(token);
+        let status = if state.answers.is_empty() { StatusCode::OK } else { state.answers.remove(0) };
+        if status == StatusCode::OK {
+            for alert in body["alerts"].as_array().unwrap() {
+                let id = alert["id"].as_str().unwrap().to_owned();
+                state.taken.entry(id).or_default().push(alert.clone());
+            }
+        }
+        let mut response = Response::new(Empty::new());
+        *response.status_mut() = status;
+        response
+    }
+
+    fn answers(&self, answers: &[u16]) {
+        self.0.lock().unwrap().answers =
+            answers.iter().map(|code| StatusCode::from_u16(*code).unwrap()).collect();
+    }
+
+    /// The percentages that have arrived, once there are so many.
+    async fn percentages(&self, count: usize) -> Vec<u64> {
+        for _ in 0..1_200 {
+            let taken: Vec<_> = self.0.lock().unwrap().taken.values().map(|all| all[0].clone()).collect();
+            if taken.len() >= count {
+                let mut percentages: Vec<_> =
+                    taken.iter().map(|alert| alert["percent"].as_u64().unwrap()).collect();
+                percentages.sort_unstable();
+                return percentages;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{count} alerts do not arrive: {:?}", self.0.lock().unwrap().taken);
+    }
+}
+
+/// Calls use 0.0000138 each; two of them reach a half, four all of it.
+async fn open(path: &Path, port: u16) -> Governor {
+    let headers = vec![("x-token".to_owned(), "secret".to_owned())];
+    let url = format!("http://127.0.0.1:{port}/services/secret?token=secret").parse().unwrap();
+    let webhook = Webhook { headers, ..Webhook::at(url) };
+    let budgets: Vec<_> =
+        policy("0.002").budgets.into_iter().map(|all| Budget { alerts: vec![1, 2, 90], ..all }).collect();
+    let policy = Policy { budgets, ..policy("1") };
+    let settings =
+        Settings { destinations: vec![Destination::Webhook(webhook)], ..Settings::in_file(path, policy) };
+    Governor::open(settings).await.unwrap().0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_threshold_arrives_through_failures_and_restarts_with_one_content() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let hook = Hook::default();
+    let port = hook.start().await;
+    hook.answers(&[503, 500]);
+    let governor = open(&path, port).await;
+    // 0.0000138 of 0.002 is below one percent, twice that above it.
+    work(&governor, 2).await;
+    assert_eq!(hook.percentages(1).await, [1]);
+    governor.close().await.unwrap();
+
+    hook.answers(&[503]);
+    let governor = open(&path, port).await;
+    work(&governor, 3).await;
+    assert_eq!(hook.percentages(2).await, [1, 2]);
+    work(&governor, 3).await;
+    let report = governor.telemetry().unwrap();
+    governor.close().await.unwrap();
+    let state = hook.0.lock().unwrap();
+    for contents in state.taken.values() {
+        assert!(contents.iter().all(|content| *content == contents[0]), "{contents:?}");
+    }
+    let alert = state.taken.values().map(|all| &all[0]).find(|alert| alert["percent"] == 1).unwrap();
+    assert_eq!(
+        (&alert["budget"], &alert["used"], &alert["unit"]),
+        (&"all".into(), &"0.0000276".into(), &"USD".into())
+    );
+    assert_eq!(state.taken.len(), 2, "a threshold fires once for a cell");
+    assert!(state.tokens.iter().all(|token| token == "secret") && !state.tokens.is_empty());
+    assert!(!format!("{report:?}").contains("secret"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_that_is_rejected_is_a_dead_letter_and_is_sent_again_on_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let hook = Hook::default();
+    let port = hook.start().await;
+    hook.answers(&[400]);
+    let governor = open(&directory.path().join("genops.db"), port).await;
+    work(&governor, 2).await;
+    let letters =
+        || governor.telemetry().unwrap().followers.iter().map(|one| one.dead_letters.len()).sum::<usize>();
+    for _ in 0..400 {
+        if letters() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(letters(), 1);
+    governor.resend(None).unwrap();
+    assert_eq!(hook.percentages(1).await, [1]);
+}
