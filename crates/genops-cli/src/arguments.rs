@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use genops_conformance::level;
 use genops_conformance::report;
+use genops_core::{Amount, Timestamp};
 use jiff::SignedDuration;
 
+use crate::audit;
 use crate::simulate::recorded::spans::Mapped;
 
 /// Governance for AI workloads: decide, reserve, settle, prove.
@@ -41,6 +43,8 @@ pub enum Command {
     Simulate(Simulating),
     /// Verify a ledger: the hash chain, and every invariant after every entry
     Verify(Verification),
+    /// Hold the journal, delivered telemetry and a provider's usage against each other
+    Audit(Auditing),
     /// See how far telemetry has come, and send again what a collector rejected
     Telemetry {
         /// What to do.
@@ -481,3 +485,43 @@ pub struct Verification {
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
+
+/// Arguments of `audit`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("with").required(true).multiple(true).args(["otlp", "usage"])), after_help = AUDITED)]
+pub struct Auditing {
+    /// The ledger
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// Delivered telemetry: OTLP as JSON or Protocol Buffers, also gzipped; files, directories, or - for standard input
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub otlp: Vec<PathBuf>,
+    /// What the provider bills, as CSV or JSON lines: model, input_tokens, output_tokens, cost, and any of awu,
+    /// trace_id and span_id, request_id, cached_input_tokens, timestamp
+    #[arg(long, value_name = "FILE")]
+    pub usage: Option<PathBuf>,
+    /// So many US dollars of a call are no difference, since exports are rounded
+    #[arg(long, value_name = "USD", default_value = "0.000001", value_parser = audit::dollars)]
+    pub tolerance: Amount,
+    /// Only AWUs that were decided then or later: 2026-11-01 (in UTC), or with a time
+    #[arg(long, value_name = "TIME", value_parser = audit::time)]
+    pub since: Option<Timestamp>,
+    /// Only AWUs that were decided before
+    #[arg(long, value_name = "TIME", value_parser = audit::time)]
+    pub until: Option<Timestamp>,
+    /// Show so many findings; JSON has all
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub limit: usize,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// What is found, and what the exit codes mean.
+const AUDITED: &str = "\
+Findings: unbilled (charged in the journal, not in the usage), unaccounted (billed, and no call in the journal), mispriced
+(tokens or cost differ), missing (not delivered as telemetry), rewritten (telemetry says something else than the journal).
+Corrections are no failures: the provider knows what the journal could not. Rows of usage that name no AWU are compared as
+sums of model and day. docs/audit.md says how to get an export with AWUs in it.
+
+Exit codes: 0 all match, 1 something does not, 2 something cannot be read, 3 there is nothing to compare.";

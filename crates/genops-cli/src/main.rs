@@ -2,7 +2,7 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`verify`], [`simulate`], [`keys`], [`prices`], [`check`], [`explain`], with [`table`] and [`client`] for those that show something.
+//! [`verify`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -26,6 +26,8 @@ mod telemetry;
 mod verify;
 
 mod simulate;
+
+mod audit;
 
 mod keys;
 
@@ -113,6 +115,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
     let done = match command {
         // What was judged may end in an exit code without being trouble.
         Command::Check(checking) => return check::run(&checking).await,
+        Command::Audit(auditing) => return audit::run(&auditing),
         Command::Config { command } => return config::run(&command),
         Command::Explain(naming) => explain::run(&naming).await,
         Command::Serve(arguments) if arguments.demo => demo::run().await,

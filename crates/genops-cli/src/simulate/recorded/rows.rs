@@ -44,13 +44,7 @@ const CHUNK: usize = 256 << 10;
 /// As [`read`].
 pub fn read_from(name: &str, source: impl Read, traffic: &mut Traffic) -> Result<(), ReadError> {
     let mut kept = Source { name: name.to_owned(), ..Source::default() };
-    // What stands before the end of a line in other systems' files is white space.
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .terminator(Terminator::Any(b'\n'))
-        .buffer_capacity(CHUNK)
-        .from_reader(Lines { source, since_row: 0, last: b'\n' });
+    let mut reader = reader(source);
     let mut row = ByteRecord::new();
     next(&mut reader, &mut row, name)?;
     let columns =
@@ -71,8 +65,27 @@ pub fn read_from(name: &str, source: impl Read, traffic: &mut Traffic) -> Result
     traffic.keep(kept)
 }
 
+/// A reader of rows, the first line among them.
+pub fn reader<R: Read>(source: R) -> Reader<Lines<R>> {
+    // What stands before the end of a line in other systems' files is white space.
+    ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .terminator(Terminator::Any(b'\n'))
+        .buffer_capacity(CHUNK)
+        .from_reader(Lines { source, since_row: 0, last: b'\n' })
+}
+
 /// Reads the next row. Says whether there was one.
-fn next<R: Read>(reader: &mut Reader<Lines<R>>, row: &mut ByteRecord, name: &str) -> Result<bool, ReadError> {
+///
+/// # Errors
+///
+/// The source `name` cannot be read on, or a row does not end.
+pub fn next<R: Read>(
+    reader: &mut Reader<Lines<R>>,
+    row: &mut ByteRecord,
+    name: &str,
+) -> Result<bool, ReadError> {
     reader.get_mut().since_row = 0;
     reader.read_byte_record(row).map_err(|error| {
         let (line, error) = (reader.position().line(), io::Error::from(error));
@@ -82,7 +95,7 @@ fn next<R: Read>(reader: &mut Reader<Lines<R>>, row: &mut ByteRecord, name: &str
 }
 
 /// A source that ends its last line, and fails where a row does not end.
-struct Lines<R> {
+pub struct Lines<R> {
     source: R,
     /// So much was read since a row was asked for.
     since_row: usize,
@@ -263,7 +276,7 @@ fn said(row: &ByteRecord, place: Option<usize>) -> Option<&[u8]> {
 }
 
 /// The point in time that a text says; in UTC, unless it says an offset.
-fn time(text: &[u8]) -> Option<Timestamp> {
+pub fn time(text: &[u8]) -> Option<Timestamp> {
     static PARSER: DateTimeParser = DateTimeParser::new();
     // An offset stands behind the date, which has the same signs in it.
     let clock = text.get(DATE.len()..).unwrap_or_default();

@@ -1,0 +1,92 @@
+//! `genops audit`: holds the journal, the telemetry that was delivered and the provider's usage against each other, AWU by
+//! AWU, and says in the exit code whether they match.
+//!
+//! In reading order: [`journal`] (what was decided and charged), [`facts`] and [`telemetry`] (what was delivered),
+//! [`usage`] and [`matching`] (what is billed), [`findings`], [`report`], [`text`]. Nothing is corrected here.
+
+mod facts;
+mod findings;
+mod journal;
+mod matching;
+mod progress;
+mod report;
+mod telemetry;
+mod text;
+mod usage;
+
+use std::ops::Range;
+use std::process::ExitCode;
+
+use genops::core::{Amount, Timestamp};
+
+use crate::arguments::{Auditing, Format};
+use crate::simulate::recorded::rows;
+use crate::{Trouble, print_all, read};
+use findings::Findings;
+use journal::Index;
+use matching::Terms;
+use report::{Audited, Report, Verdict};
+use usage::Usage;
+
+/// Compares, and says what does not match.
+pub fn run(auditing: &Auditing) -> Result<ExitCode, Trouble> {
+    let terms = Terms { times: times(auditing)?, tolerance: auditing.tolerance };
+    let mut index = Index::read(&auditing.ledger, &terms.times)?;
+    let mut findings = Findings::default();
+    let telemetry = match auditing.otlp.as_slice() {
+        [] => None,
+        paths => Some(telemetry::compare(paths, &mut index, &mut findings)?),
+    };
+    let usage = match &auditing.usage {
+        Some(path) => {
+            let usage = Usage::read(path, &mut index.models)?;
+            let matched = matching::compare(&usage, &terms, &index, &mut findings);
+            Some((usage, matched))
+        }
+        None => None,
+    };
+    let ledger = auditing.ledger.display().to_string();
+    let report = Report::new(Audited { ledger, index: &index, telemetry, usage, findings });
+    match auditing.format {
+        Format::Json => read::print_json(&report)?,
+        Format::Table => print_all(&report.text(auditing.limit))?,
+    }
+    Ok(ExitCode::from(match report.verdict {
+        Verdict::Match => 0,
+        Verdict::Findings => 1,
+        Verdict::Unread => 2,
+        Verdict::Nothing => 3,
+    }))
+}
+
+fn times(auditing: &Auditing) -> Result<Range<Timestamp>, Trouble> {
+    let start = auditing.since.unwrap_or_default();
+    let end = auditing.until.unwrap_or(Timestamp::from_nanos(u64::MAX));
+    if start >= end {
+        return Err(Trouble::unusable("--until has to be later than --since"));
+    }
+    Ok(start..end)
+}
+
+/// A time of `--since` and `--until`.
+///
+/// # Errors
+///
+/// It is none.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    let what = "a day or a time is expected, such as 2026-11-01 or 2026-11-01T08:00:00Z; without an offset it is UTC";
+    rows::time(text.as_bytes()).ok_or_else(|| what.to_owned())
+}
+
+/// A number of US dollars of `--tolerance`.
+///
+/// # Errors
+///
+/// It is none, or less than nothing.
+pub fn dollars(text: &str) -> Result<Amount, String> {
+    match text.parse::<Amount>() {
+        Ok(amount) if amount < Amount::ZERO => Err("it must not be less than 0".to_owned()),
+        Ok(amount) => Ok(amount),
+        Err(error) => Err(format!("it {error}")),
+    }
+}
