@@ -16,17 +16,19 @@ use genops_conformance::otlp::wire::{Field, Fields};
 use serde::Serialize;
 
 /// The attributes that are compared: attribution, decision, amounts, tokens, and evidence. In the order of bytes.
-const COMPARED: [&str; 33] = [
+const COMPARED: [&str; 36] = [
     key::ACCOUNTING_ACTUAL.key,
     key::RECONCILIATION_DELTA.key,
     key::ACCOUNTING_RESERVED.key,
     key::ACCOUNTING_UNIT.key,
+    key::BUDGET_ALLOCATED.key,
     key::BUDGET_NAME.key,
-    key::COST_CENTER.key,
+    key::BUDGET_REMAINING.key,
     key::COST_CURRENCY.key,
     key::COST_MODEL.key,
     key::COST_PROVIDER.key,
     key::COST_TOTAL.key,
+    key::COST_CENTER.key,
     key::CUSTOMER_ID.key,
     key::ENVIRONMENT.key,
     key::FEATURE.key,
@@ -50,6 +52,7 @@ const COMPARED: [&str; 33] = [
     runtime::KEY,
     runtime::CHAIN,
     runtime::SEQUENCE,
+    runtime::POLICY_VERSION,
 ];
 
 /// The digest of what is compared; equal for equal facts.
@@ -120,7 +123,11 @@ impl Facts {
         let theirs = delivered.0.iter().map(|(name, _)| *name).filter(|name| value(self, name).is_none());
         let both = ours.chain(theirs).map(|what| (what, value(self, what), value(delivered, what)));
         both.filter(|(_, journal, telemetry)| journal != telemetry)
-            .map(|(what, journal, telemetry)| Difference { what, journal, telemetry })
+            .map(|(what, journal, telemetry)| Difference {
+                what,
+                journal: journal.as_deref().map(cut),
+                telemetry: telemetry.as_deref().map(cut),
+            })
             .collect()
     }
 
@@ -175,6 +182,17 @@ fn delivered<'v>(value: &'v Value<'v>) -> impl FnOnce() -> String + 'v {
             _ => None,
         })),
         other => other.kind().to_owned(),
+    }
+}
+
+/// So much of a value is kept to be shown, in characters: telemetry may say anything.
+const SHOWN_MAX: usize = 200;
+
+/// A text as far as it is shown.
+pub fn cut(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
     }
 }
 

@@ -97,7 +97,7 @@ pub struct Findings {
 }
 
 /// So many findings are kept. With more, somebody has audited what does not belong together.
-const KEPT_MAX: usize = 1_000_000;
+const KEPT_MAX: usize = 100_000;
 
 impl Kind {
     /// Every kind, in the order in which they are shown.

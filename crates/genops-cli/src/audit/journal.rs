@@ -20,7 +20,7 @@ use super::progress::Progress;
 use crate::Trouble;
 
 /// So many AWUs are held against each other at a time.
-pub const AWUS_MAX: usize = 4_000_000;
+pub const AWUS_MAX: usize = 2_000_000;
 
 /// The AWUs of a journal that are audited.
 pub struct Index {

@@ -283,13 +283,13 @@ impl Audited<'_> {
     }
 
     /// What findings of a kind are sorted by.
-    fn place_of(&self, about: &About) -> (u64, Option<AwuId>) {
+    fn place_of(&self, about: &About) -> (u8, u64, Option<AwuId>) {
         match about {
-            About::Awu(place) => (self.index.awus.get(*place).map_or(0, Known::sequence), None),
-            About::Stranger(id) => (u64::MAX, *id),
+            About::Awu(place) => (0, self.index.awus.get(*place).map_or(0, Known::sequence), None),
+            About::Stranger(id) => (1, 0, *id),
+            About::Row(number) => (2, *number as u64, None),
             // Sums come by day and model already.
-            About::Sums(_) => (0, None),
-            About::Row(number) => (*number as u64, None),
+            About::Sums(_) => (3, 0, None),
         }
     }
 

@@ -15,7 +15,7 @@ use genops_conformance::otlp::record::{Event, Log, Span};
 use genops_conformance::otlp::request::Records;
 use genops_conformance::otlp::value::{Attributes, NAMESPACE};
 
-use super::facts::Facts;
+use super::facts::{Facts, cut};
 use super::findings::{About, Finding, Findings, Kind};
 use super::journal::{Found, Index};
 use super::progress::Progress;
@@ -189,7 +189,7 @@ impl Comparing<'_> {
         let expected = events.iter().enumerate().filter(|(_, expected)| expected.name == event.name);
         let expected = expected.map(|(number, expected)| (number, Facts::of_event(expected)));
         let nearest = expected.min_by_key(|(_, expected)| expected.differences(&delivered).len());
-        let whose = format!("event {:?}", event.name);
+        let whose = format!("event {:?}", cut(event.name));
         match nearest {
             Some((number, expected)) => {
                 if let Some(known) = self.index.awus.get_mut(place) {

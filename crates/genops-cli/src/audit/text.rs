@@ -10,9 +10,6 @@ use crate::table;
 /// So many differences between telemetry and journal are shown of one finding.
 const DIFFERENCES_MAX: usize = 5;
 
-/// So much of a value is shown, in characters.
-const VALUE_MAX: usize = 100;
-
 impl Report {
     /// In words, with at most `limit` findings and as many corrections.
     pub fn text(&self, limit: usize) -> String {
@@ -31,6 +28,9 @@ impl Report {
             if more > 0 {
                 text.push_str(&format!("\nand {more} more: --limit {}, or --format json\n", findings.len()));
             }
+        }
+        if self.left_out > 0 {
+            let _ = writeln!(text, "\n{} more were counted and not kept", self.left_out);
         }
         text
     }
@@ -158,7 +158,7 @@ fn add_finding(text: &mut String, finding: &FindingReport) {
         line("usage", &format!("{place}{}, {} USD", tokens(&usage.billed), usage.billed.cost));
     }
     for difference in finding.differences.iter().take(DIFFERENCES_MAX) {
-        let shown = |value: &Option<String>| value.as_deref().map_or("nothing".to_owned(), cut);
+        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
         let (journal, telemetry) = (shown(&difference.journal), shown(&difference.telemetry));
         line("", &format!("{}: journal {journal}, telemetry {telemetry}", difference.what));
     }
@@ -172,11 +172,4 @@ fn tokens(billed: &Billed) -> String {
     let cached = billed.cached_input_tokens.filter(|cached| *cached > 0);
     let cached = cached.map(|cached| format!(" ({cached} from cache)")).unwrap_or_default();
     format!("{} tokens in{cached}, {} out", billed.input_tokens, billed.output_tokens)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(VALUE_MAX) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use crate::Trouble;
 
 /// So many rows are held against the journal at a time.
-pub const ROWS_MAX: usize = 4_000_000;
+pub const ROWS_MAX: usize = 2_000_000;
 
 /// So many of the rows that cannot be read are named.
 const NAMED_MAX: usize = 10;
