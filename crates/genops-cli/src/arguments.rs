@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use genops::ledger::witness::Head;
 use genops_conformance::level;
 use genops_conformance::report;
 use genops_core::{Amount, Timestamp};
@@ -41,10 +42,14 @@ pub enum Command {
     Show(Showing),
     /// Say what a policy would have done with calls of the past
     Simulate(Simulating),
-    /// Verify a ledger: the hash chain, and every invariant after every entry
+    /// Write the journal as text that anybody can read and verify
+    Export(Exporting),
+    /// Verify a ledger: the hash chain, every invariant after every entry, and heads that were noted
     Verify(Verification),
     /// Hold the journal, delivered telemetry and a provider's usage against each other
     Audit(Auditing),
+    /// Decide every entry anew, and compare the outcomes byte for byte; exit code 0: they agree, 1: they do not
+    Replay(Recorded),
     /// See how far telemetry has come, and send again what a collector rejected
     Telemetry {
         /// What to do.
@@ -475,12 +480,12 @@ pub struct Showing {
     pub source: Source,
 }
 
-/// Arguments of `verify`.
+/// The files that a journal is read from.
 #[derive(Debug, Args)]
-pub struct Verification {
-    /// The ledger
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
+pub struct Recorded {
+    /// A ledger, or an export of one; several are one journal, in the order of its entries
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db")]
+    pub ledger: Vec<PathBuf>,
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -525,3 +530,41 @@ Corrections are no failures: the provider knows what the journal could not. Rows
 sums of model and day. docs/audit.md says how to get an export with AWUs in it.
 
 Exit codes: 0 all match, 1 something does not, 2 something cannot be read, 3 there is nothing to compare.";
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFIED)]
+pub struct Verification {
+    /// What is verified.
+    #[command(flatten)]
+    pub recorded: Recorded,
+    /// A chain hash that was noted: of any decision, its telemetry has both
+    #[arg(long, value_name = "SEQUENCE:HASH")]
+    pub head: Vec<Head>,
+    /// An export that was made earlier; the journal has to begin with the same frames
+    #[arg(long, value_name = "EXPORT")]
+    pub head_file: Option<PathBuf>,
+}
+
+/// What a verification shows, and what it does not.
+const VERIFIED: &str = "\
+By itself a journal shows that it is consistent. Whoever can write the file can write it anew from some entry on, with
+hashes that fit, or cut off its end. A head that was noted elsewhere shows that; an export names the entry.
+
+Exit codes: 0 it holds, 1 it does not, or cannot be read, 2 an argument cannot be used.";
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct Exporting {
+    /// The ledger, whether a server has it open or not
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// The file to write, which must not be there yet; - for standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub to: PathBuf,
+    /// Begin with the frame that holds this entry
+    #[arg(long, value_name = "SEQUENCE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub from: u64,
+    /// End with the frame that holds this entry [default: the last]
+    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
+    pub through: Option<u64>,
+}

@@ -2,7 +2,8 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`verify`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with [`table`] and [`client`] for those that show something.
+//! [`export`], [`verify`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
+//! [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -23,7 +24,11 @@ mod read;
 
 mod telemetry;
 
+mod export;
+
 mod verify;
+
+mod replay;
 
 mod simulate;
 
@@ -125,7 +130,9 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Awus(listing) => read::awus(&listing).await,
         Command::Show(showing) => read::show(&showing).await,
         Command::Simulate(simulating) => simulate::run(&simulating),
+        Command::Export(exporting) => export::run(&exporting),
         Command::Verify(verification) => verify::run(&verification),
+        Command::Replay(recorded) => replay::run(&recorded),
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await

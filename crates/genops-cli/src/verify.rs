@@ -1,39 +1,104 @@
-//! `genops verify`: reads a ledger whole and recomputes the chain and every invariant, entry by entry.
+//! `genops verify`: recomputes the chain and every invariant of a journal, entry by entry, and holds it against what was
+//! noted of it.
 
-use genops::report::Archive;
+use genops::ledger::source::{Source, Sources};
+use genops::ledger::verify::{Verified, verify};
+use genops::ledger::witness::Witness;
+use genops_core::Digest;
 use serde::Serialize;
 
-use crate::arguments::{Format, Verification};
+use crate::arguments::{Format, Recorded, Verification};
 use crate::{Trouble, read};
 
 /// What was verified.
 #[derive(Serialize)]
-struct Verified<'a> {
+struct Holds {
+    holds: bool,
+    first: u64,
     entries: u64,
     frames: u64,
-    cells: usize,
-    open_awus: usize,
-    head: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cells: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_awus: Option<usize>,
+    heads: usize,
+    head: Digest,
 }
 
-/// Verifies a ledger file.
+/// What does not hold.
+#[derive(Serialize)]
+struct Fails<'a> {
+    holds: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<u64>,
+    what: &'a str,
+}
+
+/// Verifies ledger files and exports.
 pub fn run(verification: &Verification) -> Result<(), Trouble> {
-    let archive = Archive::open(&verification.ledger).map_err(Trouble::failed)?;
-    let verified = Verified {
-        entries: archive.books().sequence(),
-        frames: archive.frames(),
-        cells: archive.books().cells().len(),
-        open_awus: archive.books().open_awus().len(),
-        head: archive.head(),
-    };
-    if verification.format == Format::Json {
-        return read::print_json(&verified);
+    let Verification { recorded, head, head_file } = verification;
+    let sources = Sources::open(&recorded.ledger).map_err(Trouble::failed)?;
+    let export = head_file.as_ref().map(|path| Source::open(path)).transpose().map_err(Trouble::failed)?;
+    let heads = head.len() + usize::from(export.is_some());
+    let export = export.map(|source| {
+        let begins = source.begins();
+        (Box::new(source) as Box<_>, begins)
+    });
+    let mut witness = Witness::new(head.clone(), export);
+    match verify(sources.begins(), sources, &mut witness) {
+        Ok(verified) => tell(recorded, &verified, heads),
+        Err(failure) => Err(failed(recorded, failure.entry(), &failure.to_string())?),
     }
-    let Verified { entries, frames, cells, open_awus, head } = verified;
-    println!("{} holds", verification.ledger.display());
-    println!("  entries     {entries} in {frames} frames, each following from those before it");
+}
+
+/// The trouble that it is when a journal does not hold; programs are told on standard output too.
+pub fn failed(recorded: &Recorded, entry: Option<u64>, what: &str) -> Result<Trouble, Trouble> {
+    if recorded.format == Format::Json {
+        read::print_json(&Fails { holds: false, entry, what })?;
+    }
+    Ok(Trouble::failed(what))
+}
+
+/// The files, for people.
+pub fn named(recorded: &Recorded) -> String {
+    let names: Vec<_> = recorded.ledger.iter().map(|path| path.display().to_string()).collect();
+    names.join(", ")
+}
+
+fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Trouble> {
+    let Verified { first, last, frames, head, ref books } = *verified;
+    let entries = (last + 1).saturating_sub(first);
+    let cells = books.as_ref().map(|books| books.cells().len());
+    let open_awus = books.as_ref().map(|books| books.open_awus().len());
+    if recorded.format == Format::Json {
+        return read::print_json(&Holds {
+            holds: true,
+            first,
+            entries,
+            frames,
+            cells,
+            open_awus,
+            heads,
+            head,
+        });
+    }
+    println!("{} holds", named(recorded));
+    println!(
+        "  entries     {entries} in {frames} frames, {first} to {last}, each following from those before it"
+    );
     println!("  chain       intact; head {head}");
-    println!("  invariants  I1 to I6 hold after every entry, over {cells} cells");
-    println!("  open AWUs   {open_awus}");
+    match (cells, open_awus) {
+        (Some(cells), Some(open)) => {
+            println!("  invariants  I1 to I6 hold after every entry, over {cells} cells");
+            println!("  open AWUs   {open}");
+        }
+        _ => println!("  invariants  not checked: that takes every entry from the first on"),
+    }
+    match heads {
+        0 => println!(
+            "  heads       none was given; an end that was cut off, or a chain made anew, would not show"
+        ),
+        heads => println!("  heads       {heads} given, and the journal has what was noted"),
+    }
     Ok(())
 }

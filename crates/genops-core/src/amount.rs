@@ -6,7 +6,9 @@
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// What an amount counts (section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,9 +130,8 @@ impl<'de> Deserialize<'de> for UnitName {
 )]
 pub struct InvalidUnit;
 
-/// A quantity of some unit, in 1e-12 of it ("atoms").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+/// A quantity of some unit, in 1e-12 of it ("atoms"). Where people read, it is serialised as decimal text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Amount(i128);
 
 impl Amount {
@@ -335,6 +336,26 @@ impl Backwards {
     fn as_str(&self) -> &str {
         let text = self.bytes.len().checked_sub(self.length).and_then(|at| self.bytes.get(at..));
         text.and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            serializer.serialize_i128(self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            text::parsed(deserializer)
+        } else {
+            i128::deserialize(deserializer).map(Self)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::admit::Admitted;
 use crate::amount::{Amount, Quantity, Unit};
@@ -19,11 +19,12 @@ use crate::ledger::Command;
 use crate::name::Name;
 use crate::price::{Price, Tokens};
 use crate::rule::Assessment;
+use crate::text;
 
 /// An AWU's identity (section 2.2): the trace and span identifiers of its span, assigned before admission.
 ///
-/// Its text is `trace_id-span_id` in lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Its text is `trace_id-span_id` in lower-case hexadecimal. Where people read, it is serialised so.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AwuId {
     /// 16 bytes, not all zero.
     pub trace_id: [u8; 16],
@@ -387,6 +388,26 @@ impl FromStr for AwuId {
         if trace_id == [0; 16] || span_id == [0; 8] {
             return Err(InvalidAwuId);
         }
+        Ok(Self { trace_id, span_id })
+    }
+}
+
+impl Serialize for AwuId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            (self.trace_id, self.span_id).serialize(serializer)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AwuId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            return text::parsed(deserializer);
+        }
+        let (trace_id, span_id) = Deserialize::deserialize(deserializer)?;
         Ok(Self { trace_id, span_id })
     }
 }

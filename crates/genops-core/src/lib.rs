@@ -20,6 +20,8 @@ pub mod name;
 
 pub mod hex;
 
+mod text;
+
 pub mod amount;
 
 pub mod time;
@@ -71,7 +73,7 @@ mod digest;
 pub use amount::{Amount, Quantity, Unit, UnitName};
 pub use attribution::Attribution;
 pub use awu::{Awu, AwuId};
-pub use digest::Digest;
+pub use digest::{Digest, InvalidDigest};
 pub use genops_spec as spec;
 pub use name::Name;
 pub use time::Timestamp;

@@ -3,12 +3,15 @@
 //! Nothing here asks for the time. The calendar is that of [`period`](crate::period).
 
 use core::fmt;
+use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A point in time: nanoseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+use crate::text;
+
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z. Where people read, it is serialised as RFC 3339 in UTC with
+/// all nine decimals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
@@ -53,6 +56,40 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// RFC 3339, exact to the nanosecond.
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        u64::try_from(at.as_nanosecond()).map(Self).map_err(|_| InvalidTimestamp)
+    }
+}
+
+/// The text is not a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written as `2026-11-22T08:30:00.123456789Z` and lies between 1970 and 2554")]
+pub struct InvalidTimestamp;
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if !serializer.is_human_readable() {
+            return serializer.serialize_u64(self.0);
+        }
+        let at = jiff::Timestamp::from_nanosecond(i128::from(self.0)).map_err(serde::ser::Error::custom)?;
+        serializer.collect_str(&format_args!("{at:.9}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            text::parsed(deserializer)
+        } else {
+            u64::deserialize(deserializer).map(Self)
+        }
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,7 @@ fn bound(unit: Unit, price: &Price, tokens: Tokens) -> Amount {
     match unit {
         Unit::Usd => price.bound(tokens).unwrap(),
         Unit::Tokens => Amount::from_whole(tokens.total().unwrap()),
-        Unit::Requests | Unit::Declared(_) => unreachable!("these budgets count what is written"),
+        Unit::Requests | Unit::Declared(_) => panic!("these budgets count what is written"),
     }
 }
 
@@ -74,7 +74,7 @@ fn check(price: &Price, limited: &[Limited], most: Tokens, choices: u64, shares:
         let actual = match budget.unit {
             Unit::Usd => price.cost(used).unwrap(),
             Unit::Tokens => Amount::from_whole(used.total().unwrap()),
-            Unit::Requests | Unit::Declared(_) => unreachable!("these budgets count what is written"),
+            Unit::Requests | Unit::Declared(_) => panic!("these budgets count what is written"),
         };
         assert!(actual <= step.amount, "{}: {actual} of {} reserved", price.row, step.amount);
         assert!(

@@ -54,9 +54,13 @@ impl Frame {
     ///
     /// Says what does not fit.
     pub fn check(&self, previous: Digest, first: u64) -> Result<(), BadFrame> {
-        let bad = |what| Err(BadFrame { first: self.first, what });
-        if self.first != first || self.count == 0 {
-            bad("does not follow the entry before it")
+        let bad = |what| Err(self.bad(what));
+        if self.first > first {
+            Err(BadFrame::Gap { due: first, first: self.first })
+        } else if self.first < first {
+            Err(BadFrame::OutOfPlace { due: first, first: self.first })
+        } else if self.count == 0 {
+            bad("holds no entry")
         } else if self.format > FORMAT_VERSION {
             bad("was written by a newer version of genops")
         } else if self.format < FORMAT_VERSION {
@@ -78,16 +82,23 @@ impl Frame {
     ///
     /// The bytes are not so many entries.
     pub fn entries(&self) -> Result<Vec<Entry>, BadFrame> {
-        let bad = |what| BadFrame { first: self.first, what };
+        let bad = |what| self.bad(what);
         let mut rest = self.payload.as_slice();
         let mut entries = Vec::new();
-        for _ in 0..self.count {
+        for place in 0..self.count {
             let (entry, after) = postcard::take_from_bytes::<Entry>(rest)
                 .map_err(|_| bad("holds bytes that are not an entry"))?;
+            if Some(entry.sequence) != self.first.checked_add(place.into()) {
+                return Err(bad("holds an entry that says it is another"));
+            }
             entries.push(entry);
             rest = after;
         }
         if rest.is_empty() { Ok(entries) } else { Err(bad("holds more bytes than its entries")) }
+    }
+
+    const fn bad(&self, what: &'static str) -> BadFrame {
+        BadFrame::Bad { first: self.first, count: self.count, what }
     }
 
     fn expected_hash(&self) -> Digest {
@@ -105,12 +116,44 @@ impl Frame {
 
 /// A frame that does not belong where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the frame at entry {first} {what}")]
-pub struct BadFrame {
-    /// The first entry of the frame.
-    pub first: u64,
-    /// What is wrong.
-    pub what: &'static str,
+pub enum BadFrame {
+    /// Something has been removed, or the number of a frame has been changed.
+    #[error("entry {due} is missing: the next frame begins with entry {first}")]
+    Gap {
+        /// The entry that is due.
+        due: u64,
+        /// The entry that comes in its place.
+        first: u64,
+    },
+    /// Something has been inserted, or stands in another order.
+    #[error("a frame that begins with entry {first} stands where entry {due} is due")]
+    OutOfPlace {
+        /// The entry that is due.
+        due: u64,
+        /// The entry that comes in its place.
+        first: u64,
+    },
+    /// A frame stands in its place and is not what it should be.
+    #[error("the frame at entry {first} ({count} entries) {what}")]
+    Bad {
+        /// The first entry of the frame.
+        first: u64,
+        /// How many entries it says it has.
+        count: u32,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl BadFrame {
+    /// The first entry that cannot be relied on.
+    #[must_use]
+    pub const fn entry(&self) -> u64 {
+        match self {
+            Self::Gap { due, .. } | Self::OutOfPlace { due, .. } => *due,
+            Self::Bad { first, .. } => *first,
+        }
+    }
 }
 
 #[cfg(test)]

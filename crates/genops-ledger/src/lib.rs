@@ -5,7 +5,9 @@
 //!
 //! In reading order: [`frame`] (a batch of entries as bytes, chained), [`store`] (what a place to keep
 //! frames has to promise) with its two implementations [`sqlite`] and [`memory`], [`ledger`] (the books
-//! behind a mutex, group commit), [`recover`] (from frames back to books), [`journal`] (reading behind the
+//! behind a mutex, group commit), [`recover`] (from frames back to books), [`export`] (a journal as text that anybody
+//! can read and verify), [`source`] (a ledger file or an export of one, frame by frame), [`verify`] with [`witness`] (what
+//! was noted of the journal elsewhere), [`redecide`] (every entry decided anew), [`journal`] (reading behind the
 //! writer) with [`tail`] (the end of it in memory), [`views`] (tables for queries), [`followers`] (the
 //! cursors of whoever follows, and what could not be delivered),
 //! [`background`] (for threads that follow).
@@ -21,6 +23,18 @@ pub mod memory;
 pub mod ledger;
 
 pub mod recover;
+
+pub mod export;
+
+pub mod source;
+
+pub mod witness;
+
+pub mod verify;
+
+pub mod redecide;
+
+pub mod differ;
 
 pub mod journal;
 

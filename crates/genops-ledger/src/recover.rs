@@ -5,10 +5,10 @@
 
 use genops_core::audit::{Auditor, Breach};
 use genops_core::awu::State;
-use genops_core::ledger::{self, Books, Command, Mismatch};
+use genops_core::ledger::{self, Books, Command, Entry, Mismatch};
 use genops_core::{Digest, Timestamp};
 
-use crate::frame::BadFrame;
+use crate::frame::{BadFrame, Frame};
 use crate::ledger::{Ledger, LedgerError};
 use crate::store::{FrameReader, Store, StoreError};
 
@@ -60,6 +60,40 @@ pub struct Replayed {
     pub head: Digest,
     /// How many frames there are.
     pub frames: u64,
+    auditor: Auditor,
+}
+
+impl Replayed {
+    /// Takes in the next frame: verifies the chain, applies the entries, and checks the invariants after each.
+    /// `before` sees each entry with the books that it was decided with.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not fit, or what `before` says.
+    pub fn follow<E: From<OpenError>>(
+        &mut self,
+        frame: &Frame,
+        mut before: impl FnMut(&Books, &Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        frame.check(self.head, self.books.sequence() + 1).map_err(OpenError::from)?;
+        for entry in frame.entries().map_err(OpenError::from)? {
+            before(&self.books, &entry)?;
+            ledger::evolve(&mut self.books, &entry).map_err(OpenError::from)?;
+            self.auditor.follow(&entry, &self.books).map_err(OpenError::from)?;
+        }
+        self.head = frame.hash;
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Checks every cell at the end.
+    ///
+    /// # Errors
+    ///
+    /// The first invariant that does not hold.
+    pub fn conclude(&self) -> Result<(), OpenError> {
+        Ok(self.auditor.conclude(&self.books)?)
+    }
 }
 
 /// Reads a whole journal: verifies the chain, applies every entry, and checks every invariant after each.
@@ -69,17 +103,12 @@ pub struct Replayed {
 /// The first thing that does not fit.
 pub fn replay(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
     let mut replayed = Replayed::default();
-    let mut auditor = Auditor::default();
-    while let Some(frame) = frames.holding(replayed.books.sequence() + 1)? {
-        frame.check(replayed.head, replayed.books.sequence() + 1)?;
-        for entry in frame.entries()? {
-            ledger::evolve(&mut replayed.books, &entry)?;
-            auditor.follow(&entry, &replayed.books)?;
-        }
-        replayed.head = frame.hash;
-        replayed.frames += 1;
+    let mut last = None;
+    while let Some(frame) = frames.behind(last.as_ref())? {
+        replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?;
+        last = Some(frame);
     }
-    auditor.conclude(&replayed.books)?;
+    replayed.conclude()?;
     Ok(replayed)
 }
 
@@ -101,4 +130,18 @@ pub enum OpenError {
     /// The ledger failed while it was being opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl OpenError {
+    /// The first entry that cannot be relied on, where that is known.
+    #[must_use]
+    pub const fn entry(&self) -> Option<u64> {
+        match self {
+            Self::Frame(bad) => Some(bad.entry()),
+            Self::Mismatch(mismatch) => Some(mismatch.sequence),
+            Self::Breach(breach) => Some(breach.sequence),
+            Self::Store(StoreError::Export(bad)) => bad.entry,
+            Self::Store(_) | Self::Ledger(_) => None,
+        }
+    }
 }

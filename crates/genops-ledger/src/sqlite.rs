@@ -191,10 +191,32 @@ impl FrameReader for SqliteReader {
         };
         find().map_err(|error| told(&self.path, &error))
     }
+
+    fn behind(&mut self, frame: Option<&Frame>) -> Result<Option<Frame>, StoreError> {
+        // No frame has a number below 1; one that was put there is given all the same, so that it is seen.
+        let after = frame.map_or(i64::MIN, |frame| i64::try_from(frame.first).unwrap_or(i64::MAX));
+        let find = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT first, count, format, engine, previous, hash, payload FROM frames
+                 WHERE first > ?1 ORDER BY first LIMIT 1",
+            )?;
+            let mut rows = statement.query([after])?;
+            rows.next()?.map(frame_of).transpose()
+        };
+        find().map_err(|error| told(&self.path, &error))
+    }
 }
 
+/// A row as a frame. What stands in a column and cannot be in a frame is an error that names the row.
 fn frame_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Frame> {
     let first: i64 = row.get(0)?;
+    columns_of(row, first).map_err(|error| {
+        let what = format!("the frame at entry {first} holds what no frame holds: {error}");
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(what))
+    })
+}
+
+fn columns_of(row: &rusqlite::Row<'_>, first: i64) -> rusqlite::Result<Frame> {
     Ok(Frame {
         first: u64::try_from(first).unwrap_or_default(),
         count: row.get(1)?,

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::export::BadExport;
 use crate::frame::Frame;
 
 /// Keeps frames. There is one writer.
@@ -35,6 +36,16 @@ pub trait FrameReader: Send {
     ///
     /// The store cannot be read.
     fn holding(&mut self, sequence: u64) -> Result<Option<Frame>, StoreError>;
+
+    /// The frame that stands behind another in the store, the first for `None`; for whoever has to see every frame. A
+    /// store in which frames could overlap has to say it in its own way: `holding` does not show all of them.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn behind(&mut self, frame: Option<&Frame>) -> Result<Option<Frame>, StoreError> {
+        self.holding(frame.map_or(1, |frame| frame.last().saturating_add(1)))
+    }
 }
 
 /// Trouble with a store.
@@ -52,6 +63,9 @@ pub enum StoreError {
         /// The ledger's file.
         path: String,
     },
+    /// A text that should be an export of a journal is none, or has been changed.
+    #[error(transparent)]
+    Export(#[from] BadExport),
     /// The disk is full.
     #[error(
         "no space is left for the ledger; free some and start again: nothing that was acknowledged is lost"

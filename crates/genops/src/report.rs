@@ -1,25 +1,24 @@
 //! What can be asked afterwards: budgets and AWUs, as plain data that serialises to the JSON of the read
 //! API and of the commands. Amounts are decimal text; every list says as of which entry it holds.
 //!
-//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`].
+//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`]; [`archive`] answers from a ledger file.
 
+mod archive;
 mod awu;
 mod explanation;
-
-use std::path::Path;
 
 use genops_core::budget::CellKey;
 use genops_core::ledger::{Books, Standing, Totals};
 use genops_core::policy::InForce;
 use genops_core::{AwuId, Digest, Timestamp};
-use genops_ledger::recover::{self, OpenError};
-use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::recover::OpenError;
 use genops_ledger::views::{Estimate, Filter, Views};
 use genops_ledger::{Journal, LedgerError, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
 
+pub use archive::Archive;
 pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
 pub use explanation::{
     AskedReport, AssessmentReport, CallerReport, CircuitReport, CircuitStateReport, Explanation, RateReport,
@@ -168,92 +167,6 @@ impl Governor {
             views.catch_up(&mut journal)?;
             explain(views, &mut journal, id)
         })
-    }
-}
-
-/// A ledger file that no governor needs to have open: for the commands that only read.
-#[derive(Debug)]
-pub struct Archive {
-    books: Books,
-    views: Views,
-    journal: Journal,
-    frames: u64,
-    head: String,
-}
-
-impl Archive {
-    /// Reads a ledger file whole, and verifies its chain and invariants on the way.
-    ///
-    /// # Errors
-    ///
-    /// There is no ledger, or it is damaged; the error says where.
-    pub fn open(path: &Path) -> Result<Self, ReportError> {
-        let replayed = recover::replay(&mut SqliteStore::read(path)?)?;
-        let mut journal = Journal::new(Box::new(SqliteStore::read(path)?));
-        let mut views = Views::in_memory()?;
-        views.catch_up(&mut journal)?;
-        let head = replayed.head.to_string();
-        Ok(Self { books: replayed.books, views, journal, frames: replayed.frames, head })
-    }
-
-    /// The books after the last entry.
-    #[must_use]
-    pub const fn books(&self) -> &Books {
-        &self.books
-    }
-
-    /// How good the bounds were.
-    ///
-    /// # Errors
-    ///
-    /// The tables cannot be read.
-    pub fn estimates(&self) -> Result<EstimateList, ReportError> {
-        Ok(EstimateList { estimates: self.views.estimates()?, as_of: self.views.as_of() })
-    }
-
-    /// How many frames the journal has.
-    #[must_use]
-    pub const fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    /// The hash of the last frame, which commits to the whole journal.
-    #[must_use]
-    pub fn head(&self) -> &str {
-        &self.head
-    }
-
-    /// The budgets.
-    #[must_use]
-    pub fn budgets(&self, now: Timestamp) -> BudgetList {
-        budget_list(&self.books, now)
-    }
-
-    /// AWUs, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn awus(&mut self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
-        awu_page(&mut self.views, &mut self.journal, filter, limit)
-    }
-
-    /// One AWU.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
-        Ok(self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record)))
-    }
-
-    /// Why one AWU was decided as it was.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
-        explain(&self.views, &mut self.journal, id)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the library promises to whoever holds an AWU from elsewhere, and to operators.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+#[expect(dead_code, reason = "permits are for those who hold work in process")]
 mod common;
 
 use std::sync::Arc;

@@ -197,7 +197,8 @@ impl Index {
         })?;
         let (ran, tokens, cost) = charge(record);
         let proposal = &record.request.proposal;
-        let asked = self.models.number(&proposal.model);
+        // Work that asks no model goes by its name.
+        let asked = self.models.number(proposal.model.as_ref().unwrap_or(&proposal.operation_name));
         let answered = record.execution().and_then(|execution| execution.response_model.as_ref());
         let answered = answered.map_or(asked, |model| self.models.number(model));
         let ended = record.ending.as_ref().map_or(0, |ending| ending.sequence);
@@ -315,7 +316,7 @@ fn call_of(awu: AwuId) -> AwuId {
 
 fn charge(record: &AwuRecord) -> (Ran, Option<Tokens>, Option<Amount>) {
     let charged = record.accounting().and_then(|(position, reservation)| {
-        let (amount, incomplete) = record.charged(position)?;
+        let (amount, incomplete) = record.charged_now(position)?;
         Some(((reservation.key.unit == Unit::Usd).then_some(amount), incomplete))
     });
     let (cost, is_incomplete) = charged.unwrap_or((None, false));

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use genops::core::amount::Quantity;
 use genops::core::awu::{AwuId, End, Execution, Failure, Proposal, Used};
 use genops::core::ledger::{Admit, Command, Outcome};
 use genops::core::price::Tokens;
 use genops::core::rule::{Assessment, ContentKind, Found};
-use genops::core::{Attribution, Name, Timestamp};
+use genops::core::{Amount, Attribution, Name, Timestamp, Unit};
 use genops_gateway::Config;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::{Ledger, StoreError, recover};
@@ -266,6 +267,47 @@ async fn a_lowered_limit_an_open_end_and_an_unused_model_are_told() {
     let report = writing.simulated(&config(&ONE_BUDGET.replace("LIMIT", "1000")));
     assert_eq!(assumed(&report), [("open", 1)]);
     assert_eq!(report["policies"][0]["budgets"][0]["used"], "140");
+}
+
+/// One call was in doubt after a crash, and it is known by now what it used; of the other nobody knows.
+#[tokio::test]
+async fn a_call_that_was_in_doubt_uses_what_is_known_of_it_by_now() {
+    let mut writing = Writing::new(&config("")).await;
+    let known = writing.admit("search", Tokens::new(40, 100), true, Vec::new()).await.unwrap();
+    writing.admit("ads", Tokens::new(40, 100), true, Vec::new()).await.unwrap();
+    writing.open().await;
+    writing.settle(known, Used::Reported(Tokens::new(40, 5)), End::Completed).await;
+    let each = "budgets: [{name: all, each: team, unit: tokens, limit: 1000}]";
+    let report = writing.simulated(&config(each));
+    assert_eq!(assumed(&report), []);
+    let cells = report["policies"][0]["budgets"].as_array().unwrap().iter();
+    let used: Vec<_> =
+        cells.map(|cell| (cell["budget"].clone(), cell["each"].clone(), cell["used"].clone())).collect();
+    let share = |team: &str, used: &str| (json!("all"), json!([team]), json!(used));
+    assert_eq!(used[..2], [share("ads", "140"), share("search", "45")]);
+}
+
+#[tokio::test]
+async fn work_that_asks_no_model_needs_none_that_is_set_up() {
+    let writing = Writing::new(&config("")).await;
+    let attribution = Attribution::new(Some("batch"), Some("ranking"), Some("production")).unwrap();
+    let unit: Unit = "compute_seconds".parse().unwrap();
+    let quantities = vec![Quantity { unit, amount: Amount::from_whole(90) }];
+    let work = Proposal { quantities, ..Proposal::work(attribution, name("index"), name("job")) };
+    let awu = AwuId { trace_id: [7; 16], span_id: [7; 8] };
+    let assessed_under = Some(writing.config.policy.version());
+    let admit = Admit { assessed_under, starts: true, ..Admit::new(awu, work) };
+    writing.submit(Command::Admit(Arc::new(admit))).await;
+    let quantities = vec![Quantity { unit, amount: Amount::from_whole(60) }];
+    let execution = Execution { end: End::Completed, quantities, ..Execution::abandoned(SECOND) };
+    writing.submit(Command::Settle { awu, execution }).await;
+    let report = writing.simulated(&config("budgets: [{name: compute, unit: compute_seconds, limit: 100}]"));
+    let policy = &report["policies"][0];
+    assert_eq!((&policy["allowed"], &policy["not_set_up"]), (&json!(1), &json!(0)), "{report:#}");
+    let share = json!({"team": "batch", "calls": 1, "refused": 0, "cost_usd": "0"});
+    assert_eq!(policy["by_team_and_model"], json!([share]));
+    let compute = policy["budgets"].as_array().unwrap().iter().find(|cell| cell["budget"] == "compute");
+    assert_eq!(compute.unwrap()["used"], "60");
 }
 
 fn content(keyword: &str) -> String {

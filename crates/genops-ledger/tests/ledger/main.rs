@@ -1,6 +1,12 @@
 //! What the ledger promises, over every store.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may stop at the first surprise"
+)]
 
+mod proof;
 mod work;
 
 use std::path::{Path, PathBuf};

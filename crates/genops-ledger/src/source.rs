@@ -1,0 +1,137 @@
+//! Where a journal is read from by whoever has nothing but files: a ledger, or an export of one, told apart by how it
+//! begins. Several files one after the other are one journal.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use genops_core::Digest;
+
+use crate::export::{BEGINNING, ExportReader};
+use crate::frame::Frame;
+use crate::sqlite::{SqliteReader, SqliteStore};
+use crate::store::{FrameReader, StoreError};
+
+/// One file with a journal, or with a part of one. Gives every frame in it, as it stands.
+#[derive(Debug)]
+pub enum Source {
+    /// A ledger.
+    Ledger(Box<Frames<SqliteReader>>),
+    /// An export.
+    Export(Box<ExportReader>),
+}
+
+impl Source {
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is neither a ledger nor an export.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let failed = |error: std::io::Error| StoreError::Failed {
+            what: format!("cannot read `{}`: {error}", path.display()),
+        };
+        if !path.exists() {
+            return Err(StoreError::Missing { path: path.display().to_string() });
+        }
+        let mut beginning = Vec::new();
+        let mut file = File::open(path).map_err(failed)?;
+        (&mut file).take(BEGINNING.len() as u64).read_to_end(&mut beginning).map_err(failed)?;
+        if beginning == BEGINNING {
+            let file = File::open(path).map_err(failed)?;
+            return Ok(Self::Export(Box::new(ExportReader::new(Box::new(BufReader::new(file)))?)));
+        }
+        Ok(Self::Ledger(Box::new(Frames::of(SqliteStore::read(path)?))))
+    }
+
+    /// The first entry that the file is said to have, and the hash of the frame before it.
+    #[must_use]
+    pub fn begins(&self) -> (u64, Digest) {
+        match self {
+            Self::Ledger(_) => (1, Digest::ZERO),
+            Self::Export(export) => (export.header().first, export.header().previous),
+        }
+    }
+}
+
+impl Iterator for Source {
+    type Item = Result<Frame, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Ledger(frames) => frames.next(),
+            Self::Export(export) => export.next(),
+        }
+    }
+}
+
+/// Every frame that a reader has, one behind the other.
+#[derive(Debug)]
+pub struct Frames<R> {
+    reader: R,
+    last: Option<Frame>,
+    failed: bool,
+}
+
+impl<R: FrameReader> Frames<R> {
+    /// From the first frame on.
+    pub const fn of(reader: R) -> Self {
+        Self { reader, last: None, failed: false }
+    }
+}
+
+impl<R: FrameReader> Iterator for Frames<R> {
+    type Item = Result<Frame, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let frame = self.reader.behind(self.last.as_ref()).transpose()?;
+        match &frame {
+            Ok(frame) => self.last = Some(frame.clone()),
+            Err(_) => self.failed = true,
+        }
+        Some(frame)
+    }
+}
+
+/// Files that are one journal, one after the other.
+#[derive(Debug)]
+pub struct Sources {
+    files: Vec<Source>,
+    begins: (u64, Digest),
+}
+
+impl Sources {
+    /// Opens the files, which are given in the order of the journal.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be read.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, StoreError> {
+        let mut files = paths.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>()?;
+        let begins = files.first().map_or((1, Digest::ZERO), Source::begins);
+        files.reverse();
+        Ok(Self { files, begins })
+    }
+
+    /// The first entry that there should be, and the hash of the frame before it.
+    #[must_use]
+    pub const fn begins(&self) -> (u64, Digest) {
+        self.begins
+    }
+}
+
+impl Iterator for Sources {
+    type Item = Result<Frame, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.files.last_mut()?.next() {
+                None => drop(self.files.pop()),
+                frame => return frame,
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A ledger file that no governor needs to have open: for the commands that only read.
+
+use std::path::Path;
+
+use genops_core::ledger::Books;
+use genops_core::{AwuId, Timestamp};
+use genops_ledger::Journal;
+use genops_ledger::recover;
+use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::views::{Filter, Views};
+
+use super::{
+    AwuPage, AwuReport, BudgetList, EstimateList, Explanation, ReportError, awu_page, budget_list, explain,
+};
+
+/// A ledger file, read whole.
+#[derive(Debug)]
+pub struct Archive {
+    books: Books,
+    views: Views,
+    journal: Journal,
+}
+
+impl Archive {
+    /// Reads a ledger file whole, and verifies its chain and invariants on the way.
+    ///
+    /// # Errors
+    ///
+    /// There is no ledger, or it is damaged; the error says where.
+    pub fn open(path: &Path) -> Result<Self, ReportError> {
+        let replayed = recover::replay(&mut SqliteStore::read(path)?)?;
+        let mut journal = Journal::new(Box::new(SqliteStore::read(path)?));
+        let mut views = Views::in_memory()?;
+        views.catch_up(&mut journal)?;
+        Ok(Self { books: replayed.books, views, journal })
+    }
+
+    /// The books after the last entry.
+    #[must_use]
+    pub const fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// How good the bounds were.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn estimates(&self) -> Result<EstimateList, ReportError> {
+        Ok(EstimateList { estimates: self.views.estimates()?, as_of: self.views.as_of() })
+    }
+
+    /// The budgets.
+    #[must_use]
+    pub fn budgets(&self, now: Timestamp) -> BudgetList {
+        budget_list(&self.books, now)
+    }
+
+    /// AWUs, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn awus(&mut self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
+        awu_page(&mut self.views, &mut self.journal, filter, limit)
+    }
+
+    /// One AWU.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
+        Ok(self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record)))
+    }
+
+    /// Why one AWU was decided as it was.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
+        explain(&self.views, &mut self.journal, id)
+    }
+}
