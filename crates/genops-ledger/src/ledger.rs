@@ -8,20 +8,33 @@
 //!
 //! After a failed commit nothing is acknowledged any more: the books in memory are ahead of the disk, and
 //! only opening the ledger anew brings the two together.
+//!
+//! What may happen when is decided in [`pipeline`], what is written in [`writer`]. Here are the lock, the thread and the
+//! wake-ups.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+pub mod pipeline;
+pub mod writer;
+
+mod waiters;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use genops_core::ledger::{self, ApplyError, Books, Command, Entry, Rejection};
+use genops_core::ledger::{Books, Command, Entry, Rejection};
 use genops_core::{Digest, Timestamp};
-use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
 
-use crate::frame::Frame;
 use crate::journal::{Journal, Journals};
 use crate::store::{Store, StoreError};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Mutex, MutexGuard, Runtime};
 use crate::tail::Tail;
+use pipeline::{Batch, Next, NotSubmitted, Pipeline};
+use waiters::{Waiter, tell, tell_batch};
+use writer::Writer;
 
 /// How long an entry that nobody waits for may stay in memory.
 const LINGER: Duration = Duration::from_millis(5);
@@ -32,9 +45,6 @@ const MEASURE: Duration = Duration::from_secs(1);
 /// Below this much free space, nothing new is admitted; what has been admitted can still settle.
 pub const FREE_BYTES_MIN: u64 = 64 << 20;
 
-/// More than this much in memory, and nothing new is admitted.
-const GATHERED_BYTES_MAX: usize = 64 << 20;
-
 /// A ledger, open for writing. Dropping it writes what has gathered.
 pub struct Ledger {
     shared: Arc<Shared>,
@@ -44,54 +54,9 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Pipeline<Waiter>>,
     work: Condvar,
     durable: watch::Sender<u64>,
-}
-
-#[derive(Debug)]
-struct State {
-    books: Books,
-    gathering: Batch,
-    writing: Writing,
-    durable: u64,
-    writer_sleeps: bool,
-    short_of_space: bool,
-    closing: bool,
-    failure: Option<StoreError>,
-}
-
-/// Entries that have been applied and not yet handed to the writer.
-#[derive(Debug, Default)]
-struct Batch {
-    entries: Vec<Entry>,
-    payload: Vec<u8>,
-    waiters: Waiters,
-    /// Somebody waits, and whoever else could join has had the time to.
-    is_due: bool,
-}
-
-/// The batch that is being written: its last entry, and who waits for it.
-#[derive(Debug)]
-struct Writing {
-    last: u64,
-    waiters: Waiters,
-}
-
-/// Those who wait for a batch.
-#[derive(Debug, Default)]
-struct Waiters {
-    all: Vec<Waiter>,
-    /// The task that tells them, where the first of them waits: so the writer wakes one thread there and not each of
-    /// them. It is their own runtime that runs it; whoever waits elsewhere is told by the writer.
-    teller: Option<(runtime::Id, oneshot::Sender<Vec<Waiter>>)>,
-}
-
-/// One who waits, and where.
-#[derive(Debug)]
-struct Waiter {
-    runtime: Option<runtime::Id>,
-    tell: oneshot::Sender<()>,
 }
 
 /// An entry that has its place in the order, and is on its way to the disk.
@@ -121,28 +86,20 @@ pub enum LedgerError {
 
 impl Ledger {
     /// Starts the writer over a store whose frames come to `books` and end in the hash `head`.
-    pub(crate) fn start(mut store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
+    pub(crate) fn start(store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
         let tail = Tail::default();
         let journals = Journals::new(store.readers(), tail.clone());
+        let mut writer = Writer::new(store, tail, head);
         let durable = books.sequence();
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                books,
-                gathering: Batch::default(),
-                writing: Writing { last: durable, waiters: Waiters::default() },
-                durable,
-                writer_sleeps: false,
-                short_of_space: is_short_of_space(&store),
-                closing: false,
-                failure: None,
-            }),
+            state: Mutex::new(Pipeline::new(books, writer.is_short_of_space())),
             work: Condvar::new(),
             durable: watch::Sender::new(durable),
         });
         let of_writer = Arc::clone(&shared);
-        let spawned = std::thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("genops-ledger".to_owned())
-            .spawn(move || write(&of_writer, &mut store, &tail, head));
+            .spawn(move || write(&of_writer, &mut writer));
         let writer = spawned.map_err(|error| StoreError::Failed { what: error.to_string() })?;
         Ok(Self { shared, writer: Some(writer), journals })
     }
@@ -155,33 +112,28 @@ impl Ledger {
     /// The command does not fit, or the ledger takes nothing. Either way nothing has changed.
     pub fn submit(&self, wall: Timestamp, command: Command) -> Result<Posted, LedgerError> {
         let mut state = self.shared.lock()?;
-        state.accepts(&command)?;
-        let entry = match ledger::apply(&mut state.books, wall, command) {
-            Ok(entry) => entry,
-            Err(ApplyError::Rejected(rejection)) => return Err(rejection.into()),
-            Err(ApplyError::Broken(mismatch)) => {
-                drop(state);
-                return Err(self.shared.failed(StoreError::Failed { what: mismatch.to_string() }));
-            }
-        };
-        if let Err(what) = state.gather(&entry) {
-            drop(state);
-            return Err(self.shared.failed(StoreError::Failed { what }));
-        }
-        if state.writer_sleeps {
-            self.shared.work.notify_one();
-        }
+        let submitted = state.submit(wall, command);
+        let calls = state.writer_sleeps();
         drop(state);
-        Ok(Posted { entry, shared: Arc::clone(&self.shared) })
+        match submitted {
+            Ok(entry) => {
+                if calls {
+                    self.shared.work.notify_one();
+                }
+                Ok(Posted { entry, shared: Arc::clone(&self.shared) })
+            }
+            Err(NotSubmitted::Refused(error)) => Err(error),
+            Err(NotSubmitted::Broken(error)) => Err(self.shared.failed(error)),
+        }
     }
 
     /// Looks at the books. They may be ahead of the disk: wait for [`durable`](Self::durable) of their
     /// sequence number before telling anybody.
     pub fn read<T>(&self, look: impl FnOnce(&Books) -> T) -> Result<T, LedgerError> {
-        Ok(look(&self.shared.lock()?.books))
+        Ok(look(self.shared.lock()?.books()))
     }
 
-    /// Waits until the entry `sequence`, and so every entry before it, is durable.
+    /// Waits until the entry `sequence`, which has been submitted, and so every entry before it, is durable.
     ///
     /// # Errors
     ///
@@ -215,7 +167,7 @@ impl Ledger {
     #[must_use]
     pub fn failure(&self) -> Option<LedgerError> {
         match self.shared.lock() {
-            Ok(state) => state.failure.clone().map(LedgerError::Failed),
+            Ok(state) => state.failure().cloned().map(LedgerError::Failed),
             Err(error) => Some(error),
         }
     }
@@ -236,7 +188,7 @@ impl Posted {
 impl Drop for Ledger {
     fn drop(&mut self) {
         if let Ok(mut state) = self.shared.lock() {
-            state.closing = true;
+            state.close();
         }
         self.shared.work.notify_one();
         if let Some(writer) = self.writer.take() {
@@ -255,22 +207,18 @@ impl std::fmt::Debug for Ledger {
 // === the writer's side ===
 
 /// Writes batch after batch until the ledger is closed or the store fails.
-fn write(shared: &Shared, store: &mut impl Store, tail: &Tail, mut head: Digest) {
+fn write(shared: &Shared, writer: &mut Writer<impl Store>) {
     let _watch = Watch(shared);
     let mut spare = Vec::new();
-    while let Some((entries, payload)) = shared.next_batch(spare, &|| is_short_of_space(store)) {
-        let Some(first) = entries.first().map(|entry| entry.sequence) else { return };
-        let count = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        let frame = Frame::seal(head, first, count, payload);
-        if let Err(error) = store.append(&frame) {
-            shared.failed(error);
-            return;
+    while let Some(batch) = shared.next_batch(&mut spare, &|| writer.is_short_of_space()) {
+        match writer.write(batch) {
+            Ok(bytes) => spare = bytes,
+            Err(error) => {
+                shared.failed(error);
+                return;
+            }
         }
-        head = frame.hash;
-        tail.push(frame.hash, entries, frame.payload.len());
-        shared.committed(frame.last(), is_short_of_space(store));
-        spare = frame.payload;
-        spare.clear();
+        shared.committed(writer.is_short_of_space());
     }
 }
 
@@ -279,18 +227,14 @@ struct Watch<'a>(&'a Shared);
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if thread::panicking() {
             self.0.failed(StoreError::Failed { what: "its writer has stopped".to_owned() });
         }
     }
 }
 
-fn is_short_of_space(store: &impl Store) -> bool {
-    store.free_bytes().is_some_and(|free| free < FREE_BYTES_MIN)
-}
-
 impl Shared {
-    fn lock(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
+    fn lock(&self) -> Result<MutexGuard<'_, Pipeline<Waiter>>, LedgerError> {
         self.state.lock().map_err(|poisoned| {
             // It holds the lock, which telling everybody takes.
             drop(poisoned);
@@ -298,66 +242,49 @@ impl Shared {
         })
     }
 
-    /// Waits for something to write and takes it: at once if somebody waits for it, after a moment if not.
-    /// `None` when the ledger is closed and everything is written.
-    /// `None` also when the ledger has failed: what has gathered does not follow from what is on the disk.
-    fn next_batch(
-        &self,
-        spare: Vec<u8>,
-        is_short_of_space: &dyn Fn() -> bool,
-    ) -> Option<(Vec<Entry>, Vec<u8>)> {
+    /// Waits for something to write and takes it. `None` when the ledger is closed and everything is written, or when it
+    /// has failed.
+    fn next_batch(&self, spare: &mut Vec<u8>, is_short_of_space: &dyn Fn() -> bool) -> Option<Batch> {
         let mut state = self.lock().ok()?;
         let mut lingered = false;
         loop {
-            if state.failure.is_some() {
-                return None;
+            match state.next(lingered, spare) {
+                Next::Write(batch) => return Some(batch),
+                Next::End => return None,
+                Next::Linger => {
+                    let (woken, timeout) = self.work.wait_timeout(state, LINGER).ok()?;
+                    state = woken;
+                    lingered = timeout.timed_out();
+                }
+                Next::Sleep => {
+                    state = self.work.wait(state).ok()?;
+                    lingered = false;
+                }
+                Next::Measure => {
+                    state = self.work.wait_timeout(state, MEASURE).ok()?.0;
+                    state.measured(is_short_of_space());
+                }
             }
-            let is_due = lingered || state.closing || state.gathering.is_due;
-            if !state.gathering.entries.is_empty() && is_due {
-                break;
-            }
-            if state.closing {
-                return None;
-            }
-            // Awake, the writer looks again by itself; asleep, it has to be woken by whoever brings work.
-            let sleep = state.gathering.entries.is_empty() && lingered;
-            state.writer_sleeps = sleep;
-            if sleep && state.short_of_space {
-                state = self.work.wait_timeout(state, MEASURE).ok()?.0;
-                state.short_of_space = is_short_of_space();
-            } else if sleep {
-                state = self.work.wait(state).ok()?;
-                lingered = false;
-            } else {
-                let (woken, timeout) = self.work.wait_timeout(state, LINGER).ok()?;
-                state = woken;
-                lingered = timeout.timed_out();
-            }
-            state.writer_sleeps = false;
+            state.awake();
         }
-        let batch = std::mem::replace(&mut state.gathering, Batch { payload: spare, ..Batch::default() });
-        state.writing = Writing { last: state.books.sequence(), waiters: batch.waiters };
-        Some((batch.entries, batch.payload))
     }
 
-    fn committed(&self, last: u64, short_of_space: bool) {
+    fn committed(&self, short_of_space: bool) {
         let Ok(mut state) = self.lock() else { return };
-        state.durable = last;
-        state.short_of_space = short_of_space;
-        let waiters = std::mem::take(&mut state.writing.waiters);
+        let waiters = state.committed(short_of_space);
+        let durable = state.durable();
         drop(state);
-        self.durable.send_replace(last);
-        waiters.tell();
+        self.durable.send_replace(durable);
+        tell_batch(waiters);
     }
 
     /// From now on nothing is acknowledged. The first failure is the one that is told.
     fn failed(&self, error: StoreError) -> LedgerError {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let failure = state.failure.get_or_insert(error).clone();
-        // Dropping the senders tells the waiters.
-        state.writing.waiters = Waiters::default();
-        state.gathering.waiters = Waiters::default();
+        let (failure, waiters) = state.fail(error);
         drop(state);
+        // That nobody tells them any more tells them.
+        drop(waiters);
         self.work.notify_one();
         // Wakes those who watch, so that they see the failure; the number does not change.
         self.durable.send_modify(|_| ());
@@ -365,43 +292,34 @@ impl Shared {
     }
 
     async fn durable(self: &Arc<Self>, sequence: u64) -> Result<(), LedgerError> {
+        let (tell, told) = oneshot::channel();
+        let here = Runtime::current();
         let mut first = None;
-        let told = {
-            let mut state = self.lock()?;
-            if sequence <= state.durable {
-                return Ok(());
+        let is_durable = self.lock()?.wait(sequence, |is_first| {
+            let runtime = here.as_ref().map(Runtime::id);
+            let mut teller = None;
+            if is_first {
+                let (tell, told) = oneshot::channel();
+                teller = Some(tell);
+                first = Some(told);
             }
-            if let Some(failure) = &state.failure {
-                return Err(LedgerError::Failed(failure.clone()));
-            }
-            let (tell, told) = oneshot::channel();
-            let here = Handle::try_current().ok();
-            let waiter = Waiter { runtime: here.as_ref().map(Handle::id), tell };
-            if sequence <= state.writing.last {
-                state.writing.waiters.all.push(waiter);
-            } else {
-                let waiters = &mut state.gathering.waiters;
-                if waiters.all.is_empty() {
-                    let (teller, told) = oneshot::channel();
-                    waiters.teller = waiter.runtime.map(|runtime| (runtime, teller));
-                    first = Some((here, told));
-                }
-                waiters.all.push(waiter);
-            }
-            told
-        };
+            Waiter { runtime, tell, teller }
+        })?;
+        if is_durable {
+            return Ok(());
+        }
         // Not under the lock, which the call for the writer takes.
-        if let Some((here, told)) = first {
+        if let Some(told) = first {
             self.call_for_writer(here, told);
         }
         match told.await {
             Ok(()) => Ok(()),
             Err(_) => {
                 let state = self.lock()?;
-                match state.failure.clone() {
-                    Some(failure) => Err(LedgerError::Failed(failure)),
+                match state.failure() {
+                    Some(failure) => Err(LedgerError::Failed(failure.clone())),
                     // Who should have told it has gone.
-                    None if state.durable >= sequence => Ok(()),
+                    None if state.durable() >= sequence => Ok(()),
                     None => Err(LedgerError::Failed(StoreError::Failed { what: "it was closed".to_owned() })),
                 }
             }
@@ -410,41 +328,17 @@ impl Shared {
 
     /// Calls the writer for the batch that is being gathered, which now has one who waits for it. It is called by a
     /// task behind those that can run now: they share one sync instead of queueing for the next.
-    fn call_for_writer(self: &Arc<Self>, here: Option<Handle>, told: oneshot::Receiver<Vec<Waiter>>) {
+    fn call_for_writer(self: &Arc<Self>, here: Option<Runtime>, told: oneshot::Receiver<Vec<Waiter>>) {
         let call = CallForWriter(Arc::clone(self));
         // Without a runtime the writer is called at once, and tells for itself.
         if let Some(runtime) = here {
-            drop(runtime.spawn(async move {
+            runtime.spawn(async move {
                 drop(call);
                 if let Ok(waiters) = told.await {
                     tell(waiters);
                 }
-            }));
+            });
         }
-    }
-}
-
-impl Waiters {
-    fn tell(self) {
-        let Self { mut all, teller } = self;
-        let Some((runtime, teller)) = teller else { return tell(all) };
-        let mut elsewhere = all.extract_if(.., |waiter| waiter.runtime != Some(runtime)).collect::<Vec<_>>();
-        // The first is told by the writer as well: where nobody drives its runtime's tasks, it waits by itself.
-        if !all.is_empty() {
-            elsewhere.push(all.swap_remove(0));
-        }
-        tell(elsewhere);
-        // A teller whose runtime has ended gives them back.
-        if !all.is_empty() {
-            teller.send(all).unwrap_or_else(tell);
-        }
-    }
-}
-
-fn tell(waiters: Vec<Waiter>) {
-    for waiter in waiters {
-        // Whoever has stopped waiting does not want to know.
-        let _ = waiter.tell.send(());
     }
 }
 
@@ -456,37 +350,9 @@ impl Drop for CallForWriter {
     fn drop(&mut self) {
         // A ledger that cannot be locked has failed, and everybody is told.
         if let Ok(mut state) = self.0.lock() {
-            // The batch may have been taken meanwhile; the one after it has a caller of its own.
-            state.gathering.is_due |= !state.gathering.waiters.all.is_empty();
+            state.call();
             drop(state);
             self.0.work.notify_one();
         }
-    }
-}
-
-impl State {
-    fn accepts(&self, command: &Command) -> Result<(), LedgerError> {
-        if let Some(failure) = &self.failure {
-            return Err(LedgerError::Failed(failure.clone()));
-        }
-        // What runs can always be settled; only what is new waits for space.
-        if !matches!(command, Command::Admit(_)) {
-            return Ok(());
-        }
-        if self.short_of_space {
-            return Err(LedgerError::ShortOfSpace);
-        }
-        if self.gathering.payload.len() > GATHERED_BYTES_MAX {
-            return Err(LedgerError::Overloaded);
-        }
-        Ok(())
-    }
-
-    fn gather(&mut self, entry: &Entry) -> Result<(), String> {
-        let payload = std::mem::take(&mut self.gathering.payload);
-        self.gathering.payload = postcard::to_extend(entry, payload)
-            .map_err(|error| format!("an entry cannot be encoded: {error}"))?;
-        self.gathering.entries.push(entry.clone());
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! In reading order: [`frame`] (a batch of entries as bytes, chained), [`store`] (what a place to keep
 //! frames has to promise) with its two implementations [`sqlite`] and [`memory`], [`ledger`] (the books
-//! behind a mutex, group commit), [`recover`] (from frames back to books), [`export`] (a journal as text that anybody
+//! behind a mutex, group commit) over [`ledger::pipeline`] (its steps, one by one), [`recover`] (from frames back to books), [`export`] (a journal as text that anybody
 //! can read and verify), [`source`] (a ledger file or an export of one, frame by frame), [`verify`] with [`witness`] (what
 //! was noted of the journal elsewhere), [`redecide`] (every entry decided anew), [`journal`] (reading behind the
 //! writer) with [`tail`] (the end of it in memory), [`views`] (tables for queries), [`followers`] (the
@@ -45,6 +45,8 @@ pub mod views;
 pub mod followers;
 
 pub mod background;
+
+mod sync;
 
 pub use journal::{Journal, Journals};
 pub use ledger::{Ledger, LedgerError, Posted};

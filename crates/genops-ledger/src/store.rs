@@ -1,6 +1,11 @@
 //! What a place to keep frames has to promise.
 //!
 //! A store keeps opaque frames in order and reads them back. It never compares, adds or refuses.
+//!
+//! After a crash, the frame whose `append` had not returned is there whole or not at all. A store that could leave a part
+//! of it has to take that away by itself, before it lets anybody read: it alone knows where it was writing. To whoever
+//! reads, a last frame that is torn and one that was acknowledged and then damaged look the same; so recovery takes
+//! neither away. It refuses and names the frame.
 
 use std::sync::Arc;
 

@@ -293,7 +293,11 @@ async fn work_that_asks_no_model_needs_none_that_is_set_up() {
     let attribution = Attribution::new(Some("batch"), Some("ranking"), Some("production")).unwrap();
     let unit: Unit = "compute_seconds".parse().unwrap();
     let quantities = vec![Quantity { unit, amount: Amount::from_whole(90) }];
-    let work = Proposal { quantities, ..Proposal::work(attribution, name("index"), name("job")) };
+    let work = Proposal {
+        quantities,
+        accounting_unit: Some(unit),
+        ..Proposal::work(attribution, name("index"), name("job"))
+    };
     let awu = AwuId { trace_id: [7; 16], span_id: [7; 8] };
     let assessed_under = Some(writing.config.policy.version());
     let admit = Admit { assessed_under, starts: true, ..Admit::new(awu, work) };
