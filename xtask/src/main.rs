@@ -11,6 +11,7 @@ mod acceptance;
 mod bench;
 mod layers;
 mod sabotage;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -56,6 +57,8 @@ enum Task {
         /// Only this fault
         name: Option<String>,
     },
+    /// Run the ledger through many lives over a disk and a clock that fail, each from a seed
+    Simulate(simulate::Options),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +84,7 @@ fn run(task: &Task) -> Result<(), String> {
         Task::Acceptance => acceptance::run(&root),
         Task::Bench { what } => bench::run(&root, what),
         Task::Sabotage { name } => sabotage::run(&root, name.as_deref()),
+        Task::Simulate(options) => simulate::run(&root, options),
     }
 }
 

@@ -1,0 +1,148 @@
+//! Random commands: what the callers of a ledger ask of it. The only file that knows what commands there are.
+
+use std::sync::Arc;
+
+use genops_core::awu::{AwuId, End, Execution, Failure, Proposal, State, Used};
+use genops_core::budget::Budget;
+use genops_core::circuit::CircuitRule;
+use genops_core::finding::Mode;
+use genops_core::ledger::{Admit, Books, Command};
+use genops_core::policy::Policy;
+use genops_core::price::{Price, Tokens};
+use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
+use genops_core::selector::{Facet, Selector};
+use genops_core::time::Period;
+use genops_core::{Amount, Attribution, Name, Unit};
+
+use crate::random::Random;
+
+const TEAMS: [&str; 3] = ["search", "billing", "support"];
+
+/// The next command, given what the books say is open. It may not fit.
+pub fn command(random: &mut Random, books: &Books, number: u64) -> Command {
+    let moved = match random.below(40) {
+        0 => Some(Command::AdoptPolicy(Arc::new(policy(random)))),
+        1..=14 => None,
+        15..=22 => open(random, books, State::Reserved).map(|awu| Command::Start { awu }),
+        23..=24 => open(random, books, State::Reserved).map(|awu| Command::Release { awu }),
+        25..=38 => {
+            let execution = execution(random);
+            open(random, books, State::Executing).map(|awu| Command::Settle { awu, execution })
+        }
+        _ => open(random, books, State::Executing).map(|awu| Command::Orphan { awu }),
+    };
+    moved.unwrap_or_else(|| admit(random, books, number))
+}
+
+/// What recovery asks for what a dead process left open; `None` for what is resolved.
+pub fn resolution(awu: AwuId, state: State) -> Option<Command> {
+    (state != State::InDoubt).then_some(Command::Orphan { awu })
+}
+
+/// Whether a command asks for something new, which may be put off.
+pub fn is_new(command: &Command) -> bool {
+    matches!(command, Command::Admit(_))
+}
+
+/// An AWU in this state, now and then in another, or one that is not open; `None` where there is none.
+fn open(random: &mut Random, books: &Books, state: State) -> Option<AwuId> {
+    if random.one_in(30) {
+        return Some(identity(u64::MAX));
+    }
+    let any = random.one_in(20);
+    let open = books.open_awus();
+    let awus: Vec<_> = open.iter().filter(|(_, awu)| any || awu.state == state).collect();
+    random.place(awus.len()).map(|place| awus[place].0)
+}
+
+fn identity(number: u64) -> AwuId {
+    let mut trace_id = [7; 16];
+    trace_id[..8].copy_from_slice(&number.to_be_bytes());
+    AwuId { trace_id, span_id: [7; 8] }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn admit(random: &mut Random, books: &Books, number: u64) -> Command {
+    let team = random.pick(&TEAMS);
+    let attribution = Attribution::new(Some(team), Some("index"), Some("test")).unwrap();
+    let proposal = Proposal {
+        bound: tokens(random),
+        price: (!random.one_in(12)).then(price),
+        ..Proposal::new(attribution, name("chat"), name("inference"), name("provider"), name("model"))
+    };
+    // Now and then an identity that is in use.
+    let again = if random.one_in(20) { open(random, books, State::Executing) } else { None };
+    let awu = again.unwrap_or_else(|| identity(number));
+    Command::Admit(Arc::new(Admit { starts: random.one_in(2), ..Admit::new(awu, proposal) }))
+}
+
+fn price() -> Price {
+    Price::flat(name("row"), "0.15".parse().unwrap(), "0.60".parse().unwrap())
+}
+
+fn tokens(random: &mut Random) -> Tokens {
+    Tokens::new(random.below(2_000), random.below(2_000))
+}
+
+fn execution(random: &mut Random) -> Execution {
+    let ends = [
+        End::Completed,
+        End::Completed,
+        End::Completed,
+        End::ProviderError(Failure::Status(503)),
+        End::NeverSent,
+        End::Cancelled,
+        End::Abandoned,
+    ];
+    let used = match random.below(5) {
+        0 => Used::Unknown,
+        1 => Used::Counted(tokens(random)),
+        _ => Used::Reported(tokens(random)),
+    };
+    Execution { end: random.pick(&ends), used, ..Execution::abandoned(random.below(50_000_000)) }
+}
+
+fn policy(random: &mut Random) -> Policy {
+    let mode = |random: &mut Random| if random.one_in(4) { Mode::Observe } else { Mode::Enforce };
+    let usd = |random: &mut Random| Amount::from_atoms(i128::from(random.below(8_000)) * 1_000_000);
+    let all = Budget { mode: mode(random), ..Budget::new(name("all"), Unit::Usd, usd(random)) };
+    let team = Budget {
+        selector: Selector::default().with(Facet::Team, vec![name(TEAMS[0])]),
+        period: Period::Day,
+        mode: mode(random),
+        ..Budget::new(name("search-day"), Unit::Usd, usd(random))
+    };
+    let of_tokens = Budget {
+        period: Period::Month,
+        ..Budget::new(name("tokens"), Unit::Tokens, Amount::from_whole(random.below(60_000)))
+    };
+    let rate = |called: &str, limit, mode| RateRule {
+        name: name(called),
+        selector: Selector::default(),
+        each: vec![Facet::Team],
+        limit,
+        mode,
+    };
+    let (amount, burst) = ("7000".parse().unwrap(), "20000".parse().unwrap());
+    let flow = RateLimit::Flow(Flow { measure: Measure::Tokens, amount, per: Per::Second, burst });
+    let rates = vec![
+        rate("flow", flow, mode(random)),
+        rate("flight", RateLimit::InFlight { calls: 2 + random.below(4) }, mode(random)),
+    ];
+    let circuit = CircuitRule {
+        provider: name("provider"),
+        failures: 2,
+        open_for_ns: 5_000_000_000,
+        mode: mode(random),
+    };
+    let budgets = [all, team, of_tokens];
+    Policy {
+        budgets: budgets.into_iter().filter(|_| !random.one_in(3)).collect(),
+        rates: rates.into_iter().filter(|_| random.one_in(2)).collect(),
+        circuits: if random.one_in(2) { vec![circuit] } else { Vec::new() },
+        ..Policy::unrestricted()
+    }
+}
