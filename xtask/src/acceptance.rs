@@ -169,7 +169,7 @@ budgets:
     limit: 5
     period: day
 keys:
-  - {{name: acceptance, sha256: {sha256}, team: quality, project: acceptance, environment: test, reads_ledger: true}}
+  - {{name: acceptance, sha256: {sha256}, team: quality, project: acceptance, environment: test, roles: [read]}}
 "
     )
 }

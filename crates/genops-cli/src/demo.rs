@@ -98,7 +98,7 @@ budgets:
     limit: 20000
     period: month
 keys:
-  - {{name: search-demo, sha256: {search}, team: search, project: ranking, environment: demo, reads_ledger: true}}
+  - {{name: search-demo, sha256: {search}, team: search, project: ranking, environment: demo, roles: [read]}}
   - {{name: support-demo, sha256: {support}, team: support, project: chat, environment: demo}}
 "
     );

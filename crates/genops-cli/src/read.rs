@@ -19,8 +19,8 @@ const KEY_VARIABLE: &str = "GENOPS_KEY";
 /// Shows the budgets.
 pub async fn budgets(source: &Source) -> Result<(), Trouble> {
     let list: BudgetList = match &source.server {
-        Some(server) => ask(server, "/genops/v1/budgets", None).await?,
-        None => archive(source)?.budgets(genops::clock::wall()),
+        Some(server) => budgets_of(server).await?,
+        None => archive(source)?.budgets(genops::clock::wall()).map_err(Trouble::failed)?,
     };
     if source.format == Format::Json {
         return print_json(&list);
@@ -57,6 +57,18 @@ pub fn cell(budget: &str, each: &[Option<String>]) -> String {
     }
     let each: Vec<_> = each.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
     format!("{budget} ({})", each.join(", "))
+}
+
+/// Every page of a server's budgets, as of the first.
+async fn budgets_of(server: &str) -> Result<BudgetList, Trouble> {
+    const PATH: &str = "/genops/v1/budgets?limit=1000";
+    let mut list: BudgetList = ask(server, PATH, None).await?;
+    while let Some(from) = list.next.take() {
+        let more: BudgetList = ask(server, &format!("{PATH}&from={}", client::escaped(&from)), None).await?;
+        list.budgets.extend(more.budgets);
+        list.next = more.next;
+    }
+    Ok(list)
 }
 
 /// Shows how good the bounds were.
@@ -268,7 +280,7 @@ pub fn archive(source: &Source) -> Result<Archive, Trouble> {
 pub async fn ask<T: DeserializeOwned>(server: &str, path: &str, body: Option<String>) -> Result<T, Trouble> {
     let key = std::env::var(KEY_VARIABLE).map_err(|_| {
         Trouble::unusable(format!(
-            "set the environment variable {KEY_VARIABLE} to a key that reads the ledger"
+            "set the environment variable {KEY_VARIABLE} to a key of the gateway with the role that this takes"
         ))
     })?;
     let url = format!("{}{path}", server.trim_end_matches('/'));
@@ -291,6 +303,7 @@ fn filter(listing: &Listing) -> Filter {
         result: listing.result.clone(),
         state: listing.state.clone(),
         before: listing.before,
+        ..Filter::default()
     }
 }
 
@@ -351,7 +364,8 @@ mod tests {
             report("customer", &[Some("acme"), None], "rolling 30d", "249"),
         ];
         let wide = vec![report("launch", &[Some(long)], range, "123456.123456")];
-        let [short, wide] = [short, wide].map(|budgets| budget_table(&BudgetList { budgets, as_of: 7 }));
+        let [short, wide] =
+            [short, wide].map(|budgets| budget_table(&BudgetList { budgets, as_of: 7, next: None }));
         for line in short.lines().chain(wide.lines()) {
             assert!(line.chars().count() <= 100, "{line}\n{short}{wide}");
         }

@@ -264,7 +264,7 @@ fn check_charges(awus: &[AwuReport]) {
 
 /// No budget is overspent.
 fn check_budgets(archive: &Archive) {
-    let budgets = archive.budgets(genops::clock::wall()).budgets;
+    let budgets = archive.budgets(genops::clock::wall()).unwrap().budgets;
     for budget in &budgets {
         let remaining = budget.remaining.as_deref().unwrap_or("0");
         assert!(!remaining.starts_with('-') && budget.outstanding == "0", "{budget:?}");

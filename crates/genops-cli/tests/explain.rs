@@ -304,7 +304,7 @@ async fn a_server_says_the_same_as_the_ledger_file() {
     let (ledger, cases) = Ledger::filled().await;
     let sha256: String = hash(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
     let keys = format!(
-        "keys: [{{name: test, sha256: {sha256}, team: a, project: b, environment: c, reads_ledger: true}}]"
+        "keys: [{{name: test, sha256: {sha256}, team: a, project: b, environment: c, roles: [read]}}]"
     );
     let rest = "
 providers: [{name: upstream, base_url: 'http://127.0.0.1:9/v1'}]

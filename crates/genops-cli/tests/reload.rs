@@ -63,7 +63,7 @@ models:
 budgets:
   - {{name: all, unit: USD, limit: {limit}}}
 keys:
-  - {{name: test, sha256: {sha256}, team: a, project: b, environment: c, reads_ledger: true}}
+  - {{name: test, sha256: {sha256}, team: a, project: b, environment: c, roles: [read]}}
 "
         )
     }

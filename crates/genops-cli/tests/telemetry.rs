@@ -63,7 +63,7 @@ telemetry: {{otlp: [{{endpoint: 'http://127.0.0.1:{collector}'}}]}}
 providers: [{{name: stand-in, base_url: 'http://{model}/v1'}}]
 models: [{{name: small, provider: stand-in, max_output_tokens: 10, price: {{input: 1, output: 2}}}}]
 keys:
-  - {{name: test, sha256: {sha256}, team: a, project: b, environment: c, reads_ledger: true}}
+  - {{name: test, sha256: {sha256}, team: a, project: b, environment: c, roles: [read, administer]}}
 ",
         place.display()
     );

@@ -56,6 +56,7 @@ pub struct Later {
 
 /// What was learned of an AWU after its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "late news are few, and a record holds hardly ever any")]
 pub enum News {
     /// It was in doubt, and is settled now.
     Settled {

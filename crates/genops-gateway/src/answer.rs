@@ -11,7 +11,8 @@ use genops_core::{Timestamp, Unit};
 use genops_spec::{Decision, DecisionState, ReasonCode};
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::call::BadCall;
 use crate::identity::Unidentified;
@@ -237,7 +238,29 @@ pub fn unavailable(message: &str) -> Response {
     error(StatusCode::SERVICE_UNAVAILABLE, "gateway_error", None, None, message)
 }
 
-/// An error as the OpenAI protocol writes it.
+/// An error as the OpenAI protocol writes it, and the governance API as well.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub struct ErrorBody<'a> {
+    /// The error.
+    error: ErrorDetail<'a>,
+}
+
+/// What is wrong.
+#[derive(Debug, Serialize, JsonSchema)]
+struct ErrorDetail<'a> {
+    /// What happened, why, and what to do.
+    message: &'a str,
+    /// The kind of error, for programs.
+    #[serde(rename = "type")]
+    kind: &'a str,
+    /// The field or parameter that is wrong, where one is.
+    param: Option<&'a str>,
+    /// More exactly what is wrong, where there is a word for it.
+    code: Option<&'a str>,
+}
+
+/// An error.
 #[must_use]
 pub fn error(
     status: StatusCode,
@@ -246,6 +269,6 @@ pub fn error(
     field: Option<&str>,
     message: &str,
 ) -> Response {
-    let body = json!({ "error": { "message": message, "type": kind, "param": field, "code": code } });
+    let body = ErrorBody { error: ErrorDetail { message, kind, param: field, code } };
     (status, axum::Json(body)).into_response()
 }

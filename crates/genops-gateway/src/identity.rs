@@ -3,7 +3,7 @@
 //! A key carries team, project and environment; a header may fill only what the key leaves open. Keys are
 //! known by their SHA-256 alone. What a caller may do is not decided here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use genops_core::Name;
@@ -13,6 +13,7 @@ use genops_core::hex;
 use genops_core::name::InvalidName;
 use genops_core::selector::Facet;
 use http::{HeaderMap, header};
+use schemars::JsonSchema;
 use sha2::{Digest, Sha256};
 
 /// Every key, by its SHA-256.
@@ -36,8 +37,41 @@ pub struct Key {
     pub operation: Option<Name>,
     /// Whether the caller's trace context is adopted; otherwise it is linked.
     pub trusts_trace_context: bool,
-    /// Whether the key may read budgets and AWUs of everybody.
-    pub reads_ledger: bool,
+    /// What it may do with the governance API.
+    pub roles: BTreeSet<Role>,
+}
+
+/// What a key may do with the governance API. None implies another, and calls take none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[schemars(rename_all = "snake_case", inline)]
+pub enum Role {
+    /// List and read what everybody did.
+    Read,
+    /// Propose, start, settle, release and record for AWUs of its own.
+    Operate,
+    /// Resolve, correct, grant, erase, and send telemetry again.
+    Administer,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Operate, Self::Administer];
+
+    /// The word for it in the configuration and in the API's description.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Administer => "administer",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// Who asks.
@@ -218,7 +252,7 @@ mod tests {
             labels: Labels::default(),
             operation: None,
             trusts_trace_context: trusts,
-            reads_ledger: false,
+            roles: BTreeSet::new(),
         };
         assert!(keys.add(hash("secret"), key));
         keys

@@ -125,21 +125,17 @@ impl Gateway {
     }
 
     fn router(self: Arc<Self>) -> Router {
-        Router::new()
+        api::routes()
+            .into_iter()
+            .fold(Router::new(), |router, route| router.route(&route.full_path(), route.handler))
             .route(
                 CHAT_COMPLETIONS,
                 post(|State(gateway), request: Request<_>| chat_completion(gateway, request)),
             )
             .route("/v1/models", get(api::models))
-            .route("/genops/v1/budgets", get(api::budgets))
-            .route("/genops/v1/estimates", get(api::estimates))
-            .route("/genops/v1/awus", get(api::awus))
-            .route("/genops/v1/awus/{id}", get(api::awu))
-            .route("/genops/v1/awus/{id}/explanation", get(api::explanation))
-            .route("/genops/v1/telemetry", get(api::telemetry::status))
-            .route("/genops/v1/telemetry/resend", post(api::telemetry::resend))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(ready))
+            .method_not_allowed_fallback(no_such_method)
             .fallback(no_such_route)
             .with_state(self)
     }
@@ -218,4 +214,10 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
 async fn no_such_route(request: Request<Body>) -> Response {
     let message = format!("there is no `{} {}` in this gateway", request.method(), request.uri().path());
     answer::error(StatusCode::NOT_FOUND, "invalid_request_error", None, None, &message)
+}
+
+async fn no_such_method(request: Request<Body>) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let message = format!("`{path}` does not take `{method}`");
+    answer::error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", None, None, &message)
 }

@@ -10,6 +10,7 @@
 
 mod estimates;
 mod gathered;
+mod listing;
 mod policies;
 
 use std::collections::HashMap;
@@ -21,7 +22,7 @@ use genops_core::ledger::Command;
 use genops_core::policy::Policy;
 use genops_core::record::AwuRecord;
 use genops_core::{AwuId, Digest};
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::followers::{cursor, set_cursor};
 use crate::journal::Journal;
@@ -31,6 +32,7 @@ use crate::store::StoreError;
 use gathered::Gathered;
 
 pub use estimates::Estimate;
+pub use listing::{Filter, Found};
 
 /// The version of the tables; another one means: build them anew.
 pub(crate) const VERSION: i64 = 7;
@@ -46,7 +48,7 @@ const FROM_3: &str = "
 /// From version 5 on: what is derived from the journal is derived anew; the cursors of others and their dead letters stay.
 const FROM_5: &str = "
     BEGIN;
-    DROP TABLE awus;
+    DROP TABLE IF EXISTS awus;
     DROP TABLE IF EXISTS estimates;
     DROP TABLE IF EXISTS policies;
     DELETE FROM cursors WHERE follower = 'views';
@@ -65,10 +67,16 @@ const TABLES: &str = "
         id BLOB NOT NULL,
         started INTEGER,
         ended INTEGER,
+        at INTEGER NOT NULL,
         team TEXT NOT NULL,
         project TEXT NOT NULL,
         environment TEXT NOT NULL,
+        key TEXT,
+        operation_type TEXT NOT NULL,
+        provider TEXT,
+        model TEXT,
         result TEXT NOT NULL,
+        reason_code TEXT,
         state TEXT NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS open_awus ON awus (admitted) WHERE state IN ('RESERVED', 'EXECUTING', 'IN_DOUBT');
@@ -104,23 +112,6 @@ pub struct Views {
     through: u64,
     /// The rows of AWUs that have not ended, or are in doubt.
     open: HashMap<AwuId, u64>,
-}
-
-/// Which AWUs a listing wants.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Of this team.
-    pub team: Option<String>,
-    /// Of this project.
-    pub project: Option<String>,
-    /// Of this environment.
-    pub environment: Option<String>,
-    /// With this decision state.
-    pub result: Option<String>,
-    /// In this state of the ledger's diagram, or REFUSED.
-    pub state: Option<String>,
-    /// Decided before this entry; the cursor of the page before.
-    pub before: Option<u64>,
 }
 
 /// Where an AWU's entries stand.
@@ -370,23 +361,20 @@ impl Views {
         }
     }
 
-    /// AWUs, the latest first, at most `limit`, read from the journal.
+    /// AWUs, the latest first, at most `limit`, read from the journal. One call looks through a stretch of the journal
+    /// and no more, so that nobody waits long for the tables; the answer says where to go on.
     ///
     /// # Errors
     ///
     /// The tables or the journal cannot be read.
-    pub fn awus(
-        &self,
-        filter: &Filter,
-        limit: u32,
-        journal: &mut Journal,
-    ) -> Result<Vec<AwuRecord>, StoreError> {
-        let places = self.places(filter, limit).map_err(|error| told(&self.path, &error))?;
+    pub fn awus(&self, filter: &Filter, limit: u32, journal: &mut Journal) -> Result<Found, StoreError> {
+        let looked = listing::places(&self.connection, filter, limit, self.through);
+        let (places, next) = looked.map_err(|error| told(&self.path, &error))?;
         let mut records = Vec::with_capacity(places.len());
         for place in &places {
             records.extend(self.record_at(place, journal)?);
         }
-        Ok(records)
+        Ok(Found { records, next })
     }
 
     fn record_at(&self, place: &Place, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
@@ -414,28 +402,6 @@ impl Views {
             .prepare_cached("SELECT sequence FROM later WHERE admitted = ?1 ORDER BY sequence")?;
         let rows = statement.query_map([stored(admitted)], |row| row.get::<_, i64>(0))?;
         rows.map(|row| row.map(|sequence| u64::try_from(sequence).unwrap_or_default())).collect()
-    }
-
-    fn places(&self, filter: &Filter, limit: u32) -> rusqlite::Result<Vec<Place>> {
-        let mut sql = "SELECT id, admitted, started, ended FROM awus WHERE admitted < ?1".to_owned();
-        let before = filter.before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-        let mut values = vec![rusqlite::types::Value::Integer(before)];
-        let columns = [
-            ("team", &filter.team),
-            ("project", &filter.project),
-            ("environment", &filter.environment),
-            ("result", &filter.result),
-            ("state", &filter.state),
-        ];
-        for (column, wanted) in columns {
-            if let Some(wanted) = wanted {
-                values.push(rusqlite::types::Value::Text(wanted.clone()));
-                sql.push_str(&format!(" AND {column} = ?{}", values.len()));
-            }
-        }
-        sql.push_str(&format!(" ORDER BY admitted DESC LIMIT {limit}"));
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        statement.query_map(params_from_iter(values), place_of)?.collect()
     }
 }
 

@@ -65,7 +65,7 @@ impl Governor {
             Ok(entry) => (Journaled { entry, chain: Digest::ZERO }, false),
             Err(LedgerError::Rejected(Rejection::Remembered { sequence })) => {
                 self.ledger().durable(sequence).await?;
-                (self.entry(sequence).await?, true)
+                (self.journaled(sequence).await?, true)
             }
             Err(error) => return Err(error.into()),
         };
@@ -188,7 +188,7 @@ impl Governor {
         self.ledger().durable(sequence).await
     }
 
-    async fn entry(&self, sequence: u64) -> Result<Journaled, HeldError> {
+    async fn journaled(&self, sequence: u64) -> Result<Journaled, HeldError> {
         let governor = self.clone();
         let read = move || governor.ledger().journal()?.entry(sequence);
         let read = tokio::task::spawn_blocking(read).await.map_err(|error| failed(error.to_string()))?;

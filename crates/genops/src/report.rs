@@ -1,32 +1,39 @@
 //! What can be asked afterwards: budgets and AWUs, as plain data that serialises to the JSON of the read
 //! API and of the commands. Amounts are decimal text; every list says as of which entry it holds.
 //!
-//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`]; [`archive`] answers from a ledger file.
+//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`]; budgets and cells are in
+//! [`budgets`] and [`cells`], the journal itself and the policy in [`journal`]; [`archive`] answers from a ledger file.
 
 mod archive;
 mod awu;
+mod budgets;
+mod cells;
 mod explanation;
+mod journal;
 
 use genops_core::budget::CellKey;
-use genops_core::ledger::{Books, Standing, Totals};
 use genops_core::policy::InForce;
-use genops_core::{AwuId, Digest, Timestamp};
+use genops_core::{AwuId, Digest};
 use genops_ledger::recover::OpenError;
-use genops_ledger::views::{Estimate, Filter, Views};
+use genops_ledger::views::{Estimate, Filter, Found, Views};
 use genops_ledger::{Journal, LedgerError, StoreError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
 
 pub use archive::Archive;
 pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
+pub use budgets::{BudgetCursor, BudgetFilter, BudgetList, BudgetReport};
+pub use cells::{CellBalance, CellFilter, CellPage};
 pub use explanation::{
     AskedReport, AssessmentReport, CallerReport, CircuitReport, CircuitStateReport, Explanation, RateReport,
     RateStateReport,
 };
+pub use journal::{EntryFilter, EntryKind, EntryPage, EntryReport, PolicyReport};
 
 /// A page of AWUs, the latest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AwuPage {
     /// The AWUs.
     pub awus: Vec<AwuReport>,
@@ -37,52 +44,13 @@ pub struct AwuPage {
     pub next: Option<u64>,
 }
 
-/// Every budget of the policy in force, and every cell that has been used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BudgetList {
-    /// The budgets' cells, those of the policy in force first.
-    pub budgets: Vec<BudgetReport>,
-    /// The last entry that the answer takes into account.
-    pub as_of: u64,
-}
-
 /// How good the bounds were, by provider and model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EstimateList {
     /// One for each provider and model with a usage report.
     pub estimates: Vec<Estimate>,
     /// The last entry that the answer takes into account.
     pub as_of: u64,
-}
-
-/// One budget in one window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BudgetReport {
-    /// Its name; `unbudgeted` for the AWUs that no budget covers.
-    pub name: String,
-    /// Whose share of it, by the values of its `each`; absent where it has one cell for all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub each: Vec<Option<String>>,
-    /// What it counts.
-    pub unit: String,
-    /// Which occurrence of its period: `2026-11`, `2026-11-22`, `none`.
-    pub window: String,
-    /// Whether the policy in force has this budget, and the window is not over.
-    pub current: bool,
-    /// What may be used; absent where there is no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub allocated: Option<String>,
-    /// What may still be reserved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remaining: Option<String>,
-    /// Reserved by AWUs that are RESERVED or EXECUTING.
-    pub outstanding: String,
-    /// Charged.
-    pub used: String,
-    /// The part of `used` that is charged for AWUs in doubt.
-    pub in_doubt: String,
-    /// By how much AWUs used more than they had reserved.
-    pub overrun: String,
 }
 
 /// Why a question has no answer.
@@ -102,32 +70,38 @@ pub enum ReportError {
         "policy {0} is not in the journal, so nobody can say which of its rules were asked; verify the ledger"
     )]
     NoPolicy(Digest),
+    /// A page of budgets goes on in a policy that is not in force any more.
+    #[error(
+        "another policy is in force since the page before, with other budgets; begin anew, without `from`"
+    )]
+    AnotherPolicy,
+    /// A task that reads has ended without an answer.
+    #[error("the question could not be worked on: {0}")]
+    Task(String),
 }
 
-/// The most AWUs on one page.
+/// The most AWUs, cells or entries on one page.
 pub const PAGE_MAX: u32 = 1_000;
 
-impl Governor {
-    /// The budgets as of the last durable entry.
-    ///
-    /// # Errors
-    ///
-    /// The ledger has failed.
-    pub async fn budgets(&self) -> Result<BudgetList, ReportError> {
-        let now = self.now();
-        let list = self.ledger().read(|books| budget_list(books, now))?;
-        self.ledger().durable(list.as_of).await?;
-        Ok(list)
-    }
+/// How many stretches of the journal are looked through for one page of AWUs.
+const STRETCHES_MAX: u32 = 64;
 
-    /// AWUs, the latest first. Blocks for as long as a disk does.
+impl Governor {
+    /// AWUs, the latest first. Blocks for as long as a disk does. A page may have fewer AWUs than asked for and go on
+    /// all the same, where few of the last sixteen million entries are about such AWUs.
     ///
     /// # Errors
     ///
     /// The journal or its tables cannot be read.
     pub fn awus(&self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         let mut journal = self.ledger().journal()?;
-        self.with_views(|views| awu_page(views, &mut journal, filter, limit))
+        // Whoever else wants the tables has them between the stretches.
+        awu_page_by(filter, limit, STRETCHES_MAX, |filter, limit| {
+            self.with_views(|views| {
+                views.catch_up(&mut journal)?;
+                Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
+            })
+        })
     }
 
     /// How good the bounds were. Blocks for as long as a disk does.
@@ -184,52 +158,35 @@ fn awu_page(
     filter: &Filter,
     limit: u32,
 ) -> Result<AwuPage, ReportError> {
-    views.catch_up(journal)?;
-    let limit = limit.clamp(1, PAGE_MAX);
-    let records = views.awus(filter, limit, journal)?;
-    let is_full = u32::try_from(records.len()).is_ok_and(|count| count == limit);
-    let next = records.last().filter(|_| is_full).map(|record| record.sequence);
-    Ok(AwuPage { awus: records.iter().map(AwuReport::of).collect(), as_of: views.as_of(), next })
+    awu_page_by(filter, limit, u32::MAX, |filter, limit| {
+        Ok((views.awus(filter, limit, journal)?, views.as_of()))
+    })
 }
 
-fn budget_list(books: &Books, now: Timestamp) -> BudgetList {
-    let now = now.max(books.at());
-    let mut budgets = Vec::new();
-    for budget in books.policy().budgets.iter().filter(|budget| budget.each.is_empty()) {
-        let window = books.in_force().budget(&budget.name, now).and_then(|(_, window)| window);
-        let Some(window) = window else { continue };
-        let key = CellKey { budget: Some(budget.name.clone()), each: Vec::new(), unit: budget.unit, window };
-        if books.find(&key).is_none() {
-            let standing = Standing::empty(Some(books.with_grants(&key, budget.limit, now)));
-            budgets.push(budget_report(&key, standing, Totals::default(), true));
+/// A page, put together from at most so many stretches, which `look` finds together with the last entry that it takes
+/// into account.
+fn awu_page_by(
+    filter: &Filter,
+    limit: u32,
+    stretches_max: u32,
+    mut look: impl FnMut(&Filter, u32) -> Result<(Found, u64), ReportError>,
+) -> Result<AwuPage, ReportError> {
+    let mut filter = filter.clone();
+    let mut missing = limit.clamp(1, PAGE_MAX);
+    let mut page: Option<AwuPage> = None;
+    for _ in 0..stretches_max {
+        let (found, as_of) = look(&filter, missing)?;
+        // What the first look takes into account, the later ones do as well: they look further back.
+        let page = page.get_or_insert(AwuPage { awus: Vec::new(), as_of, next: None });
+        missing = missing.saturating_sub(u32::try_from(found.records.len()).unwrap_or(u32::MAX));
+        page.awus.extend(found.records.iter().map(AwuReport::of));
+        page.next = found.next;
+        filter.before = found.next;
+        if missing == 0 || found.next.is_none() {
+            break;
         }
     }
-    for cell in books.cells() {
-        let budget = cell.key.budget.as_ref().and_then(|name| books.in_force().budget(name, now));
-        let current = match budget {
-            Some((budget, window)) => cell.key.unit == budget.unit && Some(cell.key.window) == window,
-            None => cell.key.budget.is_none(),
-        };
-        budgets.push(budget_report(&cell.key, books.standing(cell, now), cell.totals, current));
-    }
-    budgets.sort_by(|a, b| b.current.cmp(&a.current));
-    BudgetList { budgets, as_of: books.sequence() }
-}
-
-fn budget_report(key: &CellKey, standing: Standing, totals: Totals, current: bool) -> BudgetReport {
-    BudgetReport {
-        name: key.budget_name().to_owned(),
-        each: share(key),
-        unit: key.unit.to_string(),
-        window: key.window.to_string(),
-        current,
-        allocated: standing.allocated.map(text),
-        remaining: standing.remaining().map(text),
-        outstanding: text(standing.out),
-        used: text(standing.used),
-        in_doubt: text(totals.in_doubt),
-        overrun: text(totals.overrun),
-    }
+    Ok(page.unwrap_or_default())
 }
 
 /// The share that a cell is.
@@ -240,4 +197,12 @@ fn share(key: &CellKey) -> Vec<Option<String>> {
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to `map`, which gives the value away")]
 fn text(value: impl ToString) -> String {
     value.to_string()
+}
+
+/// Does what blocks away from the tasks that serve.
+async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, ReportError> {
+    let asked = tokio::task::spawn_blocking(ask).await;
+    asked.unwrap_or_else(|error| Err(ReportError::Task(error.to_string())))
 }

@@ -12,13 +12,14 @@ use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::Views;
 use genops_ledger::{Journal, StoreError};
 pub use genops_telemetry::{Compression, Otlp, Protocol, Signal, Signals, Webhook};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
 use crate::report::{Archive, ReportError};
 
 /// Where every follower of the journal stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TelemetryReport {
     /// The followers: one for each destination and signal.
     pub followers: Vec<FollowerReport>,
@@ -27,7 +28,7 @@ pub struct TelemetryReport {
 }
 
 /// One destination and signal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowerReport {
     /// Its name: kind, place and signal.
     pub name: String,
@@ -49,7 +50,7 @@ pub struct FollowerReport {
 }
 
 /// A request of which records were rejected for good.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterReport {
     /// It told from this entry …
     pub from: u64,
@@ -64,7 +65,7 @@ pub struct DeadLetterReport {
 }
 
 /// What will be sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResendReport {
     /// So many dead letters.
     pub dead_letters: u64,

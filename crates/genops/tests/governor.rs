@@ -8,11 +8,11 @@ use std::time::Duration;
 use common::{admitted, executing, execution, policy, proposal};
 use genops::core::ledger::Admit;
 use genops::ledger::views::Filter;
-use genops::report::BudgetReport;
+use genops::report::{BudgetFilter, BudgetReport};
 use genops::{Admission, Governor, Settings};
 
 async fn budget_of(governor: &Governor) -> BudgetReport {
-    governor.budgets().await.unwrap().budgets.remove(0)
+    governor.budgets(&BudgetFilter::default(), 1).await.unwrap().budgets.remove(0)
 }
 
 async fn governor(limit: &str) -> Governor {

@@ -87,7 +87,7 @@ models:
   - {{name: small, provider: stand-in, max_output_tokens: 256, price: {{input: 1, output: 2}}}}
 budgets:
 {budgets}keys:
-  - {{name: test, sha256: {sha256}, project: crash, environment: test, reads_ledger: true}}
+  - {{name: test, sha256: {sha256}, project: crash, environment: test, roles: [read]}}
 ",
             ledger = self.ledger().display(),
             collector = self.collector.address,

@@ -348,7 +348,7 @@ async fn made(folder: &Folder, plan: &[Planned], is_full: bool) -> (Vec<AwuRepor
     assert_eq!(awus.len(), plan.len());
     let mut archive = Archive::open(&folder.path("genops.db")).unwrap();
     let awus = awus.iter().map(|awu| archive.awu(awu.parse().unwrap()).unwrap().unwrap()).collect();
-    (awus, archive.budgets(Timestamp::from_nanos(START * MILLI)))
+    (awus, archive.budgets(Timestamp::from_nanos(START * MILLI)).unwrap())
 }
 
 // === The comparison ===

@@ -169,6 +169,12 @@ impl Books {
         &self.in_force
     }
 
+    /// The same, for whoever looks at it once the books are let go.
+    #[must_use]
+    pub fn shared_in_force(&self) -> Arc<InForce> {
+        Arc::clone(&self.in_force)
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn policy(&self) -> &Policy {

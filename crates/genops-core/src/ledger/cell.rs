@@ -137,7 +137,8 @@ impl Standing {
 
 impl Cell {
     /// A cell that is opened with this limit, and with the grants that hold then.
-    pub(super) fn opened(key: CellKey, limit: Option<Amount>, granted: Amount) -> Self {
+    #[must_use]
+    pub fn opened(key: CellKey, limit: Option<Amount>, granted: Amount) -> Self {
         Self {
             key,
             standing: Standing::empty(limit),

@@ -225,7 +225,7 @@ pub struct Settled {
     /// Thresholds that this reached.
     pub alerts: Vec<Alert>,
     /// Where the AWU was in doubt: what it was charged, and is charged now.
-    pub late: Option<Revision>,
+    pub late: Option<Box<Revision>>,
 }
 
 /// A command that does not fit: the caller's mistake, not a decision.

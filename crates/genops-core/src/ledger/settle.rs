@@ -37,7 +37,7 @@ pub fn settle(books: &Books, at: Timestamp, open: &OpenAwu, execution: &Executio
     let postings: Vec<_> = open.path().iter().zip(&actual).map(change).collect();
     Settled {
         alerts: alerts(books, at, &postings),
-        late: is_late.then(|| revision(open, &actual)).flatten(),
+        late: if is_late { revision(open, &actual).map(Box::new) } else { None },
         actual,
         incomplete: !is_whole || matches!(used, Used::Counted(_)),
         // It has left the traffic when it came into doubt.

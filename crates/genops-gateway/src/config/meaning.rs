@@ -1,8 +1,9 @@
 //! From the configuration as written to the configuration as meant: names resolved, amounts read, secrets
-//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`], rules are in
-//! [`policy`], rates in [`limits`] and budgets in [`budgets`].
+//! fetched. Every problem is found, not only the first. Where telemetry goes is in [`telemetry`], budgets are in
+//! [`budgets`], rates in [`limits`], callers in [`keys`].
 
 mod budgets;
+mod keys;
 mod limits;
 mod policy;
 mod telemetry;
@@ -12,10 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genops::LedgerPlace;
-use genops_core::attribution::{Field, Meaningful};
-use genops_core::awu::Labels;
 use genops_core::finding::Mode;
-use genops_core::hex;
 use genops_core::policy::Policy;
 use genops_core::price::Price;
 use genops_core::selector::Facet;
@@ -29,7 +27,6 @@ use super::written::{self, Text, Written};
 use super::{Config, Http2, Models, ProviderConfig, Route};
 use crate::assess::Assessor;
 use crate::call::{BoundOptions, Encoding, LimitField};
-use crate::identity::{Key, Keys};
 use crate::prices::{self, Table};
 
 /// What a configuration may refer to.
@@ -529,61 +526,6 @@ impl Reading<'_> {
         };
         let assessor = Assessor::new(&policy, expressions, looked_for, headers);
         (policy, assessor)
-    }
-
-    // === keys ===
-
-    fn keys(&mut self, written: &[written::Key]) -> Keys {
-        let mut keys = Keys::default();
-        for key in written {
-            let Some(sha256) = hex::parse::<32>(&key.sha256.value) else {
-                // What stands here may be the key itself.
-                let message = "`sha256` has to be 64 hexadecimal digits: the SHA-256 of the key, not the key";
-                self.problem_with_secret(&key.sha256, message);
-                continue;
-            };
-            if let Some(meant) = self.key(key)
-                && !keys.add(sha256, meant)
-            {
-                self.problem(&key.name, "a key with this hash stands above");
-            }
-        }
-        keys
-    }
-
-    fn key(&mut self, written: &written::Key) -> Option<Key> {
-        let name = self.name("`name`", &written.name);
-        let mut field = |field, text: &Option<Text>| {
-            let text = text.as_ref()?;
-            match Meaningful::new(field, Some(&text.value)) {
-                Ok(value) => Some(value),
-                Err(problem) => {
-                    self.problem(text, problem.to_string());
-                    None
-                }
-            }
-        };
-        let team = field(Field::Team, &written.team);
-        let project = field(Field::Project, &written.project);
-        let environment = field(Field::Environment, &written.environment);
-        let operation = written.operation.as_ref().and_then(|text| self.name("`operation`", text));
-        let mut label = |what, text: &Option<Text>| self.name(what, text.as_ref()?);
-        let labels = Labels {
-            customer_id: label("`customer_id`", &written.customer_id),
-            feature: label("`feature`", &written.feature),
-            cost_center: label("`cost_center`", &written.cost_center),
-            session_id: None,
-        };
-        Some(Key {
-            name: name?,
-            team,
-            project,
-            environment,
-            labels,
-            operation,
-            trusts_trace_context: written.trusts_trace_context,
-            reads_ledger: written.reads_ledger,
-        })
     }
 }
 

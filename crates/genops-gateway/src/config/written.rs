@@ -3,7 +3,7 @@
 //!
 //! What rules look like is in [`rules`]. The comments on the fields are what editors show: `genops config schema` is made from this file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ pub use rules::{Allowed, Budget, Circuit, Condition, ContentRule, Covers, Rate, 
 
 use super::problem::{ConfigProblem, Shown};
 use super::schema::{Decimal, NameOrNumber, SecretReference, Sha256};
+use crate::identity::Role;
 
 /// Text, and where it stands.
 pub type Text = Spanned<String>;
@@ -322,9 +323,12 @@ pub struct Key {
     /// Whether its calls join the trace of their `traceparent`; otherwise they are linked to it. Default: false.
     #[serde(default)]
     pub trusts_trace_context: bool,
-    /// Whether it may read the budgets and AWUs of everybody (`/genops/v1`, `--server`). Default: false.
+    /// What it may do with the governance API (`/genops/v1`, `--server`), beside calls: `read` lists and reads what
+    /// everybody did; `operate` governs work of its own that is not an HTTP call; `administer` resolves, corrects,
+    /// grants and erases. None of them implies another. Default: nothing.
     #[serde(default)]
-    pub reads_ledger: bool,
+    #[schemars(with = "Option<BTreeSet<Role>>", example = &["read"])]
+    pub roles: Option<Vec<Text>>,
 }
 
 /// What the gateway takes at most.

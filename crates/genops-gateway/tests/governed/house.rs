@@ -21,8 +21,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::described;
+
 pub const KEY: &str = "gk-the-callers-secret";
 pub const OPEN_KEY: &str = "gk-leaves-the-project-open";
+pub const ADMINISTRATOR_KEY: &str = "gk-administers-and-does-not-read";
 pub const UPSTREAM_SECRET: &str = "sk-the-upstream-secret";
 
 pub struct House {
@@ -84,7 +87,8 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let hex = |key: &str| hash(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let limits = if more.contains("limits:") { "" } else { "limits: {body_bytes: 4096}" };
-        let (key, open_key, place) = (hex(KEY), hex(OPEN_KEY), directory.path().display());
+        let (key, open_key, administrator) = (hex(KEY), hex(OPEN_KEY), hex(ADMINISTRATOR_KEY));
+        let place = directory.path().display();
         let text = format!(
             "
 ledger: '{place}/genops.db'
@@ -106,7 +110,8 @@ models:
 allowed_models:
   - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other, fragile, patient, priceless, chatty]}}
 keys:
-  - {{name: caller, sha256: {key}, team: search, project: ranking, environment: staging, reads_ledger: true}}
+  - {{name: caller, sha256: {key}, team: search, project: ranking, environment: staging, roles: [read]}}
+  - {{name: administrator, sha256: {administrator}, team: house, project: house, environment: staging, roles: [administer]}}
   - {{name: open, sha256: {open_key}, team: search, environment: staging, trusts_trace_context: true}}
 {limits}
 {more}"
@@ -173,10 +178,19 @@ keys:
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = self.client.request(request).await.unwrap();
         let (head, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        let answer = Answer { status: head.status, headers: head.headers, body };
+        described::check(&method, &path, &answer);
+        answer
+    }
+
+    /// What has been used of the budgets, all of them.
+    pub async fn budgets(&self) -> Vec<genops::report::BudgetReport> {
+        let all = genops::report::BudgetFilter::default();
+        self.governor.budgets(&all, 1_000).await.unwrap().budgets
     }
 
     /// Sends a call and hangs up once it has reached the upstream.

@@ -6,8 +6,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod api;
 mod attempts;
 mod certified;
+mod described;
 mod house;
 mod necessity;
 mod priced;
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genops_gateway::stand_in::StandIn;
-use house::{House, KEY, OPEN_KEY, UPSTREAM_SECRET, nobody};
+use house::{ADMINISTRATOR_KEY, House, KEY, OPEN_KEY, UPSTREAM_SECRET, nobody};
 use http::StatusCode;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -89,7 +91,7 @@ async fn exactly_fifty_run(budgets: usize) {
     let refused = answers.get(&(429, "BUDGET_EXCEEDED".to_owned()));
     assert_eq!(refused, Some(&450), "{answers:?}");
     assert_eq!(house.reached(), 50);
-    for budget in house.governor.budgets().await.unwrap().budgets.iter().take(budgets) {
+    for budget in house.budgets().await.iter().take(budgets) {
         assert_eq!(budget.allocated.as_ref(), Some(&budget.used), "{budget:?}");
         assert_eq!(
             (budget.outstanding.as_str(), budget.remaining.as_deref()),
@@ -249,11 +251,7 @@ async fn whatever_the_provider_does_the_call_is_settled() {
         let awu = house.ended(&answer).await;
         assert_eq!(awu.actual.as_deref(), Some(actual), "{what}");
         assert_eq!((awu.incomplete, awu.end.as_deref()), (incomplete, end), "{what}");
-        assert_eq!(
-            house.governor.budgets().await.unwrap().budgets.first().unwrap().outstanding,
-            "0",
-            "{what}"
-        );
+        assert_eq!(house.budgets().await.first().unwrap().outstanding, "0", "{what}");
     }
 }
 
@@ -318,7 +316,7 @@ async fn the_read_api_answers_those_who_may_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_telemetry_stands_is_told_and_sending_again_is_done_for_those_who_may_read() {
+async fn where_telemetry_stands_is_told_and_sending_again_is_done_for_those_who_administer() {
     let house = House::with(StandIn::default(), "").await;
     house.ended(&house.chat(BODY).await).await;
     let status = house.get("/genops/v1/telemetry", KEY).await.json();
@@ -328,14 +326,15 @@ async fn where_telemetry_stands_is_told_and_sending_again_is_done_for_those_who_
 
     let resend = "/genops/v1/telemetry/resend";
     for body in [r#"{"all": true}"#, r#"{"follower": "nobody"}"#] {
-        let marked = house.tell(resend, KEY, body).await.json();
+        let marked = house.tell(resend, ADMINISTRATOR_KEY, body).await.json();
         assert_eq!(marked, serde_json::json!({ "dead_letters": 0, "records": 0 }), "{body}");
     }
     for (key, body, status) in [
-        (KEY, "", 400),
-        (KEY, "{}", 400),
-        (KEY, r#"{"all": true, "follower": "one"}"#, 400),
-        (KEY, r#"{"al": true}"#, 400),
+        (ADMINISTRATOR_KEY, "", 400),
+        (ADMINISTRATOR_KEY, "{}", 400),
+        (ADMINISTRATOR_KEY, r#"{"all": true, "follower": "one"}"#, 400),
+        (ADMINISTRATOR_KEY, r#"{"al": true}"#, 400),
+        (KEY, r#"{"all": true}"#, 403),
         (OPEN_KEY, r#"{"all": true}"#, 403),
         ("wrong", r#"{"all": true}"#, 401),
     ] {

@@ -22,7 +22,8 @@ fn cost(unit: Unit, tokens: Tokens) -> i128 {
     match unit {
         Unit::Usd => (input + 2 * output) * 1_000_000,
         Unit::Tokens => (input + output) * 1_000_000_000_000,
-        Unit::Requests | Unit::Declared(_) => panic!("no budget of these tests counts {unit}"),
+        Unit::Requests => 1_000_000_000_000,
+        Unit::Declared(_) => 0,
     }
 }
 

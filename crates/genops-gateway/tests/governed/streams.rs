@@ -156,7 +156,7 @@ async fn last_ended(governor: &Governor) -> AwuReport {
 }
 
 async fn nothing_is_outstanding(house: &House) {
-    for budget in house.governor.budgets().await.unwrap().budgets {
+    for budget in house.budgets().await {
         assert_eq!(budget.outstanding, "0", "{budget:?}");
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use genops_core::Name;
 use genops_core::record::AwuRecord;
 use rusqlite::{Connection, Transaction, params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub const TABLE: &str = "
@@ -23,7 +24,7 @@ pub const TABLE: &str = "
     ) STRICT, WITHOUT ROWID;";
 
 /// The bounds of one model's calls beside what was reported, summed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// The provider.
     pub provider: String,

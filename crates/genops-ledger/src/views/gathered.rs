@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use genops_core::AwuId;
 use genops_core::awu::State;
 use genops_core::ledger::{Command, Entry, Outcome, Settled};
 use genops_core::record::{AwuRecord, Journaled};
+use genops_core::spec::ReasonCode;
+use genops_core::{AwuId, Name};
 use rusqlite::{Transaction, params};
 
 use super::{bytes, policies, stored};
@@ -100,21 +101,29 @@ impl Gathered {
         self.policies.write(transaction)?;
         let mut changes = OpenChanges::new();
         let mut insert = transaction.prepare_cached(
-            "INSERT INTO awus (admitted, id, started, ended, team, project, environment, result, state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO awus (admitted, id, started, ended, at, team, project, environment, key, operation_type,
+                               provider, model, result, reason_code, state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         )?;
         let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
         for Row { record, started, ended, later } in self.begun {
-            let attribution = &record.request.proposal.attribution;
+            let proposal = &record.request.proposal;
+            let attribution = &proposal.attribution;
             insert.execute(params![
                 stored(record.sequence),
                 bytes(record.id()),
                 started.map(stored),
                 ended.map(stored),
+                stored(record.at.nanos()),
                 attribution.team().as_str(),
                 attribution.project().as_str(),
                 attribution.environment().as_str(),
+                proposal.key.as_ref().map(Name::as_str),
+                proposal.operation_type.as_str(),
+                proposal.provider.as_ref().map(Name::as_str),
+                proposal.model.as_ref().map(Name::as_str),
                 record.decision().state().as_str(),
+                record.decision().reason_code().map(ReasonCode::as_str),
                 record.state(),
             ])?;
             for sequence in later {

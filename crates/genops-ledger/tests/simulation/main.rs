@@ -131,7 +131,7 @@ impl World {
         let Some(first) = self.disk.torn() else { return Ok(()) };
         self.counts.torn += 1;
         match opens(&self.disk) {
-            Err(OpenError::Frame(bad)) if bad.first == first => {}
+            Err(OpenError::Frame(bad)) if bad.entry() == first => {}
             other => return Err(format!("the frame at {first} is torn; opening says {other:?}")),
         }
         self.disk.cut_torn_tail();
@@ -162,7 +162,7 @@ impl World {
         let Some(named) = damage(&mut frames, &mut self.random) else { return Ok(()) };
         self.counts.damaged += 1;
         match opens(&Disk::of(frames)) {
-            Err(OpenError::Frame(bad)) if named.contains(&bad.first) => Ok(()),
+            Err(OpenError::Frame(bad)) if named.contains(&bad.entry()) => Ok(()),
             other => Err(format!("one of {named:?} is damaged; opening says {other:?}")),
         }
     }

@@ -7,11 +7,11 @@ use genops_core::budget::Budget;
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
 use genops_core::ledger::{Admit, Books, Command};
+use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::selector::{Facet, Selector};
-use genops_core::time::Period;
 use genops_core::{Amount, Attribution, Name, Unit};
 
 use crate::random::Random;
@@ -111,12 +111,12 @@ fn policy(random: &mut Random) -> Policy {
     let all = Budget { mode: mode(random), ..Budget::new(name("all"), Unit::Usd, usd(random)) };
     let team = Budget {
         selector: Selector::default().with(Facet::Team, vec![name(TEAMS[0])]),
-        period: Period::Day,
+        period: calendar(Span::Day),
         mode: mode(random),
         ..Budget::new(name("search-day"), Unit::Usd, usd(random))
     };
     let of_tokens = Budget {
-        period: Period::Month,
+        period: calendar(Span::Month),
         ..Budget::new(name("tokens"), Unit::Tokens, Amount::from_whole(random.below(60_000)))
     };
     let rate = |called: &str, limit, mode| RateRule {
@@ -145,4 +145,8 @@ fn policy(random: &mut Random) -> Policy {
         circuits: if random.one_in(2) { vec![circuit] } else { Vec::new() },
         ..Policy::unrestricted()
     }
+}
+
+fn calendar(span: Span) -> Period {
+    Period::Calendar { span, zone: Name::new("UTC").unwrap() }
 }

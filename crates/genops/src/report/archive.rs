@@ -10,7 +10,8 @@ use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::{Filter, Views};
 
 use super::{
-    AwuPage, AwuReport, BudgetList, EstimateList, Explanation, ReportError, awu_page, budget_list, explain,
+    AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, Explanation, ReportError, awu_page, budgets,
+    explain,
 };
 
 /// A ledger file, read whole.
@@ -50,10 +51,13 @@ impl Archive {
         Ok(EstimateList { estimates: self.views.estimates()?, as_of: self.views.as_of() })
     }
 
-    /// The budgets.
-    #[must_use]
-    pub fn budgets(&self, now: Timestamp) -> BudgetList {
-        budget_list(&self.books, now)
+    /// The budgets, all of them.
+    ///
+    /// # Errors
+    ///
+    /// None; the signature is that of a running ledger.
+    pub fn budgets(&self, now: Timestamp) -> Result<BudgetList, ReportError> {
+        budgets::list(&self.books, &BudgetFilter::default(), usize::MAX, now)
     }
 
     /// AWUs, the latest first.

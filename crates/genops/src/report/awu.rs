@@ -6,12 +6,13 @@ use genops_core::awu::Labels;
 use genops_core::finding::Finding;
 use genops_core::price::Tokens;
 use genops_core::record::{AwuRecord, Later, News, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{share, text};
 
 /// One AWU.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AwuReport {
     /// `trace_id-span_id`.
     pub id: String,
@@ -113,7 +114,7 @@ pub struct AwuReport {
 }
 
 /// What is said of an AWU beside its attribution (section 7.3).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelReport {
     /// For which customer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,7 +131,7 @@ pub struct LabelReport {
 }
 
 /// What was learned of an AWU after its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LaterReport {
     /// The entry.
     pub sequence: u64,
@@ -147,7 +148,7 @@ pub struct LaterReport {
 }
 
 /// Tokens, in and out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenReport {
     /// Read by the model.
     pub input: u64,
@@ -170,7 +171,7 @@ const fn is_zero(count: &u64) -> bool {
 }
 
 /// A tier, and what came of it (section 6). Times are in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SlaReport {
     /// The tier.
     pub tier: String,
@@ -194,7 +195,7 @@ pub struct SlaReport {
 }
 
 /// What an AWU did in one cell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CellReport {
     /// The budget.
     pub budget: String,

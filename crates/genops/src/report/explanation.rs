@@ -12,13 +12,14 @@ use genops_core::rate::{RateAnswer, RateState, RateStep};
 use genops_core::record::{AwuRecord, Verdict};
 use genops_core::rule::{Assessment, Found};
 use genops_core::{Timestamp, hex};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::awu::{AwuReport, end_findings};
 use super::text;
 
 /// Why one AWU was decided as it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// The AWU, its decision and its end.
     pub awu: AwuReport,
@@ -51,7 +52,7 @@ pub struct Explanation {
 }
 
 /// How an AWU hangs together with what called it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallerReport {
     /// Whether the AWU is in the caller's trace, below its span; otherwise it only has a link to it.
     pub is_parent: bool,
@@ -62,7 +63,7 @@ pub struct CallerReport {
 }
 
 /// What was found outside the books about one rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssessmentReport {
     /// The condition or content rule.
     pub rule: String,
@@ -77,7 +78,7 @@ pub struct AssessmentReport {
 }
 
 /// A rule that was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedReport {
     /// What was asked: `model`, `region`, `condition`, `content`, `provider`, `bound`, `price`, `rate`, `sla`,
     /// `budget`.
@@ -101,7 +102,7 @@ pub struct AskedReport {
 }
 
 /// A rate that was asked. A refused AWU takes nothing of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RateReport {
     /// The rule, and the values that have its limit for themselves: `per-customer (acme)`.
     pub rate: String,
@@ -120,7 +121,7 @@ pub struct RateReport {
 }
 
 /// The state of a rate: one of the two.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RateStateReport {
     /// What has been taken of it takes so long to flow, in milliseconds, rounded up; the burst is all there at 0.
@@ -130,7 +131,7 @@ pub enum RateStateReport {
 }
 
 /// The circuit of a provider, before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CircuitReport {
     /// The provider.
     pub provider: String,
@@ -141,7 +142,7 @@ pub struct CircuitReport {
 }
 
 /// The state of a circuit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CircuitStateReport {
     /// Failures in a row.
     pub failures: u32,

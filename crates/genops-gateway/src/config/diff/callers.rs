@@ -2,12 +2,14 @@
 //!
 //! A key is known by its hash, which is not shown; where the hash is another, by its name.
 
+use std::collections::BTreeSet;
+
 use genops_core::Name;
 use genops_core::attribution::Meaningful;
 use genops_core::awu::Labels;
 
 use super::{Changes, Comparing, Section, or};
-use crate::identity::{Key, Keys};
+use crate::identity::{Key, Keys, Role};
 
 /// A key with its hash.
 type Known<'a> = (&'a [u8; 32], &'a Key);
@@ -63,7 +65,7 @@ fn who(key: &Key) -> String {
 }
 
 fn fields(it: &mut Comparing<'_>, old: &Key, new: &Key) {
-    let Key { name, team, project, environment, labels, operation, trusts_trace_context, reads_ledger } = old;
+    let Key { name, team, project, environment, labels, operation, trusts_trace_context, roles } = old;
     it.field("called", name, &new.name, Name::to_string, "");
     let said = |value: &Option<Meaningful>| match value {
         Some(value) => value.as_str().to_owned(),
@@ -84,7 +86,6 @@ fn fields(it: &mut Comparing<'_>, old: &Key, new: &Key) {
         "its calls are linked to their caller's trace, and do not join it",
     );
     it.flag(*trusts_trace_context, new.trusts_trace_context, joins, linked);
-    let (may, may_not) =
-        ("may read budgets and AWUs of everybody now", "may not read budgets and AWUs of everybody any more");
-    it.flag(*reads_ledger, new.reads_ledger, may, may_not);
+    let said = |roles: &BTreeSet<Role>| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>();
+    it.items("roles", said(roles).into_iter(), said(&new.roles).into_iter());
 }

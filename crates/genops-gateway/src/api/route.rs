@@ -1,0 +1,347 @@
+//! What every route of the governance API has in common: who may ask, its parameters and body, waiting for an entry, and
+//! how an error is told.
+//!
+//! A route is made from a handler, and what it describes of itself from the handler's types: so neither can say what the
+//! other does not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use genops::Governor;
+use genops::report::ReportError;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::answer;
+use crate::identity::{Role, Unidentified};
+use crate::server::Gateway;
+
+/// Where the governance API is.
+pub const BASE: &str = "/genops/v1";
+
+/// How long an answer waits for the entry that it has to take into account.
+const ENTRY_WITHIN: Duration = Duration::from_secs(5);
+
+/// The largest body, in bytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// How long a caller may take to send it.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// The shape of something, as JSON Schema.
+pub type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// One method at one path.
+#[derive(Debug)]
+pub struct Route {
+    /// What programs call it.
+    pub name: &'static str,
+    /// How it is asked.
+    pub method: Method,
+    /// Where, below [`BASE`].
+    pub path: &'static str,
+    /// What it gives or does.
+    pub summary: &'static str,
+    /// The role that a key needs for it; without one, everybody may ask.
+    pub needs: Option<Role>,
+    /// The parameters in the path, as properties.
+    pub in_path: Shape,
+    /// The parameters in the query, as properties.
+    pub in_query: Shape,
+    /// The body, where it takes one.
+    pub body: Option<Shape>,
+    /// What it answers where nothing is wrong.
+    pub answer: Shape,
+    /// Who answers.
+    pub handler: MethodRouter<Arc<Gateway>>,
+}
+
+/// A query's parameters. Every one of them may be left out.
+pub trait Parameters: DeserializeOwned + JsonSchema + Send + 'static {
+    /// The entry that the answer has to take into account.
+    fn at_least(&self) -> Option<u64>;
+}
+
+/// No parameters.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+impl Parameters for Nothing {
+    fn at_least(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Problem {
+    /// Who asks is not known.
+    Unidentified(Unidentified),
+    /// The key does not have the role.
+    NotAllowed(Role),
+    /// A parameter, or the body, is not what it has to be.
+    Bad {
+        /// Which parameter, where it is one.
+        field: Option<String>,
+        /// What is wrong.
+        message: String,
+    },
+    /// There is no such thing.
+    NotFound {
+        /// The parameter that names it.
+        field: &'static str,
+        /// What there is not.
+        message: String,
+    },
+    /// The body is too large.
+    TooLarge,
+    /// The body did not come in time.
+    TooSlow,
+    /// The ledger cannot answer, or not yet.
+    Unavailable(String),
+}
+
+impl Route {
+    /// A route that reads.
+    pub fn get<P, Q, A, F, Fut>(
+        name: &'static str,
+        path: &'static str,
+        needs: Role,
+        summary: &'static str,
+        ask: F,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        Q: Parameters,
+        A: Serialize + JsonSchema,
+        F: Fn(Arc<Gateway>, P, Q) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Problem>> + Send + 'static,
+    {
+        let handler = get(move |State(gateway): State<Arc<Gateway>>, request: Request| async move {
+            let (mut head, _) = request.into_parts();
+            told(async {
+                may(&gateway, needs, &head.headers)?;
+                let (path, query) = (in_path(&mut head).await?, in_query::<Q>(&head)?);
+                wait_for(&gateway.governor, query.at_least()).await?;
+                ask(gateway, path, query).await
+            })
+            .await
+        });
+        Self {
+            name,
+            method: Method::GET,
+            path,
+            summary,
+            needs: Some(needs),
+            in_path: SchemaGenerator::subschema_for::<P>,
+            in_query: SchemaGenerator::subschema_for::<Q>,
+            body: None,
+            answer: SchemaGenerator::subschema_for::<A>,
+            handler,
+        }
+    }
+
+    /// A route that does something.
+    pub fn post<P, B, A, F, Fut>(
+        name: &'static str,
+        path: &'static str,
+        needs: Role,
+        summary: &'static str,
+        ask: F,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        B: DeserializeOwned + JsonSchema + Send + 'static,
+        A: Serialize + JsonSchema,
+        F: Fn(Arc<Gateway>, P, B) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Problem>> + Send + 'static,
+    {
+        let handler = post(move |State(gateway): State<Arc<Gateway>>, request: Request| async move {
+            let (mut head, body) = request.into_parts();
+            told(async {
+                // Who may not do it sends no body.
+                may(&gateway, needs, &head.headers)?;
+                let path = in_path(&mut head).await?;
+                let Nothing {} = in_query(&head)?;
+                let body = in_body(body).await?;
+                ask(gateway, path, body).await
+            })
+            .await
+        });
+        Self {
+            name,
+            method: Method::POST,
+            path,
+            summary,
+            needs: Some(needs),
+            in_path: SchemaGenerator::subschema_for::<P>,
+            in_query: SchemaGenerator::subschema_for::<Nothing>,
+            body: Some(SchemaGenerator::subschema_for::<B>),
+            answer: SchemaGenerator::subschema_for::<A>,
+            handler,
+        }
+    }
+
+    /// A route that tells everybody the same.
+    pub fn open<A: Serialize + JsonSchema + 'static>(
+        name: &'static str,
+        path: &'static str,
+        summary: &'static str,
+        tell: fn() -> A,
+    ) -> Self {
+        Self {
+            name,
+            method: Method::GET,
+            path,
+            summary,
+            needs: None,
+            in_path: SchemaGenerator::subschema_for::<Nothing>,
+            in_query: SchemaGenerator::subschema_for::<Nothing>,
+            body: None,
+            answer: SchemaGenerator::subschema_for::<A>,
+            handler: get(move |request: Request| async move {
+                let (head, _) = request.into_parts();
+                told(async { in_query::<Nothing>(&head).map(|Nothing {}| tell()) }).await
+            }),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn full_path(&self) -> String {
+        format!("{BASE}{}", self.path)
+    }
+}
+
+// === what is asked ===
+
+fn may(gateway: &Gateway, needs: Role, headers: &HeaderMap) -> Result<(), Problem> {
+    let setup = gateway.setups.current();
+    let key = setup.config.keys.shown(headers).map_err(Problem::Unidentified)?;
+    if key.roles.contains(&needs) { Ok(()) } else { Err(Problem::NotAllowed(needs)) }
+}
+
+async fn in_path<P: DeserializeOwned + Send>(head: &mut Parts) -> Result<P, Problem> {
+    match Path::from_request_parts(head, &()).await {
+        Ok(Path(path)) => Ok(path),
+        Err(problem) => {
+            let message = problem.body_text();
+            Err(Problem::Bad { field: quoted(&message), message })
+        }
+    }
+}
+
+fn in_query<Q: DeserializeOwned>(head: &Parts) -> Result<Q, Problem> {
+    match Query::try_from_uri(&head.uri) {
+        Ok(Query(query)) => Ok(query),
+        Err(problem) => {
+            let text = problem.body_text();
+            // Before the first colon stands what is being read; behind it the parameter, where it has been reached.
+            let what = text.split_once(": ").map_or(text.as_str(), |(_, what)| what);
+            let reached = what.split_once(": ").map(|(field, _)| field.to_owned());
+            let field = reached.filter(|field| !field.contains(' ')).or_else(|| quoted(what));
+            Err(Problem::Bad { field, message: format!("the query cannot be read: {what}") })
+        }
+    }
+}
+
+/// The first thing that a message names.
+fn quoted(message: &str) -> Option<String> {
+    message.split('`').nth(1).map(str::to_owned)
+}
+
+async fn in_body<B: DeserializeOwned>(body: Body) -> Result<B, Problem> {
+    let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Problem::TooLarge),
+        // The caller went away while sending; nobody reads this.
+        Ok(Err(error)) => return Err(Problem::Bad { field: None, message: error.to_string() }),
+        Err(_) => return Err(Problem::TooSlow),
+    };
+    serde_json::from_slice(&body)
+        .map_err(|error| Problem::Bad { field: None, message: format!("the body cannot be read: {error}") })
+}
+
+/// Waits until the ledger has an entry on its disk, so that an answer can take it into account.
+async fn wait_for(governor: &Governor, at_least: Option<u64>) -> Result<(), Problem> {
+    let Some(sequence) = at_least else { return Ok(()) };
+    let mut durable = governor.durable();
+    match tokio::time::timeout(ENTRY_WITHIN, durable.wait_for(|through| *through >= sequence)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(_)) | Err(_) => {
+            let (last, within) = (*governor.durable().borrow(), ENTRY_WITHIN.as_secs());
+            Err(Problem::Unavailable(format!(
+                "entry {sequence} is not there after {within} s: the last one on the ledger's disk is {last}; ask again, \
+                 or without `at_least`"
+            )))
+        }
+    }
+}
+
+// === what is told ===
+
+async fn told<A: Serialize>(answer: impl Future<Output = Result<A, Problem>>) -> Response {
+    match answer.await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Asks what blocks away from the tasks that serve.
+///
+/// # Errors
+///
+/// The question has no answer.
+pub async fn blocking<T: Send + 'static>(
+    ask: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(ask).await {
+        Ok(answer) => answer.map_err(Problem::from),
+        Err(error) => Err(Problem::Unavailable(error.to_string())),
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        match error {
+            ReportError::AnotherPolicy => {
+                Self::Bad { field: Some("from".to_owned()), message: error.to_string() }
+            }
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        const INVALID: &str = "invalid_request_error";
+        match self {
+            Self::Unidentified(problem) => answer::unidentified(&problem),
+            Self::NotAllowed(role) => {
+                let message = format!(
+                    "this takes a key with the role `{role}`: whoever runs the gateway adds it to the key's `roles`"
+                );
+                answer::error(StatusCode::FORBIDDEN, "permission_error", None, None, &message)
+            }
+            Self::Bad { field, message } => {
+                answer::error(StatusCode::BAD_REQUEST, INVALID, None, field.as_deref(), &message)
+            }
+            Self::NotFound { field, message } => {
+                answer::error(StatusCode::NOT_FOUND, INVALID, None, Some(field), &message)
+            }
+            Self::TooLarge => answer::too_large(BODY_BYTES_MAX),
+            Self::TooSlow => answer::too_slow(BODY_WITHIN.as_secs()),
+            Self::Unavailable(message) => answer::unavailable(&message),
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! The governance API: it is what it says it is, and each key does what its roles allow.
+
+use std::collections::BTreeSet;
+
+use genops_gateway::api;
+use genops_gateway::identity::Role;
+use genops_gateway::stand_in::StandIn;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::BODY;
+use crate::described::document;
+use crate::house::{ADMINISTRATOR_KEY, Answer, House, KEY, OPEN_KEY};
+
+const BUDGETS: &str = "
+budgets:
+  - {name: all, unit: USD, limit: 1}
+  - {name: day, unit: USD, limit: 2, period: day}
+  - {name: tokens, unit: tokens, limit: 100000, period: month}
+";
+
+/// Every operation of the description: method, path and what is said of it.
+fn operations() -> Vec<(Method, &'static str, &'static Value)> {
+    let of_path = |(path, operations): (&'static String, &'static Value)| {
+        let one = move |(method, operation): (&'static String, &'static Value)| {
+            (method.to_uppercase().parse().unwrap(), path.as_str(), operation)
+        };
+        operations.as_object().unwrap().iter().map(one)
+    };
+    document()["paths"].as_object().unwrap().iter().flat_map(of_path).collect()
+}
+
+/// Asks an operation in a way that it can answer.
+async fn ask(house: &House, method: &Method, path: &str, key: &str) -> Answer {
+    let awu = house.governor.awus(&genops::ledger::views::Filter::default(), 1).unwrap().awus.remove(0);
+    let path = path.replace("{id}", &awu.id).replace("{number}", "0").replace("{sequence}", "1");
+    match *method {
+        Method::POST => house.tell(&path, key, r#"{"all": true}"#).await,
+        _ => house.get(&path, key).await,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_route_is_described_and_answers_those_whose_key_has_its_role() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    house.ended(&house.chat(BODY).await).await;
+    let routes = api::routes();
+    let routed: BTreeSet<_> = routes.iter().map(|route| (route.method.as_str(), route.full_path())).collect();
+    let operations = operations();
+    let described: BTreeSet<_> =
+        operations.iter().map(|(method, path, _)| (method.as_str(), (*path).to_owned())).collect();
+    assert_eq!(routed, described);
+    assert_eq!(routes.len(), described.len(), "each once");
+    assert_eq!(house.get("/genops/v1/openapi.json", "").await.json(), *document());
+    for (method, path, operation) in operations {
+        let roles = [(KEY, Some(Role::Read)), (ADMINISTRATOR_KEY, Some(Role::Administer)), (OPEN_KEY, None)];
+        let needed = operation.pointer("/security/0/key/0").and_then(Value::as_str);
+        for (key, role) in roles {
+            let may = needed.is_none() || needed == role.map(Role::as_str);
+            let expected = if may { StatusCode::OK } else { StatusCode::FORBIDDEN };
+            assert_eq!(ask(&house, &method, path, key).await.status, expected, "{method} {path} {role:?}");
+        }
+        let nobody = ask(&house, &method, path, "wrong").await.status;
+        assert_eq!(nobody, if needed.is_none() { StatusCode::OK } else { StatusCode::UNAUTHORIZED });
+        let other =
+            if method == Method::GET { house.tell(path, KEY, "").await } else { house.get(path, KEY).await };
+        assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(other.error().0, 405);
+    }
+}
+
+#[test]
+fn the_description_is_whole() {
+    assert_eq!(document()["openapi"], "3.1.1");
+    let mut names = BTreeSet::new();
+    for (method, path, operation) in operations() {
+        assert!(names.insert(operation["operationId"].as_str().unwrap()), "{path}");
+        assert!(!operation["summary"].as_str().unwrap().is_empty(), "{path}");
+        assert_eq!(operation.get("requestBody").is_some(), method == Method::POST, "{path}");
+        let parameters = operation["parameters"].as_array().unwrap();
+        let in_path: Vec<_> = parameters.iter().filter(|one| one["in"] == "path").collect();
+        let named: Vec<_> =
+            in_path.iter().map(|one| format!("{{{}}}", one["name"].as_str().unwrap())).collect();
+        let templates: Vec<_> = path.split('/').filter(|part| part.starts_with('{')).collect();
+        assert_eq!(named, templates, "{path}");
+        for parameter in parameters {
+            assert!(!parameter["description"].as_str().unwrap().is_empty(), "{path}: {parameter}");
+            assert_eq!(parameter["required"], parameter["in"] == "path", "{path}");
+            assert!(jsonschema::draft202012::meta::is_valid(&parameter["schema"]), "{parameter}");
+        }
+    }
+    for (name, schema) in document()["components"]["schemas"].as_object().unwrap() {
+        assert!(jsonschema::draft202012::meta::is_valid(schema), "{name}");
+        for (field, schema) in schema["properties"].as_object().into_iter().flatten() {
+            assert!(schema.get("description").is_some(), "nobody knows what {name}.{field} is");
+        }
+    }
+    let mut references = Vec::new();
+    collect(document(), &mut references);
+    assert!(references.len() > 10);
+    for reference in references {
+        assert!(document().pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+    }
+}
+
+fn collect<'a>(value: &'a Value, references: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            references.extend(fields.get("$ref").and_then(Value::as_str));
+            fields.values().for_each(|field| collect(field, references));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, references)),
+        _ => {}
+    }
+}
+
+/// All pages of a list, one of them a page; asked with `next` as the parameter that `from` names.
+async fn pages(house: &House, path: &str, list: &str, from: &str) -> Vec<Value> {
+    let (mut all, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = house.get(&format!("{path}{next}"), KEY).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}{next}: {}", page.json());
+        let page = page.json();
+        all.extend(page[list].as_array().unwrap().iter().cloned());
+        next = match &page["next"] {
+            Value::Null => return all,
+            Value::String(text) => format!("&{from}={text}"),
+            number => format!("&{from}={number}"),
+        };
+    }
+}
+
+fn texts<'a>(list: &'a [Value], field: &str) -> Vec<&'a str> {
+    list.iter().map(|one| one[field].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_come_in_pages_and_give_what_is_asked_for() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    let before = house.governor.now();
+    for _ in 0..3 {
+        house.ended(&house.chat(BODY).await).await;
+    }
+    assert_eq!(house.chat(&BODY.replace("small", "denied")).await.status, StatusCode::FORBIDDEN);
+
+    for limit in [1, 2, 3, 50] {
+        let budgets = pages(&house, &format!("/genops/v1/budgets?limit={limit}"), "budgets", "from").await;
+        assert_eq!(texts(&budgets, "name"), ["all", "day", "tokens"], "{limit}");
+        let cells = pages(&house, &format!("/genops/v1/cells?limit={limit}"), "cells", "from").await;
+        assert_eq!(texts(&cells, "budget"), ["all", "day", "tokens"], "{limit}");
+        assert_eq!(texts(&cells, "used"), ["0.000156", "0.000156", "96"], "{limit}");
+        let awus = pages(&house, &format!("/genops/v1/awus?limit={limit}"), "awus", "before").await;
+        assert_eq!(texts(&awus, "state"), ["REFUSED", "SETTLED", "SETTLED", "SETTLED"], "{limit}");
+        let entries = pages(&house, &format!("/genops/v1/entries?limit={limit}"), "entries", "from").await;
+        let kinds = [
+            "policy_adopted",
+            "admitted",
+            "settled",
+            "admitted",
+            "settled",
+            "admitted",
+            "settled",
+            "refused",
+        ];
+        assert_eq!(texts(&entries, "type"), kinds, "{limit}");
+        assert!(entries.iter().zip(1_u64..).all(|(entry, place)| entry["sequence"] == place), "{limit}");
+    }
+
+    let later = "from=2100-01-01T00:00:00Z";
+    let cases = [
+        ("budgets?unit=tokens", "budgets", 1),
+        ("budgets?name=all&current=true", "budgets", 1),
+        ("budgets?current=false", "budgets", 0),
+        ("cells?budget=day", "cells", 1),
+        ("cells?window=none&current=true", "cells", 1),
+        ("cells?unit=USD", "cells", 2),
+        ("cells?from=2", "cells", 1),
+        ("cells?from=3", "cells", 0),
+        ("awus?model=denied", "awus", 1),
+        ("awus?reason_code=POLICY_DENY_MODEL", "awus", 1),
+        ("awus?provider=upstream&result=ALLOWED", "awus", 3),
+        ("awus?key=caller&operation_type=inference&state=REFUSED", "awus", 1),
+        ("awus?key=other", "awus", 0),
+        (&format!("awus?until={before}"), "awus", 0),
+        (&format!("awus?from={before}&until=2100-01-01T00:00:00Z"), "awus", 4),
+        (&format!("awus?{later}"), "awus", 0),
+        ("entries?type=settled", "entries", 3),
+        ("entries?from=8", "entries", 1),
+        ("entries?from=9", "entries", 0),
+    ];
+    for (asked, list, count) in cases {
+        let found = pages(&house, &format!("/genops/v1/{asked}"), list, "from").await;
+        assert_eq!(found.len(), count, "{asked}");
+    }
+    let cell = house.get("/genops/v1/cells/1", KEY).await.json();
+    assert_eq!((&cell["number"], &cell["budget"]), (&json!(1), &json!("day")));
+    let entry = house.get("/genops/v1/entries/2", KEY).await.json();
+    let awu = house.get(&format!("/genops/v1/awus/{}", entry["awu"].as_str().unwrap()), KEY).await.json();
+    assert_eq!((&awu["sequence"], &awu["chain"]), (&entry["sequence"], &entry["chain"]));
+    let policy = house.get("/genops/v1/policy", KEY).await.json();
+    assert_eq!(policy["version"], awu["policy_version"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_wrongly_is_refused_with_the_name_of_it() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    let cases = [
+        ("budgets?nam=all", 400, "nam"),
+        ("budgets?from=17", 400, "from"),
+        ("budgets?from=policy-1-0", 400, "from"),
+        ("budgets?current=maybe", 400, "current"),
+        ("cells?limit=many", 400, "limit"),
+        ("cells?limit=1&limit=2", 400, "limit"),
+        ("cells/0", 404, "number"),
+        ("cells/one", 400, "number"),
+        ("awus?tem=x", 400, "tem"),
+        ("awus?from=yesterday", 400, "from"),
+        ("awus/zz", 400, "id"),
+        ("entries?type=maybe", 400, "type"),
+        ("entries/99", 404, "sequence"),
+        ("entries/-1", 400, "sequence"),
+        ("policy?at_least=x", 400, "at_least"),
+        ("estimates?x=1", 400, "x"),
+        ("telemetry?x=1", 400, "x"),
+        ("openapi.json?x=1", 400, "x"),
+    ];
+    for (asked, status, field) in cases {
+        let answer = house.get(&format!("/genops/v1/{asked}"), KEY).await;
+        assert_eq!(answer.error(), (status, String::new(), field.to_owned()), "{asked}: {}", answer.json());
+        assert!(!answer.json()["error"]["message"].as_str().unwrap().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_waits_for_the_entry_that_it_has_to_take_into_account() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    let last = *house.governor.durable().borrow();
+    let lists = ["budgets", "cells", "awus", "entries", "policy", "estimates", "telemetry"];
+    let asked = async {
+        for list in lists {
+            let answer = house.get(&format!("/genops/v1/{list}?at_least={}", last + 2), KEY).await;
+            assert_eq!(answer.status, StatusCode::OK, "{list}");
+            assert!(answer.json()["as_of"].as_u64().unwrap() >= last + 2, "{list}");
+        }
+        house.get(&format!("/genops/v1/awus?at_least={}", last + 2), KEY).await.json()
+    };
+    let (page, answer) = tokio::join!(asked, house.chat(BODY));
+    assert_eq!(page["awus"][0]["id"], answer.header("x-genops-awu"));
+    assert_eq!(page["awus"][0]["state"], "SETTLED");
+}
