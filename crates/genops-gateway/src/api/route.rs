@@ -345,3 +345,25 @@ impl IntoResponse for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use genops::Settings;
+    use genops_core::policy::Policy;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_entry_that_does_not_come_is_told_so() {
+        let (governor, _) = Governor::open(Settings::in_memory(Policy::unrestricted())).await.unwrap();
+        assert!(wait_for(&governor, None).await.is_ok());
+        let last = *governor.durable().borrow();
+        assert!(wait_for(&governor, Some(last)).await.is_ok());
+        let begun = tokio::time::Instant::now();
+        let told = wait_for(&governor, Some(last + 1)).await;
+        assert!(
+            matches!(told, Err(Problem::Unavailable(message)) if message.contains("is not there after 5 s"))
+        );
+        assert_eq!(begun.elapsed().as_secs(), ENTRY_WITHIN.as_secs());
+    }
+}

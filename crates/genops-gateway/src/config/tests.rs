@@ -446,3 +446,21 @@ fn a_bad_pattern_is_told_with_the_place_of_its_fault() {
         ]
     );
 }
+
+#[test]
+fn a_role_is_one_of_those_that_there_are_and_stands_once() {
+    let keys = |roles: &str| format!("keys:\n  - {{name: k, sha256: {}, roles: {roles}}}", "a".repeat(64));
+    for (roles, problem) in [
+        ("[read, reads]", "each of `roles` has to be one of: `read`, `operate`, `administer`"),
+        ("[operate, operate]", "`operate` stands twice"),
+    ] {
+        let text = keys(roles);
+        let told = problems(&text);
+        assert!(matches!(told.as_slice(), [one] if one.ends_with(problem)), "{roles}: {told:?}");
+        assert!(!refused(&text).is_empty(), "{roles}");
+    }
+    for roles in ["[]", "[read]", "[administer, read, operate]"] {
+        let text = keys(roles);
+        assert_eq!((problems(&text), refused(&text)), (Vec::new(), Vec::new()), "{roles}");
+    }
+}

@@ -125,3 +125,69 @@ fn first_at(connection: &Connection, time: Timestamp, through: u64) -> rusqlite:
     }
     Ok(low)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::TABLES;
+
+    /// Rows of entries far apart, each decided at a hundred times its place among them.
+    const ENTRIES: [u64; 6] = [1, 2, 3, STRETCH + 4, 3 * STRETCH, 3 * STRETCH + 1];
+    const THROUGH: u64 = 4 * STRETCH;
+
+    fn table() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        for (entry, place) in ENTRIES.iter().zip(0_i64..) {
+            let sql = "INSERT INTO awus VALUES (?1, zeroblob(24), NULL, NULL, ?2, 't', 'p', 'e', 'k', 'o', 'v', ?3, 'r',
+                                                NULL, 's')";
+            let model = if place % 2 == 0 { "even" } else { "odd" };
+            connection.execute(sql, rusqlite::params![stored(*entry), place * 100, model]).unwrap();
+        }
+        connection
+    }
+
+    /// Every entry that a filter finds, look by look.
+    fn all(filter: &Filter, limit: u32) -> Vec<u64> {
+        let (connection, mut filter, mut found) = (table(), filter.clone(), Vec::new());
+        loop {
+            let (places, next) = places(&connection, &filter, limit, THROUGH).unwrap();
+            assert!(places.len() <= usize::try_from(limit).unwrap());
+            found.extend(places.iter().map(|place| place.admitted));
+            match next {
+                Some(next) => {
+                    assert!(filter.before.replace(next).is_none_or(|before| next < before), "it ends");
+                }
+                None => return found,
+            }
+        }
+    }
+
+    #[test]
+    fn looks_one_after_the_other_find_everything_once_whatever_lies_between() {
+        let time = |nanos| Some(Timestamp::from_nanos(nanos));
+        let odd = || Filter { model: Some("odd".to_owned()), ..Filter::default() };
+        let cases = [
+            (Filter::default(), 0..6, 1),
+            (odd(), 0..6, 2),
+            (Filter { before: Some(3), ..Filter::default() }, 0..2, 1),
+            (Filter { from: time(0), ..Filter::default() }, 0..6, 1),
+            (Filter { from: time(101), ..Filter::default() }, 2..6, 1),
+            (Filter { from: time(501), ..Filter::default() }, 0..0, 1),
+            (Filter { until: time(0), ..Filter::default() }, 0..0, 1),
+            (Filter { until: time(301), ..Filter::default() }, 0..4, 1),
+            (Filter { from: time(200), until: time(400), ..Filter::default() }, 2..4, 1),
+            (Filter { from: time(400), until: time(200), ..Filter::default() }, 0..0, 1),
+        ];
+        for (filter, range, step) in cases {
+            let mut expected: Vec<_> =
+                ENTRIES.iter().zip(0..).filter(|(_, place)| range.contains(place)).collect();
+            expected.retain(|(_, place)| step == 1 || place % 2 == 1);
+            expected.reverse();
+            let expected: Vec<u64> = expected.into_iter().map(|(entry, _)| *entry).collect();
+            for limit in [1, 2, 6, 100] {
+                assert_eq!(all(&filter, limit), expected, "{filter:?}, {limit} at a time");
+            }
+        }
+    }
+}

@@ -113,6 +113,7 @@ fn other(at: &str, value: &Value) -> Value {
         }
         ("provider", _) => text("spare"),
         ("key", _) => text("spare-key"),
+        ("roles", _) => text("operate"),
         _ => text("something-else"),
     }
 }

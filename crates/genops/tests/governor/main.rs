@@ -1,6 +1,8 @@
 //! What the library promises to whoever embeds it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+mod cells;
+#[path = "../common/mod.rs"]
 mod common;
 
 use std::time::Duration;
