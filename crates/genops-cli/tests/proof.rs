@@ -32,9 +32,12 @@ impl Folder {
         let mut store = SqliteStore::open(&self.path(name)).unwrap();
         let mut head = Digest::ZERO;
         for batch in entries.chunks(2) {
-            let payload = batch.iter().flat_map(|entry| postcard::to_stdvec(entry).unwrap()).collect();
-            let count = u32::try_from(batch.len()).unwrap();
-            let frame = Frame::seal(head, batch.first().unwrap().sequence, count, payload);
+            let (mut payload, mut ends) = (Vec::new(), Vec::new());
+            for entry in batch {
+                payload = postcard::to_extend(entry, payload).unwrap();
+                ends.push(payload.len());
+            }
+            let frame = Frame::seal(head, batch.first().unwrap().sequence, payload, &ends);
             store.append(&frame).unwrap();
             head = frame.hash;
         }

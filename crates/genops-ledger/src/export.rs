@@ -72,6 +72,8 @@ struct FrameLine<E> {
     previous: Digest,
     hash: Digest,
     payload: String,
+    /// How many bytes of the payload each entry has.
+    lengths: Vec<usize>,
     entries: Vec<E>,
 }
 
@@ -140,6 +142,7 @@ fn header(wanted: &Wanted, before: End) -> Line<()> {
 }
 
 fn line_of(frame: &Frame) -> Result<Line<FrameLine<Entry>>, BadFrame> {
+    let (entries, lengths) = told_apart(frame)?;
     Ok(Line::Frame(FrameLine {
         first: frame.first,
         count: frame.count,
@@ -148,8 +151,19 @@ fn line_of(frame: &Frame) -> Result<Line<FrameLine<Entry>>, BadFrame> {
         previous: frame.previous,
         hash: frame.hash,
         payload: STANDARD.encode(&frame.payload),
-        entries: frame.entries()?,
+        lengths,
+        entries,
     }))
+}
+
+/// The entries of a frame, and how many bytes each has.
+fn told_apart(frame: &Frame) -> Result<(Vec<Entry>, Vec<usize>), BadFrame> {
+    let (mut entries, mut lengths) = (Vec::new(), Vec::new());
+    frame.walk(|entry, bytes| {
+        entries.push(entry);
+        lengths.push(bytes.len());
+    })?;
+    Ok((entries, lengths))
 }
 
 fn write_line<F: Serialize>(line: &Line<F>, out: &mut dyn Write) -> std::io::Result<()> {
@@ -268,14 +282,17 @@ impl ExportReader {
     /// The frame of a line, whose entries have to be what the payload says.
     fn frame_of(&self, line: FrameLine<Value>) -> Result<Frame, BadExport> {
         let bad = |entry, what| BadExport { entry: Some(entry), ..self.bad(what) };
-        let FrameLine { first, count, format, engine, previous, hash, payload, entries } = line;
+        let FrameLine { first, count, format, engine, previous, hash, payload, lengths, entries } = line;
         let payload = STANDARD.decode(payload);
         let payload = payload.map_err(|error| bad(first, format!("the payload is no base64: {error}")))?;
         let frame = Frame { first, count, format, engine, previous, hash, payload };
         // What cannot be decoded, or does not have its own hash, is for whoever verifies the chain to say.
-        let Ok(decoded) = frame.entries() else { return Ok(frame) };
+        let Ok((decoded, meant)) = told_apart(&frame) else { return Ok(frame) };
         if frame.check(previous, first).is_err() {
             return Ok(frame);
+        }
+        if lengths != meant {
+            return Err(bad(first, "the lengths beside the payload are not those of its entries".to_owned()));
         }
         for (place, entry) in decoded.iter().enumerate() {
             let said = entries.get(place).unwrap_or(&Value::Null);

@@ -75,8 +75,7 @@ impl Replayed {
         frame: &Frame,
         mut before: impl FnMut(&Books, &Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        frame.check(self.head, self.books.sequence() + 1).map_err(OpenError::from)?;
-        for entry in frame.entries().map_err(OpenError::from)? {
+        for entry in frame.check(self.head, self.books.sequence() + 1).map_err(OpenError::from)? {
             before(&self.books, &entry)?;
             ledger::evolve(&mut self.books, &entry).map_err(OpenError::from)?;
             self.auditor.follow(&entry, &self.books).map_err(OpenError::from)?;

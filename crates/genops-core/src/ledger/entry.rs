@@ -19,7 +19,7 @@ use crate::policy::{Policy, PolicyProblem};
 use crate::rate::RateShift;
 use crate::time::Timestamp;
 
-/// The version of the bytes of an entry.
+/// The version of the bytes of an entry, and of what the hash of a frame covers.
 pub const FORMAT_VERSION: u16 = 5;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come

@@ -31,6 +31,8 @@ pub struct Pipeline<W> {
 struct Gathering<W> {
     entries: Vec<Entry>,
     payload: Vec<u8>,
+    /// Where each entry ends in the payload.
+    ends: Vec<usize>,
     waiters: Vec<W>,
     /// Somebody waits, and whoever else could join has had the time to.
     is_due: bool,
@@ -52,6 +54,8 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The same as bytes.
     pub payload: Vec<u8>,
+    /// Where each entry ends among them.
+    pub ends: Vec<usize>,
 }
 
 /// What the writer has to do now.
@@ -175,10 +179,10 @@ impl<W> Pipeline<W> {
     }
 
     fn take(&mut self, spare: Vec<u8>) -> Batch {
-        let Gathering { entries, payload, waiters, .. } =
+        let Gathering { entries, payload, ends, waiters, .. } =
             std::mem::replace(&mut self.gathering, Gathering::with(spare));
         self.writing = Writing { last: self.books.sequence(), waiters };
-        Batch { first: self.durable.saturating_add(1), entries, payload }
+        Batch { first: self.durable.saturating_add(1), entries, payload, ends }
     }
 
     /// The writer has waited as it was told to.
@@ -258,13 +262,14 @@ impl<W> Pipeline<W> {
 
 impl<W> Gathering<W> {
     const fn with(payload: Vec<u8>) -> Self {
-        Self { entries: Vec::new(), payload, waiters: Vec::new(), is_due: false }
+        Self { entries: Vec::new(), payload, ends: Vec::new(), waiters: Vec::new(), is_due: false }
     }
 
     fn take_in(&mut self, entry: &Entry) -> Result<(), String> {
         let payload = std::mem::take(&mut self.payload);
         self.payload = postcard::to_extend(entry, payload)
             .map_err(|error| format!("an entry cannot be encoded: {error}"))?;
+        self.ends.push(self.payload.len());
         self.entries.push(entry.clone());
         Ok(())
     }

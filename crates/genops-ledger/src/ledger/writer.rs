@@ -31,8 +31,7 @@ impl<S: Store> Writer<S> {
     ///
     /// It may or may not be durable, and nothing more may be written.
     pub fn write(&mut self, batch: Batch) -> Result<Vec<u8>, StoreError> {
-        let count = u32::try_from(batch.entries.len()).unwrap_or(u32::MAX);
-        let frame = Frame::seal(self.head, batch.first, count, batch.payload);
+        let frame = Frame::seal(self.head, batch.first, batch.payload, &batch.ends);
         self.store.append(&frame)?;
         self.head = frame.hash;
         self.tail.push(frame.hash, batch.entries, frame.payload.len());

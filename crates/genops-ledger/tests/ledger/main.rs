@@ -554,7 +554,7 @@ async fn a_policy_is_found_by_its_version_and_the_empty_one_without_an_entry() {
 #[test]
 fn a_reader_sees_frames_in_the_middle_and_nothing_beyond_the_end() {
     let mut store = MemoryStore::default();
-    let frame = genops_ledger::frame::Frame::seal(genops_core::Digest::ZERO, 1, 3, vec![]);
+    let frame = genops_ledger::frame::Frame::seal(genops_core::Digest::ZERO, 1, vec![], &[0, 0, 0]);
     store.append(&frame).unwrap();
     let mut reader = store.clone();
     assert_eq!(reader.holding(2).unwrap(), Some(frame));
@@ -582,7 +582,7 @@ fn a_reader_at_the_end_never_takes_a_new_frame_for_a_gap() {
         (0..READERS).for_each(|_| drop(scope.spawn(read)));
         let mut head = Digest::ZERO;
         for first in 1..=FRAMES {
-            let frame = genops_ledger::frame::Frame::seal(head, first, 1, vec![0]);
+            let frame = genops_ledger::frame::Frame::seal(head, first, vec![0], &[1]);
             store.append(&frame).unwrap();
             head = frame.hash;
         }
