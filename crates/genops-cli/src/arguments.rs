@@ -50,6 +50,8 @@ pub enum Command {
     Audit(Auditing),
     /// Decide every entry anew, and compare the outcomes byte for byte; exit code 0: they agree, 1: they do not
     Replay(Recorded),
+    /// Give a signed receipt of the decision about an AWU, or verify one
+    Receipt(Receipting),
     /// See how far telemetry has come, and send again what a collector rejected
     Telemetry {
         /// What to do.
@@ -68,7 +70,7 @@ pub enum Command {
         #[command(subcommand)]
         command: PricesCommand,
     },
-    /// Make keys for callers
+    /// Make keys: for callers, and for signing receipts
     Keys {
         /// What to do.
         #[command(subcommand)]
@@ -340,8 +342,19 @@ pub struct Resending {
 /// Commands of `keys`.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a new key, and show the lines for the configuration
-    New,
+    /// Make a new key for a caller, and show the lines for the configuration; or one that signs receipts
+    New(NewKey),
+}
+
+/// Arguments of `keys new`.
+#[derive(Debug, Args)]
+pub struct NewKey {
+    /// Make a key that signs receipts, and show the public key that verifies them
+    #[arg(long)]
+    pub signing: bool,
+    /// The file for the signing key, which only its owner can read; it must not exist
+    #[arg(long, value_name = "FILE", default_value = "genops-signing.key", requires = "signing")]
+    pub out: PathBuf,
 }
 
 /// Commands of `prices`.
@@ -567,4 +580,51 @@ pub struct Exporting {
     /// End with the frame that holds this entry [default: the last]
     #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
     pub through: Option<u64>,
+}
+
+/// Arguments of `receipt`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = RECEIVED
+)]
+pub struct Receipting {
+    /// What else to do with receipts.
+    #[command(subcommand)]
+    pub command: Option<ReceiptCommand>,
+    /// The AWU: `trace_id-span_id`, as in the header `x-genops-awu`
+    #[arg(required = true)]
+    pub awu: Option<String>,
+    /// The ledger, whether a server has it open or not
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// The key that signs, as `keys new --signing` makes it: a file, or env:VARIABLE
+    #[arg(long, value_name = "FILE", required = true)]
+    pub signing_key: Option<String>,
+}
+
+/// What exit codes mean.
+const RECEIVED: &str = "\
+The receipt is written to standard output, as JSON. Whoever has it can verify it without the ledger.
+
+Exit codes: 0 it was given, or holds; 1 there is no such decision, or the receipt does not hold; 2 an argument, a key or
+a receipt cannot be read.";
+
+/// Commands of `receipt`.
+#[derive(Debug, Subcommand)]
+pub enum ReceiptCommand {
+    /// Verify a receipt: who signed it, that its entry is in the chain, and that every field is what the entry says
+    Verify(ReceiptVerification),
+}
+
+/// Arguments of `receipt verify`.
+#[derive(Debug, Args)]
+pub struct ReceiptVerification {
+    /// The receipt
+    #[arg(value_name = "FILE")]
+    pub receipt: PathBuf,
+    /// The key of whom you trust to give it: 64 hexadecimal digits, or a file with them
+    #[arg(long, value_name = "HEX|FILE")]
+    pub public_key: String,
 }

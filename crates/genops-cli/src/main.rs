@@ -2,7 +2,7 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`export`], [`verify`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
+//! [`export`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
 //! [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
@@ -27,6 +27,8 @@ mod telemetry;
 mod export;
 
 mod verify;
+
+mod receipt;
 
 mod replay;
 
@@ -133,15 +135,13 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Export(exporting) => export::run(&exporting),
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
+        Command::Receipt(receipting) => receipt::run(&receipting),
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await
         }
         Command::Prices { command } => prices::run(&command),
-        Command::Keys { command: KeysCommand::New } => {
-            keys::new();
-            Ok(())
-        }
+        Command::Keys { command: KeysCommand::New(new) } => keys::run(&new),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use genops::core::ledger::{Act, Admit, Grant, Idempotency};
 use genops::core::record::AwuRecord;
 use genops::core::{Amount, Digest, Name, Timestamp, Unit};
 use genops::held::HeldError;
-use genops::report::BudgetReport;
+use genops::report::{BudgetFilter, BudgetReport};
 use genops::{Governor, Settings};
 
 const START: u64 = 1_795_000_000_000_000_000;
@@ -55,7 +55,7 @@ fn keyed(governor: &Governor, key: &str, payload: &str) -> Admit {
 }
 
 async fn budget(governor: &Governor) -> BudgetReport {
-    governor.budgets().await.unwrap().budgets.remove(0)
+    governor.budgets(&BudgetFilter::default(), 10).await.unwrap().budgets.remove(0)
 }
 
 async fn open(limit: &str) -> Governor {

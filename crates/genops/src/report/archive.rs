@@ -86,4 +86,9 @@ impl Archive {
     pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         explain(&self.views, &mut self.journal, id)
     }
+
+    /// What is read from: the tables, which are as far as the journal, and the journal.
+    pub(crate) const fn parts(&mut self) -> (&Views, &mut Journal) {
+        (&self.views, &mut self.journal)
+    }
 }
