@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use genops_core::awu::{AwuId, End, Execution, Proposal, Used};
 use genops_core::budget::Budget;
 use genops_core::ledger::{self, Admit, Books, Command};
+use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::selector::{Facet, Selector};
-use genops_core::time::Period;
 use genops_core::{Attribution, Name, Timestamp, Unit};
 
 use super::Trouble;
@@ -43,8 +43,8 @@ impl House {
     pub fn policy(self) -> Result<Command, Trouble> {
         let budgets = match self {
             Self::Two => vec![
-                Budget { period: Period::Month, ..budget("dollars-month", Unit::Usd)? },
-                Budget { period: Period::Day, ..budget("tokens-day", Unit::Tokens)? },
+                Budget { period: calendar(Span::Month)?, ..budget("dollars-month", Unit::Usd)? },
+                Budget { period: calendar(Span::Day)?, ..budget("tokens-day", Unit::Tokens)? },
             ],
             Self::Teams(teams) => (0..teams).map(budget_of_team).collect::<Result<_, _>>()?,
             Self::Path(budgets) => (0..budgets)
@@ -140,4 +140,8 @@ fn awu(number: u64) -> AwuId {
 pub fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn calendar(span: Span) -> Result<Period, Trouble> {
+    Ok(Period::Calendar { span, zone: Name::new("UTC")? })
 }

@@ -64,7 +64,7 @@ $$;
 
 -- Whether what stands in the cells is what the entries say, and nothing was refused.
 CREATE FUNCTION adds_up(actual bigint) RETURNS boolean LANGUAGE sql AS $$
-    SELECT count(*) > 0 AND count(*) FILTER (WHERE outcome = 'refused') = 0
+    SELECT count(*) FILTER (WHERE outcome = 'refused') = 0
        AND count(*) = 2 * count(*) FILTER (WHERE outcome = 'settled')
        AND count(*) FILTER (WHERE outcome = 'settled') * actual = (SELECT sum(used) FROM cells)
        AND (SELECT sum(held) FROM cells) = 0
