@@ -1,8 +1,9 @@
 //! What can be asked afterwards: budgets and AWUs, as plain data that serialises to the JSON of the read
 //! API and of the commands. Amounts are decimal text; every list says as of which entry it holds.
 //!
-//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`]; budgets and cells are in
-//! [`budgets`] and [`cells`], the journal itself and the policy in [`journal`]; [`archive`] answers from a ledger file.
+//! A running ledger is asked through the [`Governor`], a ledger file through an [`Archive`]. What is told of one AWU is an
+//! [`AwuReport`], why it was decided so an [`Explanation`]; a budget is a [`BudgetReport`], a cell a [`CellBalance`], an
+//! entry of the journal an [`EntryReport`].
 
 mod archive;
 mod awu;
