@@ -1,8 +1,8 @@
 //! What the program can be asked: its commands and their arguments.
 
-use std::net::SocketAddr;
 mod proof;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub enum Command {
     Verify(Verification),
     /// Hold the journal, delivered telemetry and a provider's usage against each other
     Audit(Auditing),
-    /// Decide every entry anew, and compare the outcomes byte for byte; exit code 0: they agree, 1: they do not
+    /// Decide every entry anew, and compare the outcomes byte for byte; exit code 0: they agree, 1: they do not,
+    /// 2: a file cannot be read
     Replay(Recorded),
     /// Give a signed receipt of the decision about an AWU, or verify one
     Receipt(Receipting),

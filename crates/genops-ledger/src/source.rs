@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use genops_core::Digest;
 
-use crate::export::{BEGINNING, ExportReader};
+use crate::export::{BEGINNING, BadExport, ExportReader};
 use crate::frame::Frame;
 use crate::sqlite::{SqliteReader, SqliteStore};
 use crate::store::{FrameReader, StoreError};
@@ -96,11 +96,14 @@ impl<R: FrameReader> Iterator for Frames<R> {
     }
 }
 
-/// Files that are one journal, one after the other.
+/// Files that are one journal, one after the other. Each has to begin where the one before it ended.
 #[derive(Debug)]
 pub struct Sources {
-    files: Vec<Source>,
+    /// The last one first.
+    files: Vec<(PathBuf, Source)>,
     begins: (u64, Digest),
+    /// The entry that is due, and the hash before it.
+    due: (u64, Digest),
 }
 
 impl Sources {
@@ -110,16 +113,33 @@ impl Sources {
     ///
     /// One of them cannot be read.
     pub fn open(paths: &[PathBuf]) -> Result<Self, StoreError> {
-        let mut files = paths.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let begins = files.first().map_or((1, Digest::ZERO), Source::begins);
+        let opened = |path: &PathBuf| Ok((path.clone(), Source::open(path)?));
+        let mut files = paths.iter().map(opened).collect::<Result<Vec<_>, StoreError>>()?;
+        let begins = files.first().map_or((1, Digest::ZERO), |(_, source)| source.begins());
         files.reverse();
-        Ok(Self { files, begins })
+        Ok(Self { files, begins, due: begins })
     }
 
     /// The first entry that there should be, and the hash of the frame before it.
     #[must_use]
     pub const fn begins(&self) -> (u64, Digest) {
         self.begins
+    }
+
+    /// Goes on to the next file, and holds what it says of its beginning against what is due. A ledger says nothing of
+    /// it: its frames do.
+    fn go_on(&mut self) -> Result<(), BadExport> {
+        drop(self.files.pop());
+        let Some((path, Source::Export(export))) = self.files.last() else { return Ok(()) };
+        let ((due, head), header) = (self.due, export.header());
+        let what = if header.first != due {
+            format!("it begins with entry {} where entry {due} is due", header.first)
+        } else if header.previous != head {
+            format!("it begins behind the hash {}, and what is before it ends with {head}", header.previous)
+        } else {
+            return Ok(());
+        };
+        Err(BadExport { line: 1, entry: Some(due), what: format!("`{}`: {what}", path.display()) })
     }
 }
 
@@ -128,9 +148,19 @@ impl Iterator for Sources {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.files.last_mut()?.next() {
-                None => drop(self.files.pop()),
-                frame => return frame,
+            let frame = self.files.last_mut()?.1.next();
+            match frame {
+                None => {
+                    if let Err(bad) = self.go_on() {
+                        self.files.clear();
+                        return Some(Err(bad.into()));
+                    }
+                }
+                Some(Ok(frame)) => {
+                    self.due = (frame.last().saturating_add(1), frame.hash);
+                    return Some(Ok(frame));
+                }
+                failed => return failed,
             }
         }
     }

@@ -59,6 +59,7 @@ Corrections are no failures: the provider knows what the journal could not. Rows
 sums of model and day. docs/audit.md says how to get an export with AWUs in it.
 
 Exit codes: 0 all match, 1 something does not, 2 something cannot be read, 3 there is nothing to compare.";
+
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 #[command(after_help = VERIFIED)]
@@ -69,7 +70,7 @@ pub struct Verification {
     /// A chain hash that was noted: of any decision, its telemetry has both
     #[arg(long, value_name = "SEQUENCE:HASH")]
     pub head: Vec<Head>,
-    /// An export that was made earlier; the journal has to begin with the same frames
+    /// An export that was made earlier; the journal has to have the same frames, or to go on from the last of them
     #[arg(long, value_name = "EXPORT")]
     pub head_file: Option<PathBuf>,
 }
@@ -79,7 +80,7 @@ const VERIFIED: &str = "\
 By itself a journal shows that it is consistent. Whoever can write the file can write it anew from some entry on, with
 hashes that fit, or cut off its end. A head that was noted elsewhere shows that; an export names the entry.
 
-Exit codes: 0 it holds, 1 it does not, or cannot be read, 2 an argument cannot be used.";
+Exit codes: 0 it holds, 1 it does not, 2 an argument cannot be used, or a file cannot be read.";
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
