@@ -249,8 +249,9 @@ impl Governor {
     }
 }
 
-/// What an AWU was settled with, if it was.
-fn settled_with(record: &AwuRecord) -> Option<&Execution> {
+/// What an AWU was settled with by now, if it was.
+#[must_use]
+pub fn settled_with(record: &AwuRecord) -> Option<&Execution> {
     let late = record.later.iter().find_map(|Later { news, .. }| match news {
         News::Settled { execution, .. } => Some(execution),
         News::Corrected(_) => None,

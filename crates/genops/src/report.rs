@@ -10,6 +10,7 @@ mod awu;
 mod budgets;
 mod cells;
 mod explanation;
+mod grants;
 mod journal;
 
 use genops_core::budget::CellKey;
@@ -31,6 +32,7 @@ pub use explanation::{
     AskedReport, AssessmentReport, CallerReport, CircuitReport, CircuitStateReport, Explanation, RateReport,
     RateStateReport,
 };
+pub use grants::{GrantList, GrantReport};
 pub use journal::{EntryFilter, EntryKind, EntryPage, EntryReport, PolicyReport};
 
 /// A page of AWUs, the latest first.

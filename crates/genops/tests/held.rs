@@ -236,7 +236,11 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     assert_eq!(budget(&governor).await.allocated.as_deref(), Some("1.001"));
     let admitted = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();
     assert_eq!(admitted.what.state(), "RESERVED");
+    let listed = governor.grants().await.unwrap().grants;
+    let listed: Vec<_> = listed.iter().map(|grant| (grant.number, &*grant.amount, &*grant.author)).collect();
+    assert_eq!(listed, [(number, "1", "ops")]);
     governor.revoke(number, act()).await.unwrap();
+    assert_eq!(governor.grants().await.unwrap().grants, []);
     assert_eq!(budget(&governor).await.allocated.as_deref(), Some("0.001"));
     assert!(governor.revoke(number, act()).await.is_err());
 }
