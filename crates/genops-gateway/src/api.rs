@@ -38,7 +38,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("listAwus", "/awus", Read, "AWUs, the latest first", reading::awus),
         Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu),
         Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation),
-        Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose),
+        Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose).with_headers(proposing::HEADERS),
         Route::act("startAwu", "/awus/{id}/start", Operate, "Say that the work begins", operating::start),
         Route::act("extendAwu", "/awus/{id}/extend", Operate, "Say that the work goes on, and have more time", operating::extend),
         Route::act("settleAwu", "/awus/{id}/settle", Operate, "Say what the work came to", operating::settle),

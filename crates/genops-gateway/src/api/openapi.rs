@@ -77,6 +77,15 @@ fn operation(route: &Route, questions: &mut SchemaGenerator, answers: &mut Schem
     let mut parameters = parameters("path", &question(route.in_path, questions));
     let is_named = !parameters.is_empty();
     parameters.extend(self::parameters("query", &question(route.in_query, questions)));
+    parameters.extend(route.headers.iter().map(|(name, about)| {
+        json!({
+            "name": name,
+            "in": "header",
+            "required": false,
+            "description": about,
+            "schema": { "type": "string" },
+        })
+    }));
     let mut responses = Map::new();
     for status in route.statuses {
         let answer = json!({

@@ -30,16 +30,23 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The longest such name, in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
-/// The headers that belong to what is proposed, as the body does.
-const SAYING_HEADERS: [&str; 8] = [
-    "x-genops-team",
-    "x-genops-project",
-    "x-genops-environment",
-    "x-genops-customer-id",
-    "x-genops-feature",
-    "x-genops-cost-center",
-    "x-genops-session-id",
-    "x-genops-operation",
+const AS_IN_BODY: &str = "What the body may say as well; both have to say the same.";
+
+/// The headers of a proposal, for the description.
+pub const HEADERS: &[(&str, &str)] = &[
+    (
+        "idempotency-key",
+        "The caller's name for this proposal, at most 255 bytes: the same again is decided once.",
+    ),
+    ("traceparent", "The span that the work is part of, as W3C Trace Context writes it."),
+    ("x-genops-team", AS_IN_BODY),
+    ("x-genops-project", AS_IN_BODY),
+    ("x-genops-environment", AS_IN_BODY),
+    ("x-genops-customer-id", AS_IN_BODY),
+    ("x-genops-feature", AS_IN_BODY),
+    ("x-genops-cost-center", AS_IN_BODY),
+    ("x-genops-session-id", AS_IN_BODY),
+    ("x-genops-operation", AS_IN_BODY),
 ];
 
 /// What is proposed.
@@ -168,7 +175,8 @@ fn idempotency(headers: &HeaderMap, proposed: &Proposed) -> Result<Option<Idempo
     let key = std::str::from_utf8(key.as_bytes()).map_err(|_| bad("has to be UTF-8"))?;
     let key = Name::new(key).map_err(|problem| bad(&problem.to_string()))?;
     // As it was read, so that white space, the order of fields and how a number is written make no difference.
-    let said = SAYING_HEADERS.map(|name| headers.get(name).map(|said| said.as_bytes()));
+    let saying = HEADERS.iter().filter(|(_, about)| *about == AS_IN_BODY);
+    let said: Vec<_> = saying.map(|(name, _)| headers.get(*name).map(|said| said.as_bytes())).collect();
     let payload = serde_json::to_vec(&(proposed, said))
         .map_err(|error| Problem::Unavailable(format!("the body cannot be digested: {error}")))?;
     Ok(Some(Idempotency { key, payload: Digest::of("genops proposal 1", &[&payload]) }))

@@ -59,6 +59,8 @@ pub struct Route {
     pub in_path: Shape,
     /// The parameters in the query, as properties.
     pub in_query: Shape,
+    /// Headers that it reads beside the key, each with what it is for.
+    pub headers: &'static [(&'static str, &'static str)],
     /// The body, where it takes one.
     pub body: Option<Shape>,
     /// What it answers where nothing is wrong.
@@ -220,6 +222,7 @@ impl Route {
             needs: Some(needs),
             in_path: SchemaGenerator::subschema_for::<P>,
             in_query: SchemaGenerator::subschema_for::<Q>,
+            headers: &[],
             body: None,
             answer: SchemaGenerator::subschema_for::<A>,
             statuses: &["200"],
@@ -264,6 +267,7 @@ impl Route {
             needs: Some(needs),
             in_path: SchemaGenerator::subschema_for::<P>,
             in_query: SchemaGenerator::subschema_for::<Nothing>,
+            headers: &[],
             body: Some(SchemaGenerator::subschema_for::<B>),
             answer: SchemaGenerator::subschema_for::<D::Body>,
             statuses: D::STATUSES,
@@ -287,6 +291,7 @@ impl Route {
             needs: None,
             in_path: SchemaGenerator::subschema_for::<Nothing>,
             in_query: SchemaGenerator::subschema_for::<Nothing>,
+            headers: &[],
             body: None,
             answer: SchemaGenerator::subschema_for::<A>,
             statuses: &["200"],
@@ -296,6 +301,12 @@ impl Route {
                 told(async { in_query::<Nothing>(&head).map(|Nothing {}| tell()) }).await
             }),
         }
+    }
+
+    /// The same, reading these headers as well.
+    #[must_use]
+    pub fn with_headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
     }
 
     /// Where it is.
