@@ -34,6 +34,11 @@ impl Hand {
         self.0.store(nanos, Ordering::SeqCst);
     }
 
+    /// A second passes, so that whoever was given time again, since the keeper had not looked before, runs out of it.
+    fn tick(&self) {
+        self.0.fetch_add(MINUTE / 60, Ordering::SeqCst);
+    }
+
     fn settings(&self, settings: Settings) -> Settings {
         let hand = self.0.clone();
         Settings { clock: Arc::new(move || Timestamp::from_nanos(hand.load(Ordering::SeqCst))), ..settings }
@@ -136,8 +141,12 @@ async fn a_holder_who_is_silent_is_in_doubt_and_late_news_settle_it() {
     let executing = governor.propose(request).await.unwrap().what.id();
     // Half a minute is no jump.
     hand.put(START + MINUTE / 2);
-    until(&governor, reserved, |record| record.state() == "RELEASED").await;
-    until(&governor, executing, |record| record.state() == "IN_DOUBT").await;
+    let after_a_tick = |record: &AwuRecord, state| {
+        hand.tick();
+        record.state() == state
+    };
+    until(&governor, reserved, |record| after_a_tick(record, "RELEASED")).await;
+    until(&governor, executing, |record| after_a_tick(record, "IN_DOUBT")).await;
     assert_eq!(
         (budget(&governor).await.used, budget(&governor).await.in_doubt),
         ("0.00075".into(), "0.00075".into())
@@ -207,7 +216,11 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     let request = Admit { within_ns: Some(1), starts: true, ..Admit::new(governor.new_id(), proposal()) };
     let awu = governor.propose(request).await.unwrap().what.id();
     hand.put(START + MINUTE / 2);
-    until(&governor, awu, |record| record.state() == "IN_DOUBT").await;
+    let is_in_doubt = |record: &AwuRecord| {
+        hand.tick();
+        record.state() == "IN_DOUBT"
+    };
+    until(&governor, awu, is_in_doubt).await;
     let cost = |text: &str| vec![Quantity { unit: Unit::Usd, amount: text.parse().unwrap() }];
     let execution = Execution { end: End::Completed, quantities: cost("0.0005"), ..Execution::abandoned(0) };
     let record = governor.resolve(awu, execution, act()).await.unwrap();
