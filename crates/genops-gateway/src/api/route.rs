@@ -309,6 +309,12 @@ impl Route {
         Self { headers, ..self }
     }
 
+    /// The same, which may answer these errors as well.
+    #[must_use]
+    pub fn with_errors(self, errors: &'static [&'static str]) -> Self {
+        Self { errors, ..self }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn full_path(&self) -> String {

@@ -97,6 +97,7 @@ pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config,
         providers: providers.into_iter().map(|(_, provider)| provider).collect(),
         body_bytes_max: reading.size(written.limits.body_bytes.as_ref(), BODY_BYTES_MAX),
         in_flight_max: reading.size(written.limits.in_flight.as_ref(), IN_FLIGHT_MAX),
+        receipt_key: written.receipts.as_ref().and_then(|receipts| reading.signing_key(receipts)),
         drain_within: written.limits.drain_seconds.map_or(DRAIN_WITHIN, Duration::from_secs),
         inference: Name::new(INFERENCE).map_err(|_| Vec::new())?,
     };

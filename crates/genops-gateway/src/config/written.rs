@@ -89,6 +89,19 @@ pub struct Written {
     /// What the gateway takes at most.
     #[serde(default)]
     pub limits: Limits,
+    /// Who signs receipts of decisions. Default: nobody, and none are given over HTTP.
+    #[serde(default)]
+    pub receipts: Option<Receipts>,
+}
+
+/// Who signs receipts of decisions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receipts {
+    /// The key that they are signed with, as `genops keys new --signing` writes it, by reference: `env:VARIABLE` or
+    /// `file:PATH`.
+    #[schemars(with = "SecretReference", example = &"file:genops-signing.key")]
+    pub signing_key: Text,
 }
 
 /// Where telemetry goes.
@@ -455,7 +468,9 @@ impl Written {
             self.telemetry.webhooks.iter().flat_map(|webhook| webhook.headers.values().chain([&webhook.url]));
         let of_providers =
             self.providers.iter().flat_map(|provider| provider.api_key.iter().chain([&provider.base_url]));
-        of_collectors.chain(of_webhooks).chain(of_providers).chain(self.keys.iter().map(|key| &key.sha256))
+        let of_receipts = self.receipts.iter().map(|receipts| &receipts.signing_key);
+        let of_callers = self.keys.iter().map(|key| &key.sha256);
+        of_collectors.chain(of_webhooks).chain(of_providers).chain(of_callers).chain(of_receipts)
     }
 }
 
