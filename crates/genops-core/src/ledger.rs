@@ -149,6 +149,9 @@ fn expect_new(books: &Books, at: Timestamp, request: &Admit) -> Result<(), Rejec
             None if idempotency::made_at(key).is_some_and(|made| at.nanos_since(made) > horizon) => {
                 return Err(Rejection::KeyTooOld);
             }
+            None if books.is_full_of_keys(at) => {
+                return Err(Rejection::TooManyKeys { most: books.policy().ceilings.idempotency_keys });
+            }
             None => {}
         }
     }

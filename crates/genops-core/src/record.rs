@@ -10,7 +10,7 @@ use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, State};
 use crate::digest::Digest;
 use crate::ledger::{Act, Admit, Command, Correction, Entry, Outcome, Settled};
-use crate::spec::Decision;
+use crate::spec::{Decision, ReasonCode};
 use crate::time::Timestamp;
 
 /// An entry, and the chain hash of the frame that carries it.
@@ -318,7 +318,7 @@ impl AwuRecord {
     }
 
     /// The digest of exactly the state that the decision read: policy, time, circuit, rates, latencies and cells
-    /// (section 3.5). Only a decision that asked one of the first four depends on the time beyond the windows of its
+    /// (section 3.5), and whether the books had a place for what was new. Only a decision that asked one of the first four depends on the time beyond the windows of its
     /// cells.
     #[must_use]
     pub fn state_digest(&self) -> Digest {
@@ -328,6 +328,9 @@ impl AwuRecord {
         let sla = ruling.sla.as_ref().map(|step| (&step.class, step.expected_ns, step.last_admitted));
         let cells: Vec<_> = ruling.cells.iter().map(|step| (&step.key, step.before)).collect();
         let asked_at = (circuit.is_some() || !rates.is_empty() || sla.is_some()).then_some(self.at);
-        Digest::of_value("genops state 4", &(ruling.policy, asked_at, circuit, rates, sla, cells))
+        let is_full = ruling.findings.iter().any(|finding| {
+            finding.said.reason_code().is_some_and(|code| *code == ReasonCode::too_many_shares())
+        });
+        Digest::of_value("genops state 4", &(ruling.policy, asked_at, circuit, rates, sla, cells, is_full))
     }
 }

@@ -151,6 +151,7 @@ fn rates(rates: &[RateReport]) -> Vec<(&str, String)> {
             ("taken", None) => "room".to_owned(),
             ("room", None) => "room, of which a refused call takes nothing".to_owned(),
             ("never", None) => "never room for so much".to_owned(),
+            ("no_place", None) => "no place for another share".to_owned(),
             (answer, None) => answer.to_owned(),
         };
         let (before, after) = (state(&rate.before), state(&rate.after));

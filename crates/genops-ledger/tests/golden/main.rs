@@ -197,12 +197,12 @@ const WORDS: &str = "\
     Always Between Calendar Rolling None Hour Day Week Month Quarter Year \
     UpTo Unbounded Refuse Cap Enforce Observe Deny Warn \
     Flow InFlight Requests Tokens Usd Second Minute \
-    Takes TakesPlace Wait Full TooMuch Until \
+    Takes TakesPlace Wait Full TooMuch NoPlace Until \
     Keyword Pattern Email PaymentCard ApiKey PrivateKey Holds Failed Content \
     Model Region Condition Provider Bound Price Rate Sla Room \
     Project CustomerId Team Key \
     BUDGET_EXCEEDED BUDGET_RESERVATION_FAILED POLICY_DENY_MODEL POLICY_DENY_REGION POLICY_DENY_CONTENT RATE_LIMITED \
-    SLA_LATENCY_VIOLATION PROVIDER_ERROR_UPSTREAM ACCOUNTING_INVARIANT_VIOLATION x_night compute_seconds";
+    SLA_LATENCY_VIOLATION PROVIDER_ERROR_UPSTREAM ACCOUNTING_INVARIANT_VIOLATION x_too_many_shares x_night compute_seconds";
 
 #[test]
 fn the_journal_of_this_format_tells_everything_that_a_journal_can() {

@@ -15,6 +15,7 @@ pub enum Misfit {
     Remembered(u64),
     Conflict(u64),
     TooOld,
+    TooMany,
     Other,
 }
 
@@ -24,6 +25,7 @@ impl From<Rejection> for Misfit {
             Rejection::Remembered { sequence } => Self::Remembered(sequence),
             Rejection::KeyConflict { sequence } => Self::Conflict(sequence),
             Rejection::KeyTooOld => Self::TooOld,
+            Rejection::TooManyKeys { .. } => Self::TooMany,
             _ => Self::Other,
         }
     }
@@ -101,6 +103,14 @@ impl Model {
                 && nanos(at) - made > remember
             {
                 return Some(Misfit::TooOld);
+            }
+            let is_known = |(place, (used_at, event)): (usize, &(i128, Event))| {
+                let is_use = matches!(event, Event::Used(..));
+                is_use && *used_at >= nanos(at) - remember && !self.is_forgotten(place)
+            };
+            let known = self.history.iter().enumerate().filter(|use_| is_known(*use_)).count();
+            if known as u64 >= policy.ceilings.idempotency_keys {
+                return Some(Misfit::TooMany);
             }
         }
         let is_fresh = match request.assessed_under {
