@@ -530,9 +530,9 @@ impl Books {
     }
 
     fn correct(&mut self, at: Timestamp, correction: &Correction, alerts: &[Alert]) -> Option<()> {
-        for Posting { cell, amount } in &correction.postings {
+        for Posting { cell, amount, charged_at } in &correction.postings {
             let cell = self.cells.get_mut(cell.index())?;
-            cell.post(at, correction.charged_at, *amount)?;
+            cell.post(at, *charged_at, *amount)?;
             cell.totals.corrected = cell.totals.corrected.checked_add(*amount)?;
             let up = (*amount).max(Amount::ZERO);
             cell.totals.corrected_up = cell.totals.corrected_up.checked_add(up)?;

@@ -242,8 +242,8 @@ impl Story {
             before,
             actual: before.checked_add(less).unwrap(),
         };
-        let postings = vec![Posting { cell: step.cell, amount: less }];
-        Correction { awu, admitted, charged_at: charge.at, postings, revision, act: act() }
+        let postings = vec![Posting { cell: step.cell, amount: less, charged_at: charge.at }];
+        Correction { awu, admitted, postings, revision, act: act() }
     }
 
     /// Every question says no.
