@@ -1,6 +1,7 @@
 //! `genops verify`: recomputes the chain and every invariant of a journal, entry by entry, and holds it against what was
 //! noted of it.
 
+use genops::ledger::frame::BadFrame;
 use genops::ledger::recover::OpenError;
 use genops::ledger::source::{Source, Sources};
 use genops::ledger::store::StoreError;
@@ -23,6 +24,9 @@ struct Holds {
     cells: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_awus: Option<usize>,
+    /// Entries that newer rules decided; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newer: Option<u64>,
     heads: usize,
     head: Digest,
 }
@@ -75,7 +79,11 @@ pub fn open(recorded: &Recorded) -> Result<Sources, Trouble> {
 
 /// Whether the trouble is with reading, so that nothing is known of the journal.
 pub const fn is_unreadable(error: &OpenError) -> bool {
-    matches!(error, OpenError::Store(StoreError::Failed { .. } | StoreError::Missing { .. }))
+    matches!(
+        error,
+        OpenError::Store(StoreError::Failed { .. } | StoreError::Missing { .. })
+            | OpenError::Frame(BadFrame::Newer { .. })
+    )
 }
 
 /// The trouble that it is when a journal does not hold; programs are told on standard output too.
@@ -101,7 +109,7 @@ pub fn named(recorded: &Recorded) -> String {
 }
 
 fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Trouble> {
-    let Verified { first, last, frames, head, ref books } = *verified;
+    let Verified { first, last, frames, head, newer, ref books } = *verified;
     let entries = (last + 1).saturating_sub(first);
     let cells = books.as_ref().map(|books| books.cells().len());
     let open_awus = books.as_ref().map(|books| books.open_awus().len());
@@ -113,6 +121,7 @@ fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Tr
             frames,
             cells,
             open_awus,
+            newer: (newer > 0).then_some(newer),
             heads,
             head,
         });
@@ -128,6 +137,12 @@ fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Tr
             println!("  open AWUs   {open}");
         }
         _ => println!("  invariants  not checked: that takes every entry from the first on"),
+    }
+    if newer > 0 {
+        println!(
+            "  newer       {newer} entries were decided by newer rules than those of this program: what follows from them \
+             was computed, and whether they were decided so is not known here"
+        );
     }
     match heads {
         0 => println!(
