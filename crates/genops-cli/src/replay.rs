@@ -9,7 +9,8 @@ use genops_core::period::TZDB_VERSION;
 use serde::Serialize;
 
 use crate::arguments::{Format, Recorded};
-use crate::{Trouble, print_all, read, verify};
+use crate::output::print_all;
+use crate::{Trouble, read, verify};
 
 /// What agrees.
 #[derive(Serialize)]

@@ -11,6 +11,7 @@ use genops_core::Digest;
 use serde::Serialize;
 
 use crate::arguments::{Format, Recorded, Verification};
+use crate::output::say;
 use crate::{Trouble, read};
 
 /// What was verified.
@@ -126,29 +127,29 @@ fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Tr
             head,
         });
     }
-    println!("{} holds", named(recorded));
-    println!(
+    say!("{} holds", named(recorded));
+    say!(
         "  entries     {entries} in {frames} frames, {first} to {last}, each following from those before it"
     );
-    println!("  chain       intact; head {head}");
+    say!("  chain       intact; head {head}");
     match (cells, open_awus) {
         (Some(cells), Some(open)) => {
-            println!("  invariants  I1 to I6 hold after every entry, over {cells} cells");
-            println!("  open AWUs   {open}");
+            say!("  invariants  I1 to I6 hold after every entry, over {cells} cells");
+            say!("  open AWUs   {open}");
         }
-        _ => println!("  invariants  not checked: that takes every entry from the first on"),
+        _ => say!("  invariants  not checked: that takes every entry from the first on"),
     }
     if newer > 0 {
-        println!(
+        say!(
             "  newer       {newer} entries were decided by newer rules than those of this program: what follows from them \
              was computed, and whether they were decided so is not known here"
         );
     }
     match heads {
-        0 => println!(
+        0 => say!(
             "  heads       none was given; an end that was cut off, or a chain made anew, would not show"
         ),
-        heads => println!("  heads       {heads} given, and the journal has what was noted"),
+        heads => say!("  heads       {heads} given, and the journal has what was noted"),
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use genops::report::{
 use genops_core::AwuId;
 
 use crate::arguments::{Format, Source};
-use crate::{Trouble, print_all, read, table};
+use crate::output::print_all;
+use crate::{Trouble, read, table};
 
 /// Explains the AWU, from a server or from a ledger file.
 pub async fn run(id: AwuId, source: &Source) -> Result<(), Trouble> {
