@@ -149,6 +149,9 @@ fn expect_new(books: &Books, at: Timestamp, request: &Admit) -> Result<(), Rejec
             None if idempotency::made_at(key).is_some_and(|made| at.nanos_since(made) > horizon) => {
                 return Err(Rejection::KeyTooOld);
             }
+            None if books.is_full_of_keys(at) => {
+                return Err(Rejection::TooManyKeys { most: books.policy().ceilings.idempotency_keys });
+            }
             None => {}
         }
     }
@@ -184,16 +187,30 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
     if books.open_awu(correction.awu).is_some() {
         return Err(Rejection::StillOpen { awu: correction.awu });
     }
-    let fits = |posting: &Posting| {
-        let mut others = correction.postings.iter();
-        let is_single = others.by_ref().filter(|other| other.cell == posting.cell).count() == 1;
-        is_single && books.cell(posting.cell).is_some_and(|cell| cell.can_correct(posting.amount))
-    };
-    if correction.postings.is_empty() || !correction.postings.iter().all(fits) {
+    let postings = &correction.postings;
+    let mut sums: Vec<(CellId, Amount)> = Vec::new();
+    for (place, posting) in postings.iter().enumerate() {
+        let mut before = postings.iter().take(place).filter(|other| other.cell == posting.cell);
+        let is_apart = |other: &Posting| {
+            let take_away = posting.amount.is_negative() && other.amount.is_negative();
+            take_away && other.charged_at != posting.charged_at
+        };
+        if !before.all(is_apart) {
+            return Err(Rejection::CorrectionMisfits);
+        }
+        match sums.iter_mut().find(|(cell, _)| *cell == posting.cell) {
+            None => sums.push((posting.cell, posting.amount)),
+            Some((_, sum)) => {
+                *sum = sum.checked_add(posting.amount).ok_or(Rejection::CorrectionMisfits)?;
+            }
+        }
+    }
+    let fits =
+        |(cell, amount): &(CellId, Amount)| books.cell(*cell).is_some_and(|cell| cell.can_correct(*amount));
+    if sums.is_empty() || !sums.iter().all(fits) {
         return Err(Rejection::CorrectionMisfits);
     }
-    let postings: Vec<_> = correction.postings.iter().map(|posting| (posting.cell, posting.amount)).collect();
-    Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &postings) })
+    Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &sums) })
 }
 
 /// Every admission looks at the grants that hold.

@@ -175,6 +175,13 @@ pub enum Problem {
     Refused(Box<Refused>),
     /// The ledger cannot answer, or not yet.
     Unavailable(String),
+    /// The books hold as much of something as they may.
+    Full {
+        /// Of what, for programs.
+        code: &'static str,
+        /// The same for people, and what to do.
+        message: String,
+    },
 }
 
 /// A refusal, and how it is told.
@@ -475,6 +482,7 @@ impl IntoResponse for Problem {
             Self::TooLarge => answer::too_large(BODY_BYTES_MAX),
             Self::TooSlow => answer::too_slow(BODY_WITHIN.as_secs()),
             Self::Unavailable(message) => answer::unavailable(&message),
+            Self::Full { code, message } => answer::full(code, &message),
         }
     }
 }

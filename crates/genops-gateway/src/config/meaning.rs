@@ -520,6 +520,7 @@ impl Reading<'_> {
             origin: Digest::of("genops.yaml", &[self.text.as_bytes()]),
             accounting_unit: Unit::Usd,
             remember_ns: self.remember_ns(written.limits.idempotency_hours.as_ref()),
+            ceilings: self.ceilings(&written.limits),
             mode: self.mode_of_file,
             models: self.list_rules("a model rule", &written.allowed_models),
             regions: self.list_rules("a region rule", &written.allowed_regions),

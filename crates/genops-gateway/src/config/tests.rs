@@ -441,7 +441,7 @@ fn fallbacks_are_few_and_each_stands_there_once() {
 
 #[test]
 fn a_condition_cannot_speak_in_the_gateways_own_words() {
-    for code in ["x_output_capped", "x_unpriced_model", "x_unbounded_request"] {
+    for code in ["x_output_capped", "x_unpriced_model", "x_unbounded_request", "x_too_many_shares"] {
         let told = problems(&format!("conditions: [{{name: a, when: streamed, code: {code}}}]"));
         assert_eq!(
             told,

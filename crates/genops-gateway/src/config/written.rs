@@ -383,6 +383,21 @@ pub struct Limits {
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 8_760), extend("default" = 24))]
     pub idempotency_hours: Option<Spanned<u64>>,
+    /// How many idempotency keys are remembered at a time; with as many, a request with another is not decided (503).
+    /// Default: 1000000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 1_000_000))]
+    pub idempotency_keys: Option<Spanned<u64>>,
+    /// With how many cells no share of a budget (`each`) is opened any more: a call that needs one is refused with
+    /// `x_too_many_shares`. Cells are kept, also of periods that are over. Default: 2000000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
+    pub cells: Option<Spanned<u64>>,
+    /// How many shares of rates (`each`) are kept at a time, until they have flowed off; a call that needs another is
+    /// refused with `x_too_many_shares`. Default: 2000000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
+    pub rate_shares: Option<Spanned<u64>>,
 }
 
 /// A name, or a list of names; nothing where it is left out.

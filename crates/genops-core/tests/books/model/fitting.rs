@@ -1,5 +1,6 @@
 //! Which commands fit, by what happened before; and why the others do not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use genops_core::awu::AwuId;
@@ -15,6 +16,7 @@ pub enum Misfit {
     Remembered(u64),
     Conflict(u64),
     TooOld,
+    TooMany,
     Other,
 }
 
@@ -24,6 +26,7 @@ impl From<Rejection> for Misfit {
             Rejection::Remembered { sequence } => Self::Remembered(sequence),
             Rejection::KeyConflict { sequence } => Self::Conflict(sequence),
             Rejection::KeyTooOld => Self::TooOld,
+            Rejection::TooManyKeys { .. } => Self::TooMany,
             _ => Self::Other,
         }
     }
@@ -102,6 +105,14 @@ impl Model {
             {
                 return Some(Misfit::TooOld);
             }
+            let is_known = |(place, (used_at, event)): (usize, &(i128, Event))| {
+                let is_use = matches!(event, Event::Used(..));
+                is_use && *used_at >= nanos(at) - remember && !self.is_forgotten(place)
+            };
+            let known = self.history.iter().enumerate().filter(|use_| is_known(*use_)).count();
+            if known as u64 >= policy.ceilings.idempotency_keys {
+                return Some(Misfit::TooMany);
+            }
         }
         let is_fresh = match request.assessed_under {
             Some(version) => version == policy.version(),
@@ -125,12 +136,19 @@ impl Model {
 
     fn can_correct(&self, correction: &Correction) -> bool {
         let postings = &correction.postings;
-        let is_twice =
-            (1..postings.len()).any(|at| postings[..at].iter().any(|other| other.cell == postings[at].cell));
+        let is_twice = (1..postings.len()).any(|at| {
+            let mut before = postings[..at].iter();
+            before.any(|other| {
+                let is_apart = [other, &postings[at]].iter().all(|posting| posting.amount < Amount::ZERO)
+                    && other.charged_at != postings[at].charged_at;
+                other.cell == postings[at].cell && !is_apart
+            })
+        });
         let Some(work) = self.works.iter().rfind(|work| work.awu == correction.awu) else { return false };
         // In the work here there are never more postings than cells, and only those that are flawed take more than there is.
         let fits = postings.iter().all(|posting| posting.amount.atoms() > -(1 << 121));
-        let is_known = postings.len() <= work.ruled.path.len();
+        let cells: BTreeSet<_> = postings.iter().map(|posting| posting.cell).collect();
+        let is_known = cells.len() <= work.ruled.path.len();
         !postings.is_empty() && !is_twice && fits && is_known && self.open(correction.awu).is_none()
     }
 

@@ -304,6 +304,21 @@ fn what_a_change_means_is_said_in_words() {
             "limits: idempotency keys are remembered for 24 h -> 48 h",
         ),
         (
+            none.clone(),
+            "limits: {idempotency_keys: 10}".to_owned(),
+            "limits: idempotency keys at a time 1000000 -> 10",
+        ),
+        (
+            none.clone(),
+            "limits: {cells: 3000000}".to_owned(),
+            "limits: cells with which no share is opened 2000000 -> 3000000",
+        ),
+        (
+            none.clone(),
+            "limits: {rate_shares: 5}".to_owned(),
+            "limits: shares of rates at a time 2000000 -> 5",
+        ),
+        (
             rule("allow: [a]"),
             none.clone(),
             "model rule r: removed; team search or ads may now use every model that no other rule forbids",
