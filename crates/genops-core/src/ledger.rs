@@ -94,6 +94,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         }
         Command::Settle { awu, execution } => {
             expect_units(&execution.quantities)?;
+            expect_steps(&execution.quantities)?;
             match expect_open(books, *awu)? {
                 open if open.state == State::Reserved => {
                     Err(Rejection::WrongState { awu: *awu, state: open.state })
@@ -103,6 +104,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         }
         Command::Resolve { awu, execution, act: _ } => {
             expect_units(&execution.quantities)?;
+            expect_steps(&execution.quantities)?;
             let open = expect_state(books, *awu, State::InDoubt)?;
             Ok(Outcome::Settled(settle::settle(books, at, open, execution)))
         }
@@ -170,6 +172,12 @@ fn expect_units(quantities: &[Quantity]) -> Result<(), Rejection> {
     quantities.iter().enumerate().find_map(is_twice).map_or(Ok(()), |unit| Err(Rejection::UnitTwice(unit)))
 }
 
+/// What somebody says to have used has to be something that can be charged. Too much in a proposal is refused instead.
+fn expect_steps(quantities: &[Quantity]) -> Result<(), Rejection> {
+    let too_much = quantities.iter().find(|quantity| !quantity.amount.is_step());
+    too_much.map_or(Ok(()), |quantity| Err(Rejection::TooMuch(quantity.unit)))
+}
+
 /// Nobody holds the AWU any more: what was not started is released, what was may be owed for.
 fn give_up(books: &Books, at: Timestamp, awu: AwuId) -> Result<Outcome, Rejection> {
     let open = expect_open(books, awu)?;
@@ -221,6 +229,7 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
     match books.in_force().budget(&grant.budget, at) {
         None => misfits("the policy in force has no budget of this name"),
         Some(_) if grant.amount <= Amount::ZERO => misfits("it has to be more than nothing"),
+        Some(_) if !grant.amount.is_step() => misfits("it has to be at most 1000000000000000"),
         Some(_) if grant.until <= at => misfits("it has ended before it begins"),
         Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
             misfits("it has to name one value for each facet of the budget's `each`, or none")

@@ -170,6 +170,10 @@ impl Policy {
                 Some(PolicyProblem::ReservedName)
             } else if budget.limit < Amount::ZERO {
                 Some(PolicyProblem::NegativeLimit)
+            } else if !budget.limit.is_step()
+                || matches!(budget.overdraft, Overdraft::UpTo(most) if !most.is_step())
+            {
+                Some(PolicyProblem::LimitTooLarge)
             } else if budget.on_insufficient == (OnInsufficient::Cap { minimum_output_tokens: 0 }) {
                 Some(PolicyProblem::CapToNothing)
             } else if matches!(budget.overdraft, Overdraft::UpTo(amount) if amount <= Amount::ZERO) {
@@ -215,6 +219,11 @@ pub enum PolicyProblem {
     /// A budget allows less than nothing.
     #[error("a budget's limit is negative")]
     NegativeLimit,
+    /// A budget allows more than can be counted safely.
+    #[error(
+        "a budget's limit and its overdraft are at most 1000000000000000; leave the budget out where there is no limit"
+    )]
+    LimitTooLarge,
     /// A rate would never admit anything.
     #[error("a rate of nothing, or without a burst, would admit nothing")]
     EmptyRate,

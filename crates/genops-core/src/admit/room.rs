@@ -95,9 +95,9 @@ impl<'a> Asking<'a> {
         reservation.key.each.is_empty() || reservation.cell < next || self.books.has_place_for_cell(before)
     }
 
-    /// Whether the running totals of the cell can hold the amount.
+    /// Whether it is no more than a step may be, and the running totals of the cell can hold it.
     fn can_count(&self, reservation: &Reservation, amount: Amount) -> bool {
-        self.books.cell(reservation.cell).is_none_or(|cell| cell.can_admit(amount))
+        amount.is_step() && self.books.cell(reservation.cell).is_none_or(|cell| cell.can_admit(amount))
     }
 
     /// Lowers the output limit of each choice to what every budget affords, and with it every reservation. A budget for

@@ -286,6 +286,9 @@ pub enum Rejection {
     /// A unit stands twice among the quantities of a proposal or an execution.
     #[error("`{0}` stands twice among the quantities; each unit has one amount")]
     UnitTwice(Unit),
+    /// More is said to have been used than one AWU can be charged.
+    #[error("more of `{0}` is said to have been used than can be charged: at most 1000000000000000")]
+    TooMuch(Unit),
     /// The deadline has not come.
     #[error("AWU {awu} still has time")]
     NotDue {

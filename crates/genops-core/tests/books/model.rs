@@ -335,7 +335,7 @@ impl Work {
     fn charge(&self, execution: &Execution) -> (Vec<i128>, bool) {
         let path = &self.ruled.path;
         let amounts: Vec<_> =
-            path.iter().map(|step| used(step.key.unit, &self.proposal, execution)).collect();
+            path.iter().map(|step| used(step.key.unit, &self.proposal, execution).filter(is_step)).collect();
         let is_counted = execution.end.was_sent() && matches!(execution.used, Used::Counted(_));
         let incomplete = is_counted || amounts.contains(&None);
         let actual = amounts.into_iter().zip(path).map(|(actual, step)| actual.unwrap_or(step.atoms));
@@ -358,6 +358,13 @@ fn decision_of(findings: &[corridor::Note]) -> Decision {
             Decision::Warning(code.parse().unwrap())
         }
     }
+}
+
+/// The most atoms that one step may come to: 1e15 units.
+const STEP_MAX: i128 = 1_000_000_000_000_000_000_000_000_000;
+
+fn is_step(atoms: &i128) -> bool {
+    *atoms <= STEP_MAX
 }
 
 /// Nanoseconds since the epoch, as the model counts.

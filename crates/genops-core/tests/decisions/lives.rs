@@ -1,7 +1,7 @@
 //! What happens to an AWU beside being admitted and settled: deadlines, doubt and late news, corrections, and keys that
 //! name a request.
 
-use genops_core::awu::{AwuId, Execution, Used};
+use genops_core::awu::{AwuId, Execution, Proposal, Used};
 use genops_core::budget::Budget;
 use genops_core::ledger::{
     Admit, Command, Correction, Entry, Idempotency, Outcome, Posting, Revision, Settled,
@@ -9,7 +9,7 @@ use genops_core::ledger::{
 use genops_core::period::Period;
 use genops_core::policy::Policy;
 use genops_core::record::{AwuRecord, Journaled};
-use genops_core::{Amount, Digest, Unit};
+use genops_core::{Amount, Digest, Quantity, Unit};
 
 use super::shares::act;
 use super::world::{SECOND, World, amount, call, completed, name, said, sized, took};
@@ -178,6 +178,27 @@ fn a_correction_posts_to_the_cells_and_leaves_nothing_less_than_nothing() {
         let told: Vec<_> = genops_core::news::events(&entry).iter().map(|event| event.name).collect();
         assert_eq!(told, [genops_core::news::CORRECTION]);
     }
+}
+
+/// A step that is larger than any work would leave no room to count in, for good.
+#[test]
+fn no_step_uses_up_what_can_be_counted() {
+    let rolling = Period::Rolling { length_ns: 20 * SECOND, parts: 4 };
+    let mut world = World::under(policy(rolling, 10_000));
+    let used =
+        |amount| Execution { quantities: vec![Quantity { unit: Unit::Tokens, amount }], ..completed(0, 0) };
+    let too_much = Amount::from_atoms(Amount::STEP_MAX.atoms() + 1);
+    for _ in 0..100 {
+        let awu = world.runs(&call());
+        let why = world.rejected(Command::Settle { awu, execution: used(too_much) });
+        assert!(why.starts_with("more of `tokens` is said to have been used"), "{why}");
+        world.settle(awu, used(Amount::STEP_MAX));
+        world.wait(60 * SECOND);
+    }
+    let sent = Proposal { quantities: used(too_much).quantities, ..call() };
+    let (_, refused) = world.ask(&sent);
+    assert_eq!(said(&refused), "BLOCKED ACCOUNTING_INVARIANT_VIOLATION by b");
+    world.runs(&call());
 }
 
 #[test]

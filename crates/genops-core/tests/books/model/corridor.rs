@@ -14,7 +14,7 @@ use genops_core::spec::{Decision, ReasonCode};
 use genops_core::{Name, Timestamp, Unit};
 
 use super::traffic::Class;
-use super::{Model, Step, bound, decision_of, nanos};
+use super::{Model, STEP_MAX, Step, bound, decision_of, nanos};
 
 /// What an admission comes to.
 #[derive(Debug, Default)]
@@ -308,7 +308,7 @@ impl Model {
                 let said = blocked("x_too_many_shares");
                 return ruled.note(Question::Room, Some(&budget.name), said, Mode::Enforce);
             }
-            let Some(bound) = bound else {
+            let Some(bound) = bound.filter(|bound| *bound <= STEP_MAX) else {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
                 return ruled.note(Question::Room, Some(&budget.name), said, Mode::Enforce);
             };
@@ -338,7 +338,7 @@ impl Model {
             let bound = bound(unit, call.proposal, output);
             let key = CellKey { budget: None, each: Vec::new(), unit, window: Window::Always };
             ruled.path.push(Step { key, atoms: bound.unwrap_or_default() });
-            if bound.is_none() {
+            if bound.is_none_or(|bound| bound > STEP_MAX) {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
                 return ruled.note(Question::Room, None, said, Mode::Enforce);
             }
