@@ -121,7 +121,11 @@ fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), 
     Ok(Ok(()))
 }
 
-fn check_application(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+/// The outer error is SQLite's, the inner one ours.
+pub(crate) fn check_application(
+    connection: &Connection,
+    path: &Path,
+) -> rusqlite::Result<Result<(), StoreError>> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if id == APPLICATION_ID {
         return Ok(Ok(()));
