@@ -2,14 +2,15 @@
 //!
 //! They stand in the ledger's file, in tables of their own, and are a copy of what follows from the journal: one that is
 //! damaged or gone changes no result. A snapshot is written in small parts, each a short transaction, so that a commit
-//! of the ledger never waits for all of it; it counts once its last row is there. What the bytes mean is not known here.
+//! of the ledger never waits for all of it; it counts once its last row is there. That the books follow from the journal
+//! is not checked here: whoever can write the file can put books there that nobody ever had, and verifying shows that.
 //!
 //! Beside them stands what has been archived: entries that are not in this file any more, which a snapshot stands for.
 
 use std::path::{Path, PathBuf};
 
 use genops_core::Digest;
-use genops_core::ledger::ENGINE_VERSION;
+use genops_core::ledger::{BOOKS_VERSION, Books, ENGINE_VERSION};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::sqlite::{check_application, told};
@@ -48,6 +49,29 @@ impl Snapshot {
             Self { sequence, head, format, engine: ENGINE_VERSION, digest: Digest::ZERO, bytes };
         snapshot.digest = snapshot.expected_digest();
         snapshot
+    }
+
+    /// The books after `head`.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be said as bytes.
+    pub fn of(head: Head, books: &Books) -> Result<Self, StoreError> {
+        let bytes = postcard::to_stdvec(books);
+        let bytes =
+            bytes.map_err(|error| StoreError::Failed { what: format!("the books as bytes: {error}") })?;
+        Ok(Self::seal(head, BOOKS_VERSION, bytes))
+    }
+
+    /// The books; `None` where they are of another version, or of another entry than they should be. What other rules
+    /// have folded is of another version: a journal that is read again has to come to the same.
+    #[must_use]
+    pub fn books(&self) -> Option<Books> {
+        if (self.format, self.engine) != (BOOKS_VERSION, ENGINE_VERSION) {
+            return None;
+        }
+        let (books, rest) = postcard::take_from_bytes::<Books>(&self.bytes).ok()?;
+        (rest.is_empty() && books.sequence() == self.sequence).then_some(books)
     }
 
     /// Whether nothing in it has been changed.

@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::frame::Frame;
 use crate::ledger::FREE_BYTES_MIN;
+use crate::snapshots::Snapshots;
 use crate::store::{FrameReader, Readers, Store, StoreError};
 
 /// Tells SQLite and people what the file is: "GnOp".
@@ -208,6 +209,10 @@ impl FrameReader for SqliteReader {
             rows.next()?.map(frame_of).transpose()
         };
         find().map_err(|error| told(&self.path, &error))
+    }
+
+    fn snapshots(&self) -> Result<Option<Snapshots>, StoreError> {
+        Snapshots::read(&self.path).map(Some)
     }
 }
 

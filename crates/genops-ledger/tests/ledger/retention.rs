@@ -31,8 +31,12 @@ impl Closed {
         for number in 0..10 {
             let mut entry = |command| ledger::apply(&mut books, wall(), command).unwrap();
             let entries = [entry(admit_and_start(number)), entry(settle(number))];
-            let payload = entries.iter().flat_map(|entry| postcard::to_stdvec(entry).unwrap()).collect();
-            let frame = Frame::seal(head, entries[0].sequence, 2, payload);
+            let (mut payload, mut ends) = (Vec::new(), Vec::new());
+            for entry in &entries {
+                payload = postcard::to_extend(entry, payload).unwrap();
+                ends.push(payload.len());
+            }
+            let frame = Frame::seal(head, entries[0].sequence, payload, &ends);
             store.append(&frame).unwrap();
             head = frame.hash;
             frames.push(frame);

@@ -16,6 +16,7 @@ mod disk;
 mod history;
 mod life;
 mod random;
+mod snapshots;
 mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
