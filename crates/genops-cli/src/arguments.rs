@@ -1,5 +1,7 @@
 //! What the program can be asked: its commands and their arguments.
 
+mod archive;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use jiff::SignedDuration;
 
 use crate::audit;
 use crate::simulate::recorded::spans::Mapped;
+
+pub use archive::Archiving;
 
 /// Governance for AI workloads: decide, reserve, settle, prove.
 #[derive(Debug, Parser)]
@@ -44,6 +48,8 @@ pub enum Command {
     Simulate(Simulating),
     /// Write the journal as text that anybody can read and verify
     Export(Exporting),
+    /// Move old entries out of a ledger that no server holds, into a file
+    Archive(Archiving),
     /// Verify a ledger: the hash chain, every invariant after every entry, and heads that were noted
     Verify(Verification),
     /// Hold the journal, delivered telemetry and a provider's usage against each other

@@ -2,7 +2,7 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`export`], [`verify`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
+//! [`export`], [`archive`], [`verify`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
 //! [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
@@ -25,6 +25,8 @@ mod read;
 mod telemetry;
 
 mod export;
+
+mod archive;
 
 mod verify;
 
@@ -131,6 +133,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Show(showing) => read::show(&showing).await,
         Command::Simulate(simulating) => simulate::run(&simulating),
         Command::Export(exporting) => export::run(&exporting),
+        Command::Archive(archiving) => archive::run(&archiving),
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,

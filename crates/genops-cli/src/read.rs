@@ -145,6 +145,9 @@ pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
     if let Some(next) = page.next {
         println!("more: --before {next}");
     }
+    if let Some(through) = page.archived {
+        println!("the entries through {through} are archived; what they decided is in the archive");
+    }
     Ok(())
 }
 

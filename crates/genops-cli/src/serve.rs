@@ -129,8 +129,14 @@ fn say_what_is_set_up(config: &Config, listener: &TcpListener, governor: &Govern
         println!("genops {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     }
     lines_of(config, governor.now()).iter().for_each(|line| println!("{line}"));
-    if recovered.entries > 0 {
-        println!("  recovered  {} entries; chain and invariants hold", recovered.entries);
+    let Recovered { entries, snapshot, .. } = recovered;
+    match snapshot {
+        _ if entries == 0 => {}
+        0 => println!("  recovered  {entries} entries; chain and invariants hold"),
+        _ => println!(
+            "  recovered  {entries} entries: a snapshot of the books stands for the first {snapshot}; chain and \
+             invariants hold behind it"
+        ),
     }
     if recovered.released + recovered.in_doubt > 0 {
         println!(

@@ -5,6 +5,8 @@
 //! [`replay`] begins with nothing, and is what verifies. Recovery only evolves. No rule is asked about what was
 //! acknowledged.
 
+use std::path::Path;
+
 use genops_core::audit::{Auditor, Breach};
 use genops_core::awu::State;
 use genops_core::ledger::{self, Books, Command, Entry, Mismatch};
@@ -12,7 +14,8 @@ use genops_core::{Digest, Timestamp};
 
 use crate::frame::{BadFrame, Frame};
 use crate::ledger::{Ledger, LedgerError};
-use crate::snapshots::Snapshot;
+use crate::snapshots::{Snapshot, Snapshots};
+use crate::sqlite::SqliteStore;
 use crate::store::{FrameReader, Store, StoreError};
 use crate::witness::Head;
 
@@ -133,6 +136,23 @@ pub fn resume(frames: &mut dyn FrameReader, through: u64) -> Result<Replayed, Op
     let begins = replayed.snapshot;
     let own = if begins == 0 { None } else { frames.holding(begins)? };
     follow_from(replayed, frames, own.filter(|frame| frame.last() == begins), through)
+}
+
+/// Makes a snapshot of the books after the frame that holds the entry `through`, which is durable, and keeps the latest
+/// `kept`. The books are worked out anew, from the snapshot before; only the process that holds the ledger may.
+///
+/// # Errors
+///
+/// The journal does not hold, or the disk refuses.
+pub fn take_snapshot(path: &Path, through: u64, kept: usize) -> Result<Head, OpenError> {
+    let replayed = resume(&mut SqliteStore::read(path)?, through)?;
+    let head = Head { sequence: replayed.books.sequence(), hash: replayed.head };
+    let mut snapshots = Snapshots::open(path)?;
+    if replayed.snapshot != head.sequence {
+        snapshots.put(&Snapshot::of(head, &replayed.books)?)?;
+    }
+    snapshots.keep(kept)?;
+    Ok(head)
 }
 
 fn begin(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {

@@ -67,11 +67,17 @@ impl Snapshot {
     /// have folded is of another version: a journal that is read again has to come to the same.
     #[must_use]
     pub fn books(&self) -> Option<Books> {
-        if (self.format, self.engine) != (BOOKS_VERSION, ENGINE_VERSION) {
+        if !self.is_of_this_version() {
             return None;
         }
         let (books, rest) = postcard::take_from_bytes::<Books>(&self.bytes).ok()?;
         (rest.is_empty() && books.sequence() == self.sequence).then_some(books)
+    }
+
+    /// Whether this version's rules have folded the books, and its bytes are these.
+    #[must_use]
+    pub fn is_of_this_version(&self) -> bool {
+        (self.format, self.engine) == (BOOKS_VERSION, ENGINE_VERSION)
     }
 
     /// Whether nothing in it has been changed.
@@ -145,7 +151,8 @@ impl Snapshots {
              ) STRICT;
              CREATE TABLE IF NOT EXISTS archived (
                  through INTEGER PRIMARY KEY,
-                 head BLOB NOT NULL
+                 head BLOB NOT NULL,
+                 genesis BLOB NOT NULL
              ) STRICT;";
         snapshots.told(snapshots.connection.execute_batch(set_up))?;
         Ok(snapshots)
@@ -313,6 +320,20 @@ impl Snapshots {
         self.told(found.optional())
     }
 
+    /// The hash of the journal's first frame, where that has been archived.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn genesis(&self) -> Result<Option<Digest>, StoreError> {
+        if !self.are_there()? {
+            return Ok(None);
+        }
+        let query = "SELECT genesis FROM archived ORDER BY through DESC LIMIT 1";
+        let found = self.connection.query_row(query, [], |row| row.get(0).map(Digest::from_bytes));
+        self.told(found.optional())
+    }
+
     /// Forgets the frames through `head`, which somebody has made sure of. That they are archived is noted before the
     /// first one goes, and the oldest go first: wherever it is interrupted, the rest is whole, and it can be done again.
     ///
@@ -326,7 +347,8 @@ impl Snapshots {
                 format!("no frame ends with entry {} and that hash; nothing was forgotten", head.sequence);
             return Err(StoreError::Failed { what });
         }
-        let insert = "INSERT OR REPLACE INTO archived (through, head) VALUES (?1, ?2)";
+        let insert = "INSERT OR IGNORE INTO archived (through, head, genesis) VALUES (?1, ?2, coalesce(
+            (SELECT genesis FROM archived LIMIT 1), (SELECT hash FROM frames ORDER BY first LIMIT 1)))";
         let note = |connection: &Connection| connection.execute(insert, params![through, head.hash.bytes()]);
         self.synced(|connection| note(connection).map(drop))?;
         let delete = "DELETE FROM frames WHERE first IN

@@ -9,7 +9,7 @@ use genops_core::Digest;
 
 use crate::export::{BEGINNING, ExportReader};
 use crate::frame::Frame;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
 use crate::store::{FrameReader, StoreError};
 use crate::witness::Head;
@@ -46,6 +46,22 @@ impl Source {
         let archived = Snapshots::read(path)?.archived()?;
         let through = archived.map_or(0, |head| head.sequence);
         Ok(Self::Ledger(Box::new(Frames::after(SqliteStore::read(path)?, through)), archived))
+    }
+
+    /// The snapshots of the books in a ledger at `path` that this version could use; none in an export.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn snapshots(&self, path: &Path) -> Result<Vec<Snapshot>, StoreError> {
+        match self {
+            Self::Export(_) => Ok(Vec::new()),
+            Self::Ledger(..) => {
+                let kept = Snapshots::read(path)?;
+                let snapshots = kept.list()?.into_iter().filter_map(|sequence| kept.get(sequence));
+                Ok(snapshots.filter(Snapshot::is_of_this_version).collect())
+            }
+        }
     }
 
     /// The first entry that the file is said to have, and the hash of the frame before it.
@@ -119,6 +135,7 @@ impl<R: FrameReader> Iterator for Frames<R> {
 pub struct Sources {
     files: Vec<Source>,
     begins: (u64, Digest),
+    snapshots: Vec<Snapshot>,
 }
 
 impl Sources {
@@ -130,8 +147,18 @@ impl Sources {
     pub fn open(paths: &[PathBuf]) -> Result<Self, StoreError> {
         let mut files = paths.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>()?;
         let begins = files.first().map_or((1, Digest::ZERO), Source::begins);
+        let mut snapshots = Vec::new();
+        for (file, path) in files.iter().zip(paths) {
+            snapshots.extend(file.snapshots(path)?);
+        }
         files.reverse();
-        Ok(Self { files, begins })
+        Ok(Self { files, begins, snapshots })
+    }
+
+    /// The snapshots of the books in those that are ledgers, which the journal has to come to.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        self.snapshots.clone()
     }
 
     /// The first entry that there should be, and the hash of the frame before it.

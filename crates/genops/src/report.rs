@@ -12,6 +12,7 @@ mod explanation;
 mod journal;
 
 use genops_core::budget::CellKey;
+use genops_core::ledger::Books;
 use genops_core::policy::InForce;
 use genops_core::{AwuId, Digest};
 use genops_ledger::recover::OpenError;
@@ -42,6 +43,10 @@ pub struct AwuPage {
     /// Where the next page begins: give it as `before`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// On the last page, the last entry that has left the ledger for an archive: AWUs that were decided by then are on no
+    /// page. Absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
 }
 
 /// How good the bounds were, by provider and model.
@@ -70,6 +75,28 @@ pub enum ReportError {
         "policy {0} is not in the journal, so nobody can say which of its rules were asked; verify the ledger"
     )]
     NoPolicy(Digest),
+    /// A decision rests on a policy whose adoption has left the ledger.
+    #[error(
+        "policy {version} was adopted in an entry that is archived, as are all through {through}: `genops export` \
+         and the archive that `genops archive` has made say what it was"
+    )]
+    PolicyArchived {
+        /// The policy.
+        version: Digest,
+        /// The last entry that has left.
+        through: u64,
+    },
+    /// An AWU is not in the ledger, and may be in what has left it.
+    #[error(
+        "no AWU {awu} is in this ledger, but the entries through {through} are archived: look into the archive \
+         that `genops archive` has made of them"
+    )]
+    PerhapsArchived {
+        /// The AWU.
+        awu: AwuId,
+        /// The last entry that has left.
+        through: u64,
+    },
     /// A page of budgets goes on in a policy that is not in force any more.
     #[error(
         "another policy is in force since the page before, with other budgets; begin anew, without `from`"
@@ -96,12 +123,13 @@ impl Governor {
     pub fn awus(&self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         let mut journal = self.ledger().journal()?;
         // Whoever else wants the tables has them between the stretches.
-        awu_page_by(filter, limit, STRETCHES_MAX, |filter, limit| {
+        let page = awu_page_by(filter, limit, STRETCHES_MAX, |filter, limit| {
             self.with_views(|views| {
                 views.catch_up(&mut journal)?;
                 Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
             })
-        })
+        })?;
+        page.ended(&mut journal)
     }
 
     /// How good the bounds were. Blocks for as long as a disk does.
@@ -137,19 +165,50 @@ impl Governor {
     /// The journal or its tables cannot be read.
     pub fn explain(&self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         let mut journal = self.ledger().journal()?;
+        let in_force = self.ledger().read(Books::shared_in_force)?;
         self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            explain(views, &mut journal, id)
+            explain(views, &in_force, &mut journal, id)
         })
     }
 }
 
-fn explain(views: &Views, journal: &mut Journal, id: AwuId) -> Result<Option<Explanation>, ReportError> {
+impl AwuPage {
+    /// Says on the last page what is on none.
+    fn ended(mut self, journal: &mut Journal) -> Result<Self, ReportError> {
+        if self.next.is_none() {
+            self.archived = Some(journal.archived()?).filter(|through| *through > 0);
+        }
+        Ok(self)
+    }
+}
+
+fn explain(
+    views: &Views,
+    in_force: &InForce,
+    journal: &mut Journal,
+    id: AwuId,
+) -> Result<Option<Explanation>, ReportError> {
     let Some(record) = views.awu(id, journal)? else { return Ok(None) };
     let version = record.ruling().policy;
-    let policy = views.policy(version, journal)?.ok_or(ReportError::NoPolicy(version))?;
-    let in_force = InForce::new(policy);
-    Ok(Some(Explanation::of(&record, &in_force)))
+    // The one in force is known even where its adoption is archived.
+    if version == in_force.version() {
+        return Ok(Some(Explanation::of(&record, in_force)));
+    }
+    let policy = match views.policy(version, journal) {
+        Ok(Some(policy)) => policy,
+        Ok(None) => {
+            return Err(match journal.archived()? {
+                0 => ReportError::NoPolicy(version),
+                through => ReportError::PolicyArchived { version, through },
+            });
+        }
+        Err(StoreError::Archived { through, .. }) => {
+            return Err(ReportError::PolicyArchived { version, through });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(Explanation::of(&record, &InForce::new(policy))))
 }
 
 fn awu_page(
@@ -158,9 +217,10 @@ fn awu_page(
     filter: &Filter,
     limit: u32,
 ) -> Result<AwuPage, ReportError> {
-    awu_page_by(filter, limit, u32::MAX, |filter, limit| {
+    let page = awu_page_by(filter, limit, u32::MAX, |filter, limit| {
         Ok((views.awus(filter, limit, journal)?, views.as_of()))
-    })
+    })?;
+    page.ended(journal)
 }
 
 /// A page, put together from at most so many stretches, which `look` finds together with the last entry that it takes
@@ -177,7 +237,7 @@ fn awu_page_by(
     for _ in 0..stretches_max {
         let (found, as_of) = look(&filter, missing)?;
         // What the first look takes into account, the later ones do as well: they look further back.
-        let page = page.get_or_insert(AwuPage { awus: Vec::new(), as_of, next: None });
+        let page = page.get_or_insert(AwuPage { as_of, ..AwuPage::default() });
         missing = missing.saturating_sub(u32::try_from(found.records.len()).unwrap_or(u32::MAX));
         page.awus.extend(found.records.iter().map(AwuReport::of));
         page.next = found.next;

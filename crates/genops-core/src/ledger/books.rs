@@ -266,6 +266,12 @@ impl Books {
         self.remembered.find(caller, key, at.minus_nanos(self.policy().remember_ns))
     }
 
+    /// The oldest entry that an idempotency key was used in which is remembered at `at`.
+    #[must_use]
+    pub fn oldest_remembered(&self, at: Timestamp) -> Option<u64> {
+        self.remembered.oldest(at.minus_nanos(self.policy().remember_ns))
+    }
+
     /// The AWUs whose holders are taken for lost at `at`, the longest lost first, at most `most`.
     #[must_use]
     pub fn overdue(&self, at: Timestamp, most: usize) -> Vec<AwuId> {

@@ -89,11 +89,8 @@ impl Journal {
             3 => snapshot.engine -= 1,
             4 => snapshot = Snapshot::seal(head, BOOKS_VERSION + 1, snapshot.bytes),
             5 => {
-                snapshot = Snapshot::seal(
-                    Head { hash: Digest::of("other", &[]), ..head },
-                    BOOKS_VERSION,
-                    snapshot.bytes,
-                )
+                let other = Head { hash: Digest::of("other", &[]), ..head };
+                snapshot = Snapshot::seal(other, BOOKS_VERSION, snapshot.bytes);
             }
             // The books of one entry under the head of another, and bytes that are no books, or more than books.
             6 => snapshot = Snapshot::seal(self.another(random, head), BOOKS_VERSION, snapshot.bytes),

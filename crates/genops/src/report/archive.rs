@@ -14,7 +14,7 @@ use super::{
     explain,
 };
 
-/// A ledger file, read whole.
+/// A ledger file. What is told of AWUs is gathered once somebody asks for it.
 #[derive(Debug)]
 pub struct Archive {
     books: Books,
@@ -23,17 +23,16 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Reads a ledger file whole, and verifies its chain and invariants on the way.
+    /// Reads a ledger file from the latest snapshot of its books on, or whole where there is none, and verifies chain and
+    /// invariants of what it reads.
     ///
     /// # Errors
     ///
     /// There is no ledger, or it is damaged; the error says where.
     pub fn open(path: &Path) -> Result<Self, ReportError> {
-        let replayed = recover::replay(&mut SqliteStore::read(path)?)?;
-        let mut journal = Journal::new(Box::new(SqliteStore::read(path)?));
-        let mut views = Views::in_memory()?;
-        views.catch_up(&mut journal)?;
-        Ok(Self { books: replayed.books, views, journal })
+        let replayed = recover::resume(&mut SqliteStore::read(path)?, u64::MAX)?;
+        let journal = Journal::new(Box::new(SqliteStore::read(path)?));
+        Ok(Self { books: replayed.books, views: Views::in_memory()?, journal })
     }
 
     /// The books after the last entry.
@@ -46,8 +45,9 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// The tables cannot be read.
-    pub fn estimates(&self) -> Result<EstimateList, ReportError> {
+    /// The journal cannot be read.
+    pub fn estimates(&mut self) -> Result<EstimateList, ReportError> {
+        self.views.catch_up(&mut self.journal)?;
         Ok(EstimateList { estimates: self.views.estimates()?, as_of: self.views.as_of() })
     }
 
@@ -66,6 +66,7 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awus(&mut self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
+        self.views.catch_up(&mut self.journal)?;
         awu_page(&mut self.views, &mut self.journal, filter, limit)
     }
 
@@ -75,7 +76,9 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
-        Ok(self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record)))
+        self.views.catch_up(&mut self.journal)?;
+        let found = self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record));
+        self.found(id, found)
     }
 
     /// Why one AWU was decided as it was.
@@ -84,6 +87,19 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
-        explain(&self.views, &mut self.journal, id)
+        self.views.catch_up(&mut self.journal)?;
+        let found = explain(&self.views, self.books.in_force(), &mut self.journal, id)?;
+        self.found(id, found)
+    }
+
+    /// Where something is not there, says that it may be archived.
+    fn found<T>(&mut self, awu: AwuId, found: Option<T>) -> Result<Option<T>, ReportError> {
+        match found {
+            None => match self.journal.archived()? {
+                0 => Ok(None),
+                through => Err(ReportError::PerhapsArchived { awu, through }),
+            },
+            found => Ok(found),
+        }
     }
 }
