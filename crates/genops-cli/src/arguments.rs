@@ -1,22 +1,23 @@
 //! What the program can be asked: its commands and their arguments.
 
 mod archive;
+mod proof;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use genops::ledger::witness::Head;
 use genops_conformance::level;
 use genops_conformance::report;
-use genops_core::{Amount, Timestamp};
 use jiff::SignedDuration;
 
-use crate::audit;
 use crate::simulate::recorded::spans::Mapped;
 
 pub use archive::Archiving;
+pub use proof::{
+    Auditing, Exporting, ReceiptCommand, ReceiptVerification, Receipting, Recorded, Verification,
+};
 
 /// Governance for AI workloads: decide, reserve, settle, prove.
 #[derive(Debug, Parser)]
@@ -54,8 +55,11 @@ pub enum Command {
     Verify(Verification),
     /// Hold the journal, delivered telemetry and a provider's usage against each other
     Audit(Auditing),
-    /// Decide every entry anew, and compare the outcomes byte for byte; exit code 0: they agree, 1: they do not
+    /// Decide every entry anew, and compare the outcomes byte for byte; exit code 0: they agree, 1: they do not,
+    /// 2: a file cannot be read
     Replay(Recorded),
+    /// Give a signed receipt of the decision about an AWU, or verify one
+    Receipt(Receipting),
     /// See how far telemetry has come, and send again what a collector rejected
     Telemetry {
         /// What to do.
@@ -74,7 +78,7 @@ pub enum Command {
         #[command(subcommand)]
         command: PricesCommand,
     },
-    /// Make keys for callers
+    /// Make keys: for callers, and for signing receipts
     Keys {
         /// What to do.
         #[command(subcommand)]
@@ -346,8 +350,19 @@ pub struct Resending {
 /// Commands of `keys`.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a new key, and show the lines for the configuration
-    New,
+    /// Make a new key for a caller, and show the lines for the configuration; or one that signs receipts
+    New(NewKey),
+}
+
+/// Arguments of `keys new`.
+#[derive(Debug, Args)]
+pub struct NewKey {
+    /// Make a key that signs receipts, and show the public key that verifies them
+    #[arg(long)]
+    pub signing: bool,
+    /// The file for the signing key, which only its owner can read; it must not exist
+    #[arg(long, value_name = "FILE", default_value = "genops-signing.key", requires = "signing")]
+    pub out: PathBuf,
 }
 
 /// Commands of `prices`.
@@ -484,93 +499,4 @@ pub struct Showing {
     /// Where from.
     #[command(flatten)]
     pub source: Source,
-}
-
-/// The files that a journal is read from.
-#[derive(Debug, Args)]
-pub struct Recorded {
-    /// A ledger, or an export of one; several are one journal, in the order of its entries
-    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db")]
-    pub ledger: Vec<PathBuf>,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-}
-
-/// Arguments of `audit`.
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("with").required(true).multiple(true).args(["otlp", "usage"])), after_help = AUDITED)]
-pub struct Auditing {
-    /// The ledger
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
-    /// Delivered telemetry: OTLP as JSON or Protocol Buffers, also gzipped; files, directories, or - for standard input
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub otlp: Vec<PathBuf>,
-    /// What the provider bills, as CSV or JSON lines: model, input_tokens, output_tokens, cost, and any of awu,
-    /// trace_id and span_id, request_id, cached_input_tokens, timestamp
-    #[arg(long, value_name = "FILE")]
-    pub usage: Option<PathBuf>,
-    /// So many US dollars of a call are no difference, since exports are rounded
-    #[arg(long, value_name = "USD", default_value = "0.000001", value_parser = audit::dollars)]
-    pub tolerance: Amount,
-    /// Only AWUs that were decided then or later: 2026-11-01 (in UTC), or with a time
-    #[arg(long, value_name = "TIME", value_parser = audit::time)]
-    pub since: Option<Timestamp>,
-    /// Only AWUs that were decided before
-    #[arg(long, value_name = "TIME", value_parser = audit::time)]
-    pub until: Option<Timestamp>,
-    /// Show so many findings; JSON has all
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    pub limit: usize,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-}
-
-/// What is found, and what the exit codes mean.
-const AUDITED: &str = "\
-Findings: unbilled (charged in the journal, not in the usage), unaccounted (billed, and no call in the journal), mispriced
-(tokens or cost differ), missing (not delivered as telemetry), rewritten (telemetry says something else than the journal).
-Corrections are no failures: the provider knows what the journal could not. Rows of usage that name no AWU are compared as
-sums of model and day. docs/audit.md says how to get an export with AWUs in it.
-
-Exit codes: 0 all match, 1 something does not, 2 something cannot be read, 3 there is nothing to compare.";
-/// Arguments of `verify`.
-#[derive(Debug, Args)]
-#[command(after_help = VERIFIED)]
-pub struct Verification {
-    /// What is verified.
-    #[command(flatten)]
-    pub recorded: Recorded,
-    /// A chain hash that was noted: of any decision, its telemetry has both
-    #[arg(long, value_name = "SEQUENCE:HASH")]
-    pub head: Vec<Head>,
-    /// An export that was made earlier; the journal has to begin with the same frames
-    #[arg(long, value_name = "EXPORT")]
-    pub head_file: Option<PathBuf>,
-}
-
-/// What a verification shows, and what it does not.
-const VERIFIED: &str = "\
-By itself a journal shows that it is consistent. Whoever can write the file can write it anew from some entry on, with
-hashes that fit, or cut off its end. A head that was noted elsewhere shows that; an export names the entry.
-
-Exit codes: 0 it holds, 1 it does not, or cannot be read, 2 an argument cannot be used.";
-
-/// Arguments of `export`.
-#[derive(Debug, Args)]
-pub struct Exporting {
-    /// The ledger, whether a server has it open or not
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
-    /// The file to write, which must not be there yet; - for standard output
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    pub to: PathBuf,
-    /// Begin with the frame that holds this entry
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    pub from: u64,
-    /// End with the frame that holds this entry [default: the last]
-    #[arg(long, value_name = "SEQUENCE", value_parser = clap::value_parser!(u64).range(1..))]
-    pub through: Option<u64>,
 }

@@ -40,7 +40,8 @@ pub fn run(auditing: &Auditing) -> Result<ExitCode, Trouble> {
     let usage = match &auditing.usage {
         Some(path) => {
             let usage = Usage::read(path, &mut index.models)?;
-            let matched = matching::compare(&usage, &terms, &index, &mut findings);
+            let matched =
+                matching::compare(&usage, &terms, &mut index, &mut findings).map_err(Trouble::unusable)?;
             Some((usage, matched))
         }
         None => None,

@@ -2,7 +2,7 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`export`], [`archive`], [`verify`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
+//! [`export`], [`archive`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
 //! [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stdout,
@@ -29,6 +29,8 @@ mod export;
 mod archive;
 
 mod verify;
+
+mod receipt;
 
 mod replay;
 
@@ -136,15 +138,13 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Archive(archiving) => archive::run(&archiving),
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
+        Command::Receipt(receipting) => receipt::run(&receipting),
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await
         }
         Command::Prices { command } => prices::run(&command),
-        Command::Keys { command: KeysCommand::New } => {
-            keys::new();
-            Ok(())
-        }
+        Command::Keys { command: KeysCommand::New(new) } => keys::run(&new),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,8 +1,10 @@
 //! `genops verify`: recomputes the chain and every invariant of a journal, entry by entry, and holds it against what was
 //! noted of it.
 
+use genops::ledger::recover::OpenError;
 use genops::ledger::source::{Source, Sources};
-use genops::ledger::verify::{Verified, verify};
+use genops::ledger::store::StoreError;
+use genops::ledger::verify::{Failure, Verified, verify};
 use genops::ledger::witness::Witness;
 use genops_core::Digest;
 use serde::Serialize;
@@ -25,10 +27,11 @@ struct Holds {
     head: Digest,
 }
 
-/// What does not hold.
+/// What does not hold, or cannot be judged.
 #[derive(Serialize)]
 struct Fails<'a> {
-    holds: bool,
+    /// Nothing where that is not known.
+    holds: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     entry: Option<u64>,
     what: &'a str,
@@ -37,8 +40,14 @@ struct Fails<'a> {
 /// Verifies ledger files and exports.
 pub fn run(verification: &Verification) -> Result<(), Trouble> {
     let Verification { recorded, head, head_file } = verification;
-    let sources = Sources::open(&recorded.ledger).map_err(Trouble::failed)?;
-    let export = head_file.as_ref().map(|path| Source::open(path)).transpose().map_err(Trouble::failed)?;
+    let sources = open(recorded)?;
+    let export = match head_file.as_ref().map(|path| Source::open(path)).transpose() {
+        Ok(export) => export,
+        Err(error @ StoreError::Export(_)) => {
+            return Err(failed(recorded, None, &Failure::Witness(error.into()).to_string())?);
+        }
+        Err(error) => return Err(unusable(recorded, &error.to_string())?),
+    };
     let heads = head.len() + usize::from(export.is_some());
     let export = export.map(|source| {
         let begins = source.begins();
@@ -47,16 +56,42 @@ pub fn run(verification: &Verification) -> Result<(), Trouble> {
     let mut witness = Witness::new(head.clone(), export).with_snapshots(sources.snapshots());
     match verify(sources.begins(), sources, &mut witness) {
         Ok(verified) => tell(recorded, &verified, heads),
+        Err(Failure::Journal(error) | Failure::Witness(error)) if is_unreadable(&error) => {
+            Err(unusable(recorded, &error.to_string())?)
+        }
         Err(failure) => Err(failed(recorded, failure.entry(), &failure.to_string())?),
     }
+}
+
+/// Opens the files. One that is there and is a damaged export does not hold; any other trouble is with the arguments.
+pub fn open(recorded: &Recorded) -> Result<Sources, Trouble> {
+    Sources::open(&recorded.ledger).or_else(|error| {
+        Err(match &error {
+            StoreError::Export(bad) => failed(recorded, bad.entry, &error.to_string())?,
+            _ => unusable(recorded, &error.to_string())?,
+        })
+    })
+}
+
+/// Whether the trouble is with reading, so that nothing is known of the journal.
+pub const fn is_unreadable(error: &OpenError) -> bool {
+    matches!(error, OpenError::Store(StoreError::Failed { .. } | StoreError::Missing { .. }))
 }
 
 /// The trouble that it is when a journal does not hold; programs are told on standard output too.
 pub fn failed(recorded: &Recorded, entry: Option<u64>, what: &str) -> Result<Trouble, Trouble> {
     if recorded.format == Format::Json {
-        read::print_json(&Fails { holds: false, entry, what })?;
+        read::print_json(&Fails { holds: Some(false), entry, what })?;
     }
     Ok(Trouble::failed(what))
+}
+
+/// The trouble that it is when nothing can be said of a journal; programs are told on standard output too.
+pub fn unusable(recorded: &Recorded, what: &str) -> Result<Trouble, Trouble> {
+    if recorded.format == Format::Json {
+        read::print_json(&Fails { holds: None, entry: None, what })?;
+    }
+    Ok(Trouble::unusable(what))
 }
 
 /// The files, for people.

@@ -124,7 +124,7 @@ fn parts_are_one_journal_and_a_part_says_that_it_is_one() {
     let (code, told) = folder.complaint("replay --ledger two.jsonl");
     assert_eq!(code, 2, "{told}");
     let (code, told) = folder.complaint("verify --ledger two.jsonl one.jsonl");
-    assert!(code == 1 && told.contains("begins with entry 1 stands where entry 5 is due"), "{told}");
+    assert!(code == 1 && told.contains("`one.jsonl`: it begins with entry 1 where entry 5 is due"), "{told}");
 }
 
 #[test]
@@ -179,4 +179,74 @@ fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
     assert_eq!(folder.json("awus --ledger genops.db")["archived"], 2);
     let text = folder.text("archive --restore a.jsonl");
     assert!(text.contains("a snapshot of its books after entry 4"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_is_no_journal_that_does_not_hold() {
+    let folder = Folder::new();
+    folder.text("export --to good.jsonl");
+    std::fs::write(folder.path("text.db"), "this is neither a ledger nor an export").unwrap();
+    std::fs::create_dir(folder.path("folder")).unwrap();
+    let header =
+        std::fs::read_to_string(folder.path("good.jsonl")).unwrap().replacen("\"first\":1", "\"first\":0", 1);
+    std::fs::write(folder.path("damaged.jsonl"), header).unwrap();
+    folder.text("export --from 3 --to two.jsonl");
+    let cases = [
+        ("verify --ledger nowhere.db", 2),
+        ("verify --ledger text.db", 2),
+        ("verify --ledger folder", 2),
+        ("verify --ledger good.jsonl nowhere.jsonl", 2),
+        ("verify --head-file nowhere.jsonl", 2),
+        ("verify --head-file folder", 2),
+        ("replay --ledger nowhere.db", 2),
+        ("replay --ledger text.db", 2),
+        ("replay --ledger folder", 2),
+        ("replay --ledger two.jsonl", 2),
+        ("verify --ledger damaged.jsonl", 1),
+        ("replay --ledger damaged.jsonl", 1),
+        ("verify --head-file damaged.jsonl", 1),
+    ];
+    for (arguments, code) in cases {
+        let (found, complaint) = folder.complaint(arguments);
+        assert_eq!(found, code, "{arguments}: {complaint}");
+        let output = folder.run(&format!("{arguments} --format json"));
+        assert_eq!(output.status.code(), Some(code), "{arguments}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let holds = if code == 2 { Value::Null } else { false.into() };
+        assert_eq!(told["holds"], holds, "{arguments}: {told}");
+        assert!(complaint.contains(told["what"].as_str().unwrap()), "{arguments}: {told}");
+    }
+}
+
+#[test]
+fn a_witness_from_before_a_part_is_compared_with_its_beginning() {
+    let folder = Folder::new();
+    folder.text("export --through 2 --to one.jsonl");
+    folder.text("export --from 3 --to two.jsonl");
+    folder.text("verify --ledger two.jsonl --head-file one.jsonl");
+    let mut entries = entries();
+    entries.get_mut(0).unwrap().at = Timestamp::from_nanos(1);
+    folder.write("other.db", &entries);
+    folder.text("export --ledger other.db --through 2 --to other.jsonl");
+    let (code, told) = folder.complaint("verify --ledger two.jsonl --head-file other.jsonl");
+    assert!(code == 1 && told.contains("entry 2 has the chain hash "), "{told}");
+}
+
+#[test]
+fn entries_that_are_not_there_are_not_exported() {
+    let folder = Folder::new();
+    let cases = [
+        ("export --from 3 --through 2", "entry 2 to end with comes before entry 3 to begin with"),
+        ("export --from 9 --through 5", "entry 5 to end with comes before entry 9 to begin with"),
+        ("export --from 5", "the journal ends with entry 4; there is no entry 5 to begin with"),
+        ("export --from 9", "the journal ends with entry 4; there is no entry 9 to begin with"),
+        ("export --ledger nowhere.db", "there is no ledger at `nowhere.db`"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, told) = folder.complaint(arguments);
+        assert!(code == 2 && told.contains(expected), "{arguments}: {code}: {told}");
+        folder.complaint(&format!("{arguments} --to never.jsonl"));
+        assert!(!folder.path("never.jsonl").exists(), "{arguments}");
+        assert_eq!(folder.run(arguments).stdout, b"", "{arguments}");
+    }
 }

@@ -206,8 +206,9 @@ impl Auditor {
 
     /// The sum of the grants that a cell has at `at`.
     fn lent(&self, at: Timestamp, key: &CellKey) -> Option<Amount> {
-        let holding =
-            self.grants.values().filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each));
+        let holding = self.grants.values().filter(|grant| {
+            grant.until > at && key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)
+        });
         sum(holding.map(|grant| Some(grant.amount)))
     }
 

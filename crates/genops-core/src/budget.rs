@@ -2,6 +2,28 @@
 //!
 //! A budget says what is allowed. What has been reserved and used stands in the cells of the
 //! [`ledger`](crate::ledger): one cell for each budget, share of it and window.
+//!
+//! ```
+//! use genops_core::budget::{Budget, Overdraft};
+//! use genops_core::period::{Period, Span};
+//! use genops_core::selector::{Facet, Selector};
+//! use genops_core::{Name, Unit};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // 3,600 compute seconds a month for each project of team `research`, by Berlin's clocks. Up to 600 more are lent, with
+//! // a warning, and people are told at 80 percent.
+//! let budget = Budget {
+//!     selector: Selector::default().with(Facet::Team, vec![Name::new("research")?]),
+//!     each: vec![Facet::Project],
+//!     period: Period::Calendar { span: Span::Month, zone: Name::new("Europe/Berlin")? },
+//!     overdraft: Overdraft::UpTo("600".parse()?),
+//!     alerts: vec![80],
+//!     ..Budget::new(Name::new("gpu")?, "compute_seconds".parse::<Unit>()?, "3600".parse()?)
+//! };
+//! assert_eq!(budget.unit.to_string(), "compute_seconds");
+//! # Ok(())
+//! # }
+//! ```
 
 use core::fmt;
 

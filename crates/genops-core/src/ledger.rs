@@ -22,11 +22,13 @@ pub use entry::{
     Rejection, Settled,
 };
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::admit::{self, Verdict};
 use crate::amount::{Amount, Quantity};
 use crate::awu::{AwuId, State};
+use crate::name::Name;
 use crate::policy::{InForce, Policy};
 use crate::time::Timestamp;
 
@@ -66,6 +68,8 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
     match command {
         Command::AdoptPolicy(policy) => match policy.problem() {
             Some(problem) => Err(problem.into()),
+            None if divides_otherwise(books.policy(), policy) => Err(Rejection::DividedOtherwise),
+            None if strands_a_grant(books, at, policy) => Err(Rejection::GrantHolds),
             None => Ok(adopt_policy(books, at, policy)),
         },
         Command::Admit(request) => {
@@ -80,8 +84,9 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             Ok(Outcome::Started)
         }
         Command::Extend { awu, within_ns } => {
-            expect_deadline(books, *awu)?;
-            Ok(Outcome::Extended { deadline: at.plus_nanos(*within_ns) })
+            // Nobody loses time by being given more.
+            let deadline = expect_deadline(books, *awu)?.max(at.plus_nanos(*within_ns));
+            Ok(Outcome::Extended { deadline })
         }
         Command::Release { awu } => {
             expect_state(books, *awu, State::Reserved)?;
@@ -203,6 +208,9 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
         Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
             misfits("it has to name one value for each facet of the budget's `each`, or none")
         }
+        Some(_) if books.grants(at).any(|(_, holding)| holding == grant) => {
+            misfits("the same grant holds already, with the same end and reason")
+        }
         Some(_) if books.grants(at).count() >= GRANTS_MAX => {
             misfits("a thousand grants hold already; let some of them end first")
         }
@@ -211,6 +219,24 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
         }
         Some(_) => Ok(()),
     }
+}
+
+/// Whether a budget keeps its name and has shares of something else: then the values of one facet would go on with the
+/// cells of another.
+fn divides_otherwise(old: &Policy, new: &Policy) -> bool {
+    let of_name: HashMap<_, _> = old.budgets.iter().map(|budget| (&budget.name, &budget.each)).collect();
+    new.budgets.iter().any(|budget| {
+        of_name.get(&budget.name).is_some_and(|each| **each != budget.each && each.len() == budget.each.len())
+    })
+}
+
+/// Whether a grant holds for a budget that the policy does not have, or counts in another unit: what was granted in the
+/// one would be had in the other.
+fn strands_a_grant(books: &Books, at: Timestamp, new: &Policy) -> bool {
+    let unit = |policy: &Policy, name: &Name| {
+        policy.budgets.iter().find(|budget| budget.name == *name).map(|budget| budget.unit)
+    };
+    books.grants(at).any(|(_, grant)| unit(books.policy(), &grant.budget) != unit(new, &grant.budget))
 }
 
 /// A new policy takes effect at once: the cells of windows that are not over get its limits.

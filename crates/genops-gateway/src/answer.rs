@@ -4,6 +4,7 @@
 
 use axum::response::{IntoResponse, Response};
 use genops::Refusal;
+use genops::report::AwuReport;
 use genops_core::admit::Admitted;
 use genops_core::attribution::InvalidAttribution;
 use genops_core::awu::AwuId;
@@ -131,9 +132,9 @@ fn passed_on(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// A refusal, with the reason code as the error's code, told at `now`.
+/// A refusal, with the reason code as the error's code, told at `now`; with the report of its AWU for who asked for one.
 #[must_use]
-pub fn refused(refusal: &Refusal, now: Timestamp) -> Response {
+pub fn refused(refusal: &Refusal, awu: Option<&AwuReport>, now: Timestamp) -> Response {
     let decision = refusal.decision();
     let code = decision.reason_code().map_or("", ReasonCode::as_str);
     let (status, kind, retry_helps) = match decision.reason_code() {
@@ -151,7 +152,8 @@ pub fn refused(refusal: &Refusal, now: Timestamp) -> Response {
         _ => (StatusCode::FORBIDDEN, "policy_error", false),
     };
     let message = format!("{}: {}", word(decision.state()), refusal.reason());
-    let mut response = error(status, kind, Some(code), None, &message);
+    let detail = ErrorDetail { message: &message, kind, param: None, code: Some(code) };
+    let mut response = (status, axum::Json(ErrorBody { error: detail, awu })).into_response();
     let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None, output_limit: None };
     told.add_to(response.headers_mut());
     if let Some(wait) = refusal.wait(now) {
@@ -183,17 +185,21 @@ pub fn unidentified(problem: &Unidentified) -> Response {
         Unidentified::NoKey | Unidentified::UnknownKey => {
             error(StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), None, &message)
         }
-        Unidentified::Attribution(InvalidAttribution { field, .. }) | Unidentified::Contradiction(field) => {
+        Unidentified::Attribution(InvalidAttribution { field, .. }) => {
             let field = format!("x-genops-{field}");
             let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
             error(status, "invalid_request_error", code, Some(&field), &message)
         }
-        Unidentified::LabelContradiction(_, header) | Unidentified::Label(header, _) => {
-            error(StatusCode::BAD_REQUEST, "invalid_request_error", None, Some(header), &message)
+        Unidentified::Contradiction(_, place) => {
+            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            error(status, "invalid_request_error", code, Some(place), &message)
         }
-        Unidentified::Operation(_) | Unidentified::NoOperation => {
-            let field = Some("x-genops-operation");
-            error(StatusCode::BAD_REQUEST, "invalid_request_error", None, field, &message)
+        Unidentified::LabelContradiction(_, place)
+        | Unidentified::TwoAnswers(place, _)
+        | Unidentified::Label(place, _)
+        | Unidentified::Operation(place, _)
+        | Unidentified::NoOperation(place) => {
+            error(StatusCode::BAD_REQUEST, "invalid_request_error", None, Some(place), &message)
         }
     }
 }
@@ -244,6 +250,9 @@ pub fn unavailable(message: &str) -> Response {
 pub struct ErrorBody<'a> {
     /// The error.
     error: ErrorDetail<'a>,
+    /// What was proposed, where that is what was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    awu: Option<&'a AwuReport>,
 }
 
 /// What is wrong.
@@ -269,6 +278,6 @@ pub fn error(
     field: Option<&str>,
     message: &str,
 ) -> Response {
-    let body = ErrorBody { error: ErrorDetail { message, kind, param: field, code } };
+    let body = ErrorBody { error: ErrorDetail { message, kind, param: field, code }, awu: None };
     (status, axum::Json(body)).into_response()
 }

@@ -1,10 +1,15 @@
 //! The governance API, `/genops/v1`: one table of routes, from which the router and the description are made.
 //!
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
-//! reads is in [`reading`], what is about telemetry in [`telemetry`]; the description is made in [`openapi`].
-//! Calls of models are not part of it.
+//! reads is in [`reading`]; what holders of AWUs say in [`proposing`] and [`operating`], what operators do in
+//! [`administering`], and what their bodies consist of in [`bodies`]; what is about telemetry in [`telemetry`]. The
+//! description is made in [`openapi`]. Calls of models are not part of it.
 
+pub mod administering;
+pub mod bodies;
 pub mod openapi;
+pub mod operating;
+pub mod proposing;
 pub mod reading;
 pub mod route;
 pub mod telemetry;
@@ -18,7 +23,7 @@ use http::HeaderMap;
 use serde_json::json;
 
 use crate::answer;
-use crate::identity::Role::{Administer, Read};
+use crate::identity::Role::{Administer, Operate, Read};
 use crate::server::Gateway;
 use route::Route;
 
@@ -33,12 +38,24 @@ pub fn routes() -> Vec<Route> {
         Route::get("listAwus", "/awus", Read, "AWUs, the latest first", reading::awus),
         Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu),
         Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation),
+        Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose).with_headers(proposing::HEADERS),
+        Route::act("startAwu", "/awus/{id}/start", Operate, "Say that the work begins", operating::start),
+        Route::act("extendAwu", "/awus/{id}/extend", Operate, "Say that the work goes on, and have more time", operating::extend),
+        Route::act("settleAwu", "/awus/{id}/settle", Operate, "Say what the work came to", operating::settle),
+        Route::act("releaseAwu", "/awus/{id}/release", Operate, "Give the reservation back: the work will not begin", operating::release),
+        Route::act("evaluateAwu", "/awus/{id}/evaluations", Operate, "Report the result of an evaluation", operating::evaluate),
+        Route::act("costAwu", "/awus/{id}/costs", Operate, "Report what the work cost by somebody's reckoning; it changes no balance", operating::cost),
+        Route::act("resolveAwu", "/awus/{id}/resolve", Administer, "Say what an AWU in doubt came to", administering::resolve),
+        Route::act("correctAwu", "/awus/{id}/corrections", Administer, "Correct what a settled AWU was charged", administering::correct),
+        Route::get("listGrants", "/grants", Read, "The grants that hold", reading::grants),
+        Route::act("makeGrant", "/grants", Administer, "Grant a budget more, for some time", administering::grant),
+        Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke),
         Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries),
         Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry),
         Route::get("getPolicy", "/policy", Read, "The policy in force", reading::policy),
         Route::get("listEstimates", "/estimates", Read, "How good the bounds of calls were, by provider and model", reading::estimates),
         Route::get("getTelemetry", "/telemetry", Read, "How far telemetry has come, and what was rejected for good", telemetry::status),
-        Route::post("resendTelemetry", "/telemetry/resend", Administer, "Send again what was rejected for good", telemetry::resend),
+        Route::act("resendTelemetry", "/telemetry/resend", Administer, "Send again what was rejected for good", telemetry::resend),
         Route::open("describe", "/openapi.json", "This description", openapi::document),
     ]
 }

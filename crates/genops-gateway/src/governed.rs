@@ -66,7 +66,7 @@ pub async fn chat_completion(
         let admitted = match admission {
             Admission::Admitted(admitted) => admitted,
             Admission::Refused(refusal) => {
-                let refused = answer::refused(&refusal, gateway.governor.now());
+                let refused = answer::refused(&refusal, None, gateway.governor.now());
                 otherwise = Some(otherwise.unwrap_or(refused));
                 if attempts.after_refusal(code(&refusal)) {
                     continue;

@@ -1,7 +1,7 @@
 //! Who asks: from a key and headers to an attribution and a trace context.
 //!
-//! A key carries team, project and environment; a header may fill only what the key leaves open. Keys are
-//! known by their SHA-256 alone. What a caller may do is not decided here.
+//! A key carries team, project and environment; a header, or the body of a proposal, may fill only what the key leaves
+//! open. Keys are known by their SHA-256 alone. What a caller may do is not decided here.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -103,22 +103,49 @@ pub enum Unidentified {
     /// A field of the attribution says nothing.
     #[error("{0}; the key leaves it open, so send it in the header `x-genops-{field}`", field = .0.field)]
     Attribution(InvalidAttribution),
-    /// A header contradicts the key.
-    #[error("the key belongs to another {0}; leave out the header `x-genops-{0}`")]
-    Contradiction(Field),
-    /// A header contradicts what the key says beside the attribution.
-    #[error("the key is for another {0}; leave out the header `{1}`")]
+    /// What is said contradicts the key: the field, and where it is said.
+    #[error("the key belongs to another {0}; leave out `{1}`")]
+    Contradiction(Field, &'static str),
+    /// What is said contradicts what the key says beside the attribution: the facet, and where it is said.
+    #[error("the key is for another {0}; leave out `{1}`")]
     LabelContradiction(Facet, &'static str),
+    /// A header and the body contradict each other.
+    #[error("the header `{0}` says something else than `{1}` in the body; leave one of them out")]
+    TwoAnswers(&'static str, &'static str),
     /// A label is no name.
-    #[error("the header `{0}` {1}")]
+    #[error("`{0}` {1}")]
     Label(&'static str, InvalidName),
     /// The operation's name says nothing.
-    #[error("the header `x-genops-operation` is a placeholder; leave it out, or say what the work is called")]
-    NoOperation,
+    #[error("`{0}` is a placeholder; leave it out, or say what the work is called")]
+    NoOperation(&'static str),
     /// The operation's name is none.
-    #[error("the header `x-genops-operation` {0}")]
-    Operation(InvalidName),
+    #[error("`{0}` {1}")]
+    Operation(&'static str, InvalidName),
 }
+
+/// What a body says of whom the work belongs to. Each may as well be said in a header, but not otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InBody<'a> {
+    /// The team.
+    pub team: Option<&'a str>,
+    /// The project.
+    pub project: Option<&'a str>,
+    /// The environment.
+    pub environment: Option<&'a str>,
+    /// The customer.
+    pub customer_id: Option<&'a str>,
+    /// The feature.
+    pub feature: Option<&'a str>,
+    /// The cost centre.
+    pub cost_center: Option<&'a str>,
+    /// The session.
+    pub session_id: Option<&'a str>,
+    /// What the work is called.
+    pub operation: Option<&'a str>,
+}
+
+/// Something that can be said in a header or in a body: the header, the field of the body, and what that says.
+type Place<'a> = (&'static str, &'static str, Option<&'a str>);
 
 impl Keys {
     /// Adds a key; `false` if its hash is known already.
@@ -159,19 +186,35 @@ pub fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 
-/// Finds out who asks.
+/// Finds out who asks for a call.
 ///
 /// # Errors
 ///
 /// Says which part of the identity is missing or wrong.
 pub fn of(keys: &Keys, headers: &HeaderMap) -> Result<Caller, Unidentified> {
+    with_body(keys, headers, &InBody::default())
+}
+
+/// Finds out who asks, where the body says some of it.
+///
+/// # Errors
+///
+/// Says which part of the identity is missing or wrong.
+pub fn with_body(keys: &Keys, headers: &HeaderMap, body: &InBody<'_>) -> Result<Caller, Unidentified> {
     let key = keys.shown(headers)?;
-    let team = field(Field::Team, key.team.as_ref(), headers, "x-genops-team")?;
-    let project = field(Field::Project, key.project.as_ref(), headers, "x-genops-project")?;
-    let environment = field(Field::Environment, key.environment.as_ref(), headers, "x-genops-environment")?;
-    let operation = match text(headers, "x-genops-operation") {
-        Some(name) if is_placeholder(name) => return Err(Unidentified::NoOperation),
-        Some(name) => Some(Name::new(name).map_err(Unidentified::Operation)?),
+    let [team, project, environment] = [
+        ("x-genops-team", "team", body.team),
+        ("x-genops-project", "project", body.project),
+        ("x-genops-environment", "environment", body.environment),
+    ];
+    let team = field(Field::Team, key.team.as_ref(), headers, team)?;
+    let project = field(Field::Project, key.project.as_ref(), headers, project)?;
+    let environment = field(Field::Environment, key.environment.as_ref(), headers, environment)?;
+    let operation = match said(headers, ("x-genops-operation", "operation.name", body.operation))? {
+        Some((place, name)) if is_placeholder(name) => return Err(Unidentified::NoOperation(place)),
+        Some((place, name)) => {
+            Some(Name::new(name).map_err(|problem| Unidentified::Operation(place, problem))?)
+        }
         None => key.operation.clone(),
     };
     let (trace_id, trace) = match parent(headers) {
@@ -182,41 +225,62 @@ pub fn of(keys: &Keys, headers: &HeaderMap) -> Result<Caller, Unidentified> {
         Some((trace_id, span_id)) => (None, TraceContext::Linked { trace_id, span_id }),
     };
     let attribution = Attribution::of(team, project, environment);
-    let labels = labels(&key.labels, headers)?;
+    let labels = labels(&key.labels, headers, body)?;
     Ok(Caller { key: key.name.clone(), attribution, labels, operation, trace_id, trace })
 }
 
-/// What is said beside the attribution: by the key, else by a header, else nothing.
-fn labels(of_key: &Labels, headers: &HeaderMap) -> Result<Labels, Unidentified> {
-    let label = |facet, of_key: Option<&Name>, header| match (of_key, text(headers, header)) {
-        (Some(of_key), Some(said)) if said != of_key.as_str() => {
-            Err(Unidentified::LabelContradiction(facet, header))
+/// What is said beside the attribution: by the key, else by a header or the body, else nothing.
+fn labels(of_key: &Labels, headers: &HeaderMap, body: &InBody<'_>) -> Result<Labels, Unidentified> {
+    let label = |facet, of_key: Option<&Name>, place| match (of_key, said(headers, place)?) {
+        (Some(of_key), Some((place, said))) if said != of_key.as_str() => {
+            Err(Unidentified::LabelContradiction(facet, place))
         }
         (Some(of_key), _) => Ok(Some(of_key.clone())),
         (None, None) => Ok(None),
-        (None, Some(said)) => {
-            Name::new(said).map(Some).map_err(|problem| Unidentified::Label(header, problem))
+        (None, Some((place, said))) => {
+            Name::new(said).map(Some).map_err(|problem| Unidentified::Label(place, problem))
         }
     };
+    let [customer_id, feature, cost_center, session_id] = [
+        ("x-genops-customer-id", "customer_id", body.customer_id),
+        ("x-genops-feature", "feature", body.feature),
+        ("x-genops-cost-center", "cost_center", body.cost_center),
+        ("x-genops-session-id", "session_id", body.session_id),
+    ];
     Ok(Labels {
-        customer_id: label(Facet::CustomerId, of_key.customer_id.as_ref(), "x-genops-customer-id")?,
-        feature: label(Facet::Feature, of_key.feature.as_ref(), "x-genops-feature")?,
-        cost_center: label(Facet::CostCenter, of_key.cost_center.as_ref(), "x-genops-cost-center")?,
-        session_id: label(Facet::SessionId, of_key.session_id.as_ref(), "x-genops-session-id")?,
+        customer_id: label(Facet::CustomerId, of_key.customer_id.as_ref(), customer_id)?,
+        feature: label(Facet::Feature, of_key.feature.as_ref(), feature)?,
+        cost_center: label(Facet::CostCenter, of_key.cost_center.as_ref(), cost_center)?,
+        session_id: label(Facet::SessionId, of_key.session_id.as_ref(), session_id)?,
     })
 }
 
-/// One field of the attribution: what the key says, else what the header says.
+/// One field of the attribution: what the key says, else what a header or the body says.
 fn field(
     field: Field,
     of_key: Option<&Meaningful>,
     headers: &HeaderMap,
-    name: &str,
+    place: Place<'_>,
 ) -> Result<Meaningful, Unidentified> {
-    match (of_key, text(headers, name)) {
-        (Some(of_key), Some(said)) if said != of_key.as_str() => Err(Unidentified::Contradiction(field)),
+    match (of_key, said(headers, place)?) {
+        (Some(of_key), Some((place, said))) if said != of_key.as_str() => {
+            Err(Unidentified::Contradiction(field, place))
+        }
         (Some(of_key), _) => Ok(of_key.clone()),
-        (None, said) => Meaningful::new(field, said).map_err(Unidentified::Attribution),
+        (None, said) => Meaningful::new(field, said.map(|(_, said)| said)).map_err(Unidentified::Attribution),
+    }
+}
+
+/// What is said at a place, and whether in the header or in the body.
+fn said<'a>(
+    headers: &'a HeaderMap,
+    place: Place<'a>,
+) -> Result<Option<(&'static str, &'a str)>, Unidentified> {
+    let (header, field, in_body) = place;
+    match (text(headers, header), in_body) {
+        (Some(one), Some(other)) if one != other => Err(Unidentified::TwoAnswers(header, field)),
+        (Some(said), _) => Ok(Some((header, said))),
+        (None, said) => Ok(said.map(|said| (field, said))),
     }
 }
 
@@ -285,6 +349,25 @@ mod tests {
             }
         }
         assert_eq!(of(&keys(false), &HeaderMap::new()), Err(Unidentified::NoKey));
+    }
+
+    #[test]
+    fn what_the_body_says_is_as_good_as_a_header_and_neither_contradicts_the_other() {
+        let key = ("authorization", "Bearer secret");
+        let said = |headers_say: Option<&'static str>, body_says| {
+            let mut all = headers(&[key]);
+            if let Some(said) = headers_say {
+                all.insert("x-genops-project", said.parse().unwrap());
+            }
+            let body = InBody { project: body_says, ..InBody::default() };
+            with_body(&keys(false), &all, &body).map(|caller| caller.attribution.project().to_string())
+        };
+        assert_eq!(said(None, Some("p")), Ok("p".to_owned()));
+        assert_eq!(said(Some("p"), Some("p")), Ok("p".to_owned()));
+        assert_eq!(said(Some("p"), Some("q")), Err(Unidentified::TwoAnswers("x-genops-project", "project")));
+        let body = InBody { team: Some("other"), project: Some("p"), ..InBody::default() };
+        let told = with_body(&keys(false), &headers(&[key]), &body);
+        assert_eq!(told, Err(Unidentified::Contradiction(Field::Team, "team")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use genops_core::Digest;
 use genops_core::ledger::Entry;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::differ;
 use crate::frame::{BadFrame, Frame};
@@ -90,25 +91,28 @@ pub struct Wanted {
     pub through: u64,
 }
 
-/// Writes the frames that are wanted. Each is verified on the way, so that what is written holds together.
+/// Writes the frames that are wanted, of a journal that has to begin with an entry, behind a hash, as `begins` says. Each
+/// frame is verified on the way, so that what is written holds together.
 ///
 /// # Errors
 ///
 /// A frame is damaged, the entries that are wanted are not there, or the text cannot be written.
 pub fn write(
+    begins: (u64, Digest),
     frames: impl IntoIterator<Item = Result<Frame, StoreError>>,
     wanted: &Wanted,
     out: &mut dyn Write,
 ) -> Result<End, ExportError> {
-    let mut end = End { last: 0, frames: 0, head: Digest::ZERO };
+    let Wanted { from, through, .. } = *wanted;
+    if through < from {
+        return Err(ExportError::Backwards { from, through });
+    }
+    let (first, head) = begins;
+    let mut end = End { last: first.saturating_sub(1), frames: 0, head };
     for frame in frames {
         let frame = frame?;
-        if end.last == 0 && frame.first > 1 {
-            // What an export of a part says of the frame before its own is taken as it is.
-            (end.last, end.head) = (frame.first - 1, frame.previous);
-        }
         frame.check(end.head, end.last + 1)?;
-        if frame.last() >= wanted.from {
+        if frame.last() >= from {
             if end.frames == 0 {
                 write_line(&header(wanted, end), out)?;
             }
@@ -116,13 +120,14 @@ pub fn write(
             end.frames += 1;
         }
         (end.last, end.head) = (frame.last(), frame.hash);
-        if end.last >= wanted.through {
+        if end.last >= through {
             break;
         }
     }
     if end.frames == 0 {
-        if wanted.from > end.last.saturating_add(1) {
-            return Err(ExportError::Beyond { last: end.last, from: wanted.from });
+        // Of a journal without entries there is an export all the same.
+        if from > end.last.max(1) {
+            return Err(ExportError::Beyond { last: end.last, from });
         }
         write_line(&header(wanted, end), out)?;
     }
@@ -187,6 +192,16 @@ pub enum ExportError {
         last: u64,
         /// The entry that was asked for.
         from: u64,
+    },
+    /// The end that was asked for lies before the beginning.
+    #[error(
+        "entry {through} to end with comes before entry {from} to begin with: what is between them is nothing"
+    )]
+    Backwards {
+        /// The entry to begin with.
+        from: u64,
+        /// The entry to end with.
+        through: u64,
     },
     /// The text cannot be written.
     #[error("cannot write the export: {0}")]
@@ -280,7 +295,7 @@ impl ExportReader {
     }
 
     /// The frame of a line, whose entries have to be what the payload says.
-    fn frame_of(&self, line: FrameLine<Value>) -> Result<Frame, BadExport> {
+    fn frame_of(&self, line: FrameLine<Box<RawValue>>) -> Result<Frame, BadExport> {
         let bad = |entry, what| BadExport { entry: Some(entry), ..self.bad(what) };
         let FrameLine { first, count, format, engine, previous, hash, payload, lengths, entries } = line;
         let payload = STANDARD.decode(payload);
@@ -295,12 +310,12 @@ impl ExportReader {
             return Err(bad(first, "the lengths beside the payload are not those of its entries".to_owned()));
         }
         for (place, entry) in decoded.iter().enumerate() {
-            let said = entries.get(place).unwrap_or(&Value::Null);
+            let said = entries.get(place).map_or("null", |said| said.get());
+            // The text itself, since readers differ in what they take of a name that stands there twice.
             let meant =
-                serde_json::to_value(entry).map_err(|error| bad(entry.sequence, error.to_string()))?;
-            if let Some(difference) = differ::first(&meant, said) {
-                let what = format!("what is written beside the payload is something else: {difference}");
-                return Err(bad(entry.sequence, what));
+                serde_json::to_string(entry).map_err(|error| bad(entry.sequence, error.to_string()))?;
+            if said != meant {
+                return Err(bad(entry.sequence, otherwise(&meant, said)));
             }
         }
         if entries.len() > decoded.len() {
@@ -311,7 +326,7 @@ impl ExportReader {
     }
 
     /// The next line; `None` at the end of the text.
-    fn line(&mut self) -> Result<Option<Line<FrameLine<Value>>>, BadExport> {
+    fn line(&mut self) -> Result<Option<Line<FrameLine<Box<RawValue>>>>, BadExport> {
         let mut text = Vec::new();
         self.line += 1;
         let read = (&mut self.lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
@@ -335,6 +350,17 @@ impl ExportReader {
     fn bad(&self, what: String) -> BadExport {
         let entry = (self.line > 1).then(|| self.so_far.last.saturating_add(1));
         BadExport { line: self.line, entry, what }
+    }
+}
+
+/// Says how an entry is written that should be `meant`.
+fn otherwise(meant: &str, said: &str) -> String {
+    let value = |text| serde_json::from_str(text).unwrap_or(Value::Null);
+    match differ::first(&value(meant), &value(said)) {
+        Some(difference) => format!("what is written beside the payload is something else: {difference}"),
+        None => "what is written beside the payload is not written as an export writes it: a name stands there twice, \
+                 or spaces or letters are others"
+            .to_owned(),
     }
 }
 

@@ -68,10 +68,11 @@ impl Frame {
         } else if self.count == 0 {
             bad("holds no entry")
         } else if self.format > FORMAT_VERSION {
-            bad("was written by a newer version of genops")
+            bad("was written by a newer version of genops: open it with that version, or a later one")
         } else if self.format < FORMAT_VERSION {
             bad(
-                "was written by a version of genops from before its first release, which cannot be read any more",
+                "has a format that was never released: a version of genops from before its first release wrote it, and \
+                 only that version reads it",
             )
         } else if self.previous != previous {
             bad("does not continue the chain")

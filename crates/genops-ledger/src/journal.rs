@@ -5,6 +5,7 @@
 use genops_core::Digest;
 use genops_core::record::Journaled;
 
+use crate::frame::Frame;
 use crate::store::{FrameReader, Readers, StoreError};
 use crate::tail::Tail;
 
@@ -85,6 +86,16 @@ impl Journal {
         let chain = frame.hash;
         let later = entries.into_iter().filter(|entry| entry.sequence > sequence);
         Ok(later.map(|entry| Journaled { entry, chain }).collect())
+    }
+
+    /// The frame that holds the entry `sequence`; `None` where the journal does not have it.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn frame(&mut self, sequence: u64) -> Result<Option<Frame>, StoreError> {
+        let frame = self.frames.holding(sequence)?;
+        Ok(frame.filter(|frame| (frame.first..=frame.last()).contains(&sequence)))
     }
 
     /// One entry; `None` where the journal does not have it.

@@ -4,14 +4,22 @@
 //! Entries that another version of the rules decided are applied and not decided: what was acknowledged then holds,
 //! whatever the rules have become since.
 
-use genops_core::ledger::{self, Books, ENGINE_VERSION, Entry, Outcome, Rejection};
+use std::ops::RangeInclusive;
+
+use genops_core::ledger::{self, Books, ENGINE_VERSION, Entry, FORMAT_VERSION, Outcome, Rejection};
 
 use crate::differ::{self, Difference};
 use crate::frame::Frame;
 use crate::recover::{OpenError, Replayed};
 use crate::store::StoreError;
 
-/// What deciding anew came to: everything agrees.
+/// The versions of the rules that have decided entries of the format that is read. Another has no honest origin: somebody
+/// says so who does not want the entries to be decided anew.
+const ENGINES: RangeInclusive<u16> = 5..=ENGINE_VERSION;
+
+const _: () = assert!(FORMAT_VERSION == 5, "a new format has engines of its own: say above which");
+
+/// What deciding anew came to: what was decided anew agrees.
 #[derive(Debug, Default)]
 pub struct Redecided {
     /// Entries that were decided anew, and agree.
@@ -31,12 +39,13 @@ pub fn redecide(frames: impl Iterator<Item = Result<Frame, StoreError>>) -> Resu
     let mut redecided = Redecided::default();
     for frame in frames {
         let frame = frame.map_err(OpenError::from)?;
-        let is_own = frame.engine == ENGINE_VERSION;
-        redecided.replayed.follow(&frame, |books, entry| match is_own {
-            true => agree(books, entry),
-            false => Ok(()),
+        let engine = frame.engine;
+        redecided.replayed.follow(&frame, |books, entry| match engine {
+            ENGINE_VERSION => agree(books, entry),
+            engine if ENGINES.contains(&engine) => Ok(()),
+            engine => Err(Disagreement::Engine { sequence: entry.sequence, engine }),
         })?;
-        let count = if is_own { &mut redecided.decided } else { &mut redecided.evolved };
+        let count = if engine == ENGINE_VERSION { &mut redecided.decided } else { &mut redecided.evolved };
         *count += u64::from(frame.count);
     }
     redecided.replayed.conclude()?;
@@ -68,6 +77,17 @@ pub enum Disagreement {
     /// The journal does not hold by itself.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// Rules are said to have decided it that never decided entries of this format.
+    #[error(
+        "entry {sequence} is said to be decided by version {engine} of the rules, which never decided entries of this \
+         format; this program decides by version {ENGINE_VERSION}"
+    )]
+    Engine {
+        /// The entry.
+        sequence: u64,
+        /// The version that is said.
+        engine: u16,
+    },
     /// The rules reject the command.
     #[error(
         "entry {sequence} was never decided so: its command does not fit the books before it: {rejection}"
@@ -94,7 +114,9 @@ impl Disagreement {
     pub const fn entry(&self) -> Option<u64> {
         match self {
             Self::Journal(error) => error.entry(),
-            Self::Rejected { sequence, .. } | Self::Differs { sequence, .. } => Some(*sequence),
+            Self::Engine { sequence, .. }
+            | Self::Rejected { sequence, .. }
+            | Self::Differs { sequence, .. } => Some(*sequence),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
-use genops_core::Timestamp;
+use genops_core::{Digest, Timestamp};
 
 use crate::export::{self, ExportError, ExportReader, Wanted};
 use crate::followers::Followers;
@@ -199,13 +199,14 @@ pub fn archive<R: FrameReader>(
         Some(frame) => frame.first.saturating_sub(1),
         None => return Err(ArchiveError::Nothing { through }),
     };
-    let archived = reader.archived()?.map_or(0, |head| head.sequence);
-    if through <= archived {
+    let archived = reader.archived()?.unwrap_or(Head { sequence: 0, hash: Digest::ZERO });
+    if through <= archived.sequence {
         return Err(ArchiveError::Nothing { through });
     }
-    let frames = Frames::after(reader, archived);
+    let begins = (archived.sequence.saturating_add(1), archived.hash);
+    let frames = Frames::after(reader, archived.sequence);
     let file = File::create_new(to).map_err(|error| failed(to, &error))?;
-    let kept = keep(frames, &wanted(archived.saturating_add(1), through), file, to);
+    let kept = keep(begins, frames, &wanted(begins.0, through), file, to);
     if kept.is_err() {
         // It was made here, and is none.
         let _ = std::fs::remove_file(to);
@@ -215,13 +216,14 @@ pub fn archive<R: FrameReader>(
 
 /// Writes the archive, makes sure of it, and reads it back.
 fn keep<R: FrameReader>(
+    begins: (u64, Digest),
     frames: Frames<R>,
     wanted: &Wanted,
     mut file: File,
     to: &Path,
 ) -> Result<Head, ArchiveError> {
     let failed = |error: std::io::Error| failed(to, &error);
-    let end = export::write(frames, wanted, &mut BufWriter::new(&mut file))?;
+    let end = export::write(begins, frames, wanted, &mut BufWriter::new(&mut file))?;
     file.sync_all().map_err(failed)?;
     // Its name has to survive as well before anything is forgotten.
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -229,7 +231,6 @@ fn keep<R: FrameReader>(
     let head = Head { sequence: end.last, hash: end.head };
     let back = ExportReader::new(Box::new(BufReader::new(File::open(to).map_err(failed)?)));
     let back = back.map_err(StoreError::from)?;
-    let begins = (back.header().first, back.header().previous);
     verify(begins, back, &mut Witness::new(vec![head], None)).map_err(ArchiveError::ReadBack)?;
     Ok(head)
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use genops_core::Digest;
 
-use crate::export::{BEGINNING, ExportReader};
+use crate::export::{BEGINNING, BadExport, ExportReader};
 use crate::frame::Frame;
 use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
@@ -130,12 +130,15 @@ impl<R: FrameReader> Iterator for Frames<R> {
     }
 }
 
-/// Files that are one journal, one after the other.
+/// Files that are one journal, one after the other. Each has to begin where the one before it ended.
 #[derive(Debug)]
 pub struct Sources {
-    files: Vec<Source>,
+    /// The last one first.
+    files: Vec<(PathBuf, Source)>,
     begins: (u64, Digest),
     snapshots: Vec<Snapshot>,
+    /// The entry that is due, and the hash before it.
+    due: (u64, Digest),
 }
 
 impl Sources {
@@ -145,14 +148,15 @@ impl Sources {
     ///
     /// One of them cannot be read.
     pub fn open(paths: &[PathBuf]) -> Result<Self, StoreError> {
-        let mut files = paths.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>()?;
-        let begins = files.first().map_or((1, Digest::ZERO), Source::begins);
+        let opened = |path: &PathBuf| Ok((path.clone(), Source::open(path)?));
+        let mut files = paths.iter().map(opened).collect::<Result<Vec<_>, StoreError>>()?;
+        let begins = files.first().map_or((1, Digest::ZERO), |(_, source)| source.begins());
         let mut snapshots = Vec::new();
-        for (file, path) in files.iter().zip(paths) {
-            snapshots.extend(file.snapshots(path)?);
+        for (path, source) in &files {
+            snapshots.extend(source.snapshots(path)?);
         }
         files.reverse();
-        Ok(Self { files, begins, snapshots })
+        Ok(Self { files, begins, snapshots, due: begins })
     }
 
     /// The snapshots of the books in those that are ledgers, which the journal has to come to.
@@ -166,6 +170,22 @@ impl Sources {
     pub const fn begins(&self) -> (u64, Digest) {
         self.begins
     }
+
+    /// Goes on to the next file, and holds what it says of its beginning against what is due. A ledger says nothing of
+    /// it: its frames do.
+    fn go_on(&mut self) -> Result<(), BadExport> {
+        drop(self.files.pop());
+        let Some((path, Source::Export(export))) = self.files.last() else { return Ok(()) };
+        let ((due, head), header) = (self.due, export.header());
+        let what = if header.first != due {
+            format!("it begins with entry {} where entry {due} is due", header.first)
+        } else if header.previous != head {
+            format!("it begins behind the hash {}, and what is before it ends with {head}", header.previous)
+        } else {
+            return Ok(());
+        };
+        Err(BadExport { line: 1, entry: Some(due), what: format!("`{}`: {what}", path.display()) })
+    }
 }
 
 impl Iterator for Sources {
@@ -173,9 +193,19 @@ impl Iterator for Sources {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.files.last_mut()?.next() {
-                None => drop(self.files.pop()),
-                frame => return frame,
+            let frame = self.files.last_mut()?.1.next();
+            match frame {
+                None => {
+                    if let Err(bad) = self.go_on() {
+                        self.files.clear();
+                        return Some(Err(bad.into()));
+                    }
+                }
+                Some(Ok(frame)) => {
+                    self.due = (frame.last().saturating_add(1), frame.hash);
+                    return Some(Ok(frame));
+                }
+                failed => return failed,
             }
         }
     }

@@ -37,6 +37,7 @@ pub fn verify(
 ) -> Result<Verified, Failure> {
     let (first, head) = begins;
     let mut replayed = (first == 1).then(Replayed::default);
+    witness.begin(first, head)?;
     let mut verified = Verified { first, last: first.saturating_sub(1), frames: 0, head, books: None };
     while let Some(frame) = frames.next() {
         let frame = frame.map_err(OpenError::from)?;

@@ -79,6 +79,30 @@ impl Witness {
         Ok(())
     }
 
+    /// Compares the place where the journal begins: with its entry `first`, behind a frame with the hash `previous`.
+    ///
+    /// # Errors
+    ///
+    /// It is not what was noted, what was noted is damaged itself, or nothing of it could be compared.
+    pub fn begin(&mut self, first: u64, previous: Digest) -> Result<(), Failure> {
+        if let Some(noted) = &mut self.export {
+            self.heads.extend(noted.begin(first)?);
+            self.heads.sort_by_key(|head| head.sequence);
+        }
+        let before = first.saturating_sub(1);
+        while let Some(head) = self.heads.first().filter(|head| head.sequence <= before) {
+            let (sequence, noted) = (head.sequence, head.hash);
+            if sequence < before {
+                return Err(Contradiction::Before { sequence, first }.into());
+            }
+            if noted != previous {
+                return Err(Contradiction::Head { sequence, noted, found: previous }.into());
+            }
+            self.heads.remove(0);
+        }
+        Ok(())
+    }
+
     /// Compares the next frame of the journal; `following` are those behind it.
     ///
     /// # Errors
@@ -94,9 +118,6 @@ impl Witness {
         }
         while let Some(head) = self.heads.first().filter(|head| head.sequence <= frame.last()) {
             let (sequence, noted) = (head.sequence, head.hash);
-            if sequence < frame.first {
-                return Err(Contradiction::Before { sequence, first: frame.first }.into());
-            }
             if noted != frame.hash {
                 return Err(Contradiction::Head { sequence, noted, found: frame.hash }.into());
             }
@@ -156,23 +177,36 @@ impl Noted {
         Ok(Some(frame))
     }
 
+    /// Goes to the first frame that has an entry from `first` on. Gives the head that was noted before it, unless that
+    /// lies before `first` and the frame itself is there to be compared.
+    fn begin(&mut self, first: u64) -> Result<Option<Head>, Failure> {
+        loop {
+            let head = Head { sequence: self.last, hash: self.head };
+            self.next = self.take()?;
+            match &self.next {
+                Some(frame) if frame.last() < first => self.next = None,
+                // Before the first entry of all there is no head.
+                Some(_) => {
+                    return Ok(Some(head).filter(|head| head.sequence > 0 && head.sequence + 1 >= first));
+                }
+                None if head.sequence == 0 => return Err(Contradiction::Nothing.into()),
+                None => return Ok(Some(head)),
+            }
+        }
+    }
+
     fn compare(
         &mut self,
         frame: &Frame,
         following: &mut impl Iterator<Item = Result<Frame, StoreError>>,
     ) -> Result<(), Failure> {
-        while let Some(noted) = self.take()? {
-            if noted.last() < frame.first {
-                continue;
-            }
-            if frame.last() < noted.first {
-                self.next = Some(noted);
-            } else if noted != *frame {
-                // The frame behind each, as far as there is one, tells a removal and an insertion from a change.
-                let after = [self.take()?, following.next().and_then(Result::ok)];
-                return Err(difference(&noted, frame, after));
-            }
-            break;
+        let Some(noted) = self.take()? else { return Ok(()) };
+        if frame.last() < noted.first {
+            self.next = Some(noted);
+        } else if noted != *frame {
+            // The frame behind each, as far as there is one, tells a removal and an insertion from a change.
+            let after = [self.take()?, following.next().and_then(Result::ok)];
+            return Err(difference(&noted, frame, after));
         }
         Ok(())
     }
@@ -239,14 +273,20 @@ pub enum Contradiction {
         /// The hash that the journal has.
         found: Digest,
     },
-    /// A head lies before what was given of the journal.
-    #[error("a head was noted at entry {sequence}, and what was given begins with entry {first}")]
+    /// What was noted lies before what was given of the journal, and does not touch it.
+    #[error(
+        "what was noted ends with entry {sequence}, and what was given begins with entry {first}: the two cannot be \
+         compared"
+    )]
     Before {
-        /// The entry of the head.
+        /// The last entry that was noted.
         sequence: u64,
         /// The first entry that was given.
         first: u64,
     },
+    /// What was noted has no entry and no head.
+    #[error("the export to compare with is of a journal that had no entry yet, and shows nothing")]
+    Nothing,
     /// The journal ends before what was noted.
     #[error("entry {} is missing: the journal ends with entry {last}, and entry {through} was noted", .last + 1)]
     CutOff {
@@ -308,6 +348,7 @@ impl Contradiction {
             Self::Snapshot { sequence } => sequence.saturating_add(1),
             Self::CutOff { last, .. } => last.saturating_add(1),
             Self::Frame { first } => *first,
+            Self::Nothing => 1,
         }
     }
 }

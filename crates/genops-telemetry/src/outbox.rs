@@ -238,6 +238,18 @@ enum Resent {
     Closing,
 }
 
+/// Where a follower goes on. One that tells of alerts and has never been there begins with what comes: nobody wants to be
+/// woken by those of last year.
+fn beginning(source: &dyn Source, name: &str, signal: Signal, durable: u64) -> Result<Cursor, String> {
+    let cursor = source.cursor(name)?;
+    if signal != Signal::Alerts || cursor != Cursor::default() {
+        return Ok(cursor);
+    }
+    let cursor = Cursor { through: durable, from: durable.saturating_add(1) };
+    source.move_cursor(name, cursor)?;
+    Ok(cursor)
+}
+
 impl Follower {
     fn new(
         source: Arc<dyn Source>,
@@ -248,7 +260,7 @@ impl Follower {
     ) -> Result<Self, String> {
         let name = destination.follower(signal);
         let way = destination.open(signal).map_err(|error| format!("{name}: {error}"))?;
-        let walk = Walk::from(signal, source.cursor(&name)?);
+        let walk = Walk::from(signal, beginning(&*source, &name, signal, *hears.durable.borrow())?);
         let entries = source.entries()?;
         Ok(Self {
             source,

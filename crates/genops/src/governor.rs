@@ -276,6 +276,12 @@ fn resource(settings: &Settings) -> Vec<(String, String)> {
 }
 
 impl Refusal {
+    /// The refusal that a record is of; `None` where it was admitted.
+    #[must_use]
+    pub fn of(record: &AwuRecord) -> Option<Self> {
+        matches!(record.verdict, Verdict::Refused(_)).then(|| Self { record: record.clone() })
+    }
+
     /// BLOCKED or RATE_LIMITED, with its reason code.
     #[must_use]
     pub fn decision(&self) -> &Decision {

@@ -3,6 +3,45 @@
 //!
 //! Every step may be said again: where the answer to the first was lost, the second is told the same. What is said
 //! differently the second time is a conflict. How this is spoken over HTTP is not known here.
+//!
+//! ```
+//! use genops::core::amount::Quantity;
+//! use genops::core::awu::{End, Execution, Proposal, Used};
+//! use genops::core::ledger::Admit;
+//! use genops::core::policy::Policy;
+//! use genops::core::{Attribution, Name, Unit};
+//! use genops::{Governor, Settings};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (governor, _) = Governor::open(Settings::in_memory(Policy::unrestricted())).await?;
+//! let seconds = |amount: &str| -> Result<_, Box<dyn std::error::Error>> {
+//!     Ok(vec![Quantity { unit: "compute_seconds".parse::<Unit>()?, amount: amount.parse()? }])
+//! };
+//! // A fine-tuning job that may take an hour, and says so: nothing is asked of a model.
+//! let attribution = Attribution::new(Some("research"), Some("tuning"), Some("production"))?;
+//! let proposal = Proposal {
+//!     quantities: seconds("3600")?,
+//!     accounting_unit: Some("compute_seconds".parse()?),
+//!     ..Proposal::work(attribution, Name::new("tune")?, Name::new("training")?)
+//! };
+//! let told = governor.propose(Admit::new(governor.new_id(), proposal)).await?;
+//! let awu = told.what.id();
+//! governor.start(awu).await?;
+//!
+//! // ... in another process, within its deadline ...
+//!
+//! let execution = Execution {
+//!     end: End::Completed,
+//!     used: Used::Reported(Default::default()),
+//!     quantities: seconds("1234.5")?,
+//!     ..Execution::abandoned(0)
+//! };
+//! let settled = governor.settle(awu, execution).await?;
+//! assert_eq!(settled.what.charged_now(0).map(|(amount, _)| amount.to_string()), Some("1234.5".to_owned()));
+//! # Ok(())
+//! # }
+//! ```
 
 use std::sync::Arc;
 
@@ -210,8 +249,9 @@ impl Governor {
     }
 }
 
-/// What an AWU was settled with, if it was.
-fn settled_with(record: &AwuRecord) -> Option<&Execution> {
+/// What an AWU was settled with by now, if it was.
+#[must_use]
+pub fn settled_with(record: &AwuRecord) -> Option<&Execution> {
     let late = record.later.iter().find_map(|Later { news, .. }| match news {
         News::Settled { execution, .. } => Some(execution),
         News::Corrected(_) => None,

@@ -96,11 +96,10 @@ impl Watch {
         let mut look = Look::default();
         let last = self.last.replace((wall, passed));
         self.look_back(books, wall, &mut look);
-        let overdue = |at| books.overdue(at, usize::MAX);
+        let held = || books.overdue(Timestamp::from_nanos(u64::MAX), usize::MAX).into_iter();
         let Some((last_wall, last_passed)) = last else {
-            // Nobody could be heard before this process was there.
-            look.commands
-                .extend(overdue(wall.max(books.at())).into_iter().filter_map(|awu| again(books, awu)));
+            // Nobody could be heard before this process was there. More time never takes any away.
+            look.commands.extend(held().filter_map(|awu| again(books, awu)));
             return look;
         };
         let really = u64::try_from(passed.saturating_sub(last_passed).as_nanos()).unwrap_or(u64::MAX);
@@ -111,8 +110,7 @@ impl Watch {
                  rates go by the new time",
                 jump / 1_000_000_000
             ));
-            let late = overdue(wall);
-            look.commands.extend(late.into_iter().filter_map(|awu| left(books, awu, last_wall)));
+            look.commands.extend(held().filter_map(|awu| left(books, awu, last_wall)));
             return look;
         }
         let late = books.overdue(wall, AT_A_TIME);

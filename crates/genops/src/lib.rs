@@ -57,8 +57,8 @@
 //! ```
 //!
 //! In reading order: [`settings`], [`governor`] (admission), [`awu`] (the permits), [`held`] (AWUs that others hold, and
-//! the acts of operators), [`report`] (what can be
-//! asked afterwards), [`telemetry`] (how far telemetry has come, and sending again), [`clock`].
+//! the acts of operators), [`report`] (what can be asked afterwards), [`receipt`] (a decision that others can verify),
+//! [`telemetry`] (how far telemetry has come, and sending again), [`clock`].
 
 pub mod settings;
 
@@ -71,6 +71,8 @@ pub mod held;
 mod operate;
 
 pub mod report;
+
+pub mod receipt;
 
 pub mod telemetry;
 

@@ -71,7 +71,11 @@ impl Governor {
 fn correction(record: &AwuRecord, charged: &[Quantity], act: Act) -> Result<Option<Correction>, HeldError> {
     let awu = record.id();
     let misfits = |what: &str| conflict(awu, what.to_owned());
-    for Quantity { unit, .. } in charged {
+    for (place, Quantity { unit, amount }) in charged.iter().enumerate() {
+        if amount.is_negative() || charged.iter().take(place).any(|other| other.unit == *unit) {
+            let what = format!("cannot be charged so: {unit} stands twice, or is less than nothing");
+            return Err(conflict(awu, what));
+        }
         if !record.cells().iter().any(|step| step.key.unit == *unit) {
             return Err(conflict(awu, format!("was charged nothing in {unit}; name a unit of its cells")));
         }

@@ -1,14 +1,16 @@
 //! What can be asked afterwards: budgets and AWUs, as plain data that serialises to the JSON of the read
 //! API and of the commands. Amounts are decimal text; every list says as of which entry it holds.
 //!
-//! What is told of one AWU is in [`awu`], why it was decided so in [`explanation`]; budgets and cells are in
-//! [`budgets`] and [`cells`], the journal itself and the policy in [`journal`]; [`archive`] answers from a ledger file.
+//! A running ledger is asked through the [`Governor`], a ledger file through an [`Archive`]. What is told of one AWU is an
+//! [`AwuReport`], why it was decided so an [`Explanation`]; a budget is a [`BudgetReport`], a cell a [`CellBalance`], an
+//! entry of the journal an [`EntryReport`].
 
 mod archive;
 mod awu;
 mod budgets;
 mod cells;
 mod explanation;
+mod grants;
 mod journal;
 
 use genops_core::budget::CellKey;
@@ -31,6 +33,7 @@ pub use explanation::{
     AskedReport, AssessmentReport, CallerReport, CircuitReport, CircuitStateReport, Explanation, RateReport,
     RateStateReport,
 };
+pub use grants::{GrantList, GrantReport};
 pub use journal::{EntryFilter, EntryKind, EntryPage, EntryReport, PolicyReport};
 
 /// A page of AWUs, the latest first.

@@ -15,7 +15,7 @@ use genops::core::ledger::{Act, Admit, Grant, Idempotency};
 use genops::core::record::AwuRecord;
 use genops::core::{Amount, Digest, Name, Timestamp, Unit};
 use genops::held::HeldError;
-use genops::report::BudgetReport;
+use genops::report::{BudgetFilter, BudgetReport};
 use genops::{Governor, Settings};
 
 const START: u64 = 1_795_000_000_000_000_000;
@@ -32,6 +32,11 @@ impl Hand {
 
     fn put(&self, nanos: u64) {
         self.0.store(nanos, Ordering::SeqCst);
+    }
+
+    /// A second passes, so that whoever was given time again, since the keeper had not looked before, runs out of it.
+    fn tick(&self) {
+        self.0.fetch_add(MINUTE / 60, Ordering::SeqCst);
     }
 
     fn settings(&self, settings: Settings) -> Settings {
@@ -55,7 +60,7 @@ fn keyed(governor: &Governor, key: &str, payload: &str) -> Admit {
 }
 
 async fn budget(governor: &Governor) -> BudgetReport {
-    governor.budgets().await.unwrap().budgets.remove(0)
+    governor.budgets(&BudgetFilter::default(), 10).await.unwrap().budgets.remove(0)
 }
 
 async fn open(limit: &str) -> Governor {
@@ -136,8 +141,12 @@ async fn a_holder_who_is_silent_is_in_doubt_and_late_news_settle_it() {
     let executing = governor.propose(request).await.unwrap().what.id();
     // Half a minute is no jump.
     hand.put(START + MINUTE / 2);
-    until(&governor, reserved, |record| record.state() == "RELEASED").await;
-    until(&governor, executing, |record| record.state() == "IN_DOUBT").await;
+    let after_a_tick = |record: &AwuRecord, state| {
+        hand.tick();
+        record.state() == state
+    };
+    until(&governor, reserved, |record| after_a_tick(record, "RELEASED")).await;
+    until(&governor, executing, |record| after_a_tick(record, "IN_DOUBT")).await;
     assert_eq!(
         (budget(&governor).await.used, budget(&governor).await.in_doubt),
         ("0.00075".into(), "0.00075".into())
@@ -207,7 +216,11 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     let request = Admit { within_ns: Some(1), starts: true, ..Admit::new(governor.new_id(), proposal()) };
     let awu = governor.propose(request).await.unwrap().what.id();
     hand.put(START + MINUTE / 2);
-    until(&governor, awu, |record| record.state() == "IN_DOUBT").await;
+    let is_in_doubt = |record: &AwuRecord| {
+        hand.tick();
+        record.state() == "IN_DOUBT"
+    };
+    until(&governor, awu, is_in_doubt).await;
     let cost = |text: &str| vec![Quantity { unit: Unit::Usd, amount: text.parse().unwrap() }];
     let execution = Execution { end: End::Completed, quantities: cost("0.0005"), ..Execution::abandoned(0) };
     let record = governor.resolve(awu, execution, act()).await.unwrap();
@@ -236,7 +249,11 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     assert_eq!(budget(&governor).await.allocated.as_deref(), Some("1.001"));
     let admitted = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();
     assert_eq!(admitted.what.state(), "RESERVED");
+    let listed = governor.grants().await.unwrap().grants;
+    let listed: Vec<_> = listed.iter().map(|grant| (grant.number, &*grant.amount, &*grant.author)).collect();
+    assert_eq!(listed, [(number, "1", "ops")]);
     governor.revoke(number, act()).await.unwrap();
+    assert_eq!(governor.grants().await.unwrap().grants, []);
     assert_eq!(budget(&governor).await.allocated.as_deref(), Some("0.001"));
     assert!(governor.revoke(number, act()).await.is_err());
 }

@@ -15,14 +15,17 @@ use genops_conformance::otlp::value::{Attributes, Value};
 use genops_conformance::otlp::wire::{Field, Fields};
 use serde::Serialize;
 
-/// The attributes that are compared: attribution, decision, amounts, tokens, and evidence. In the order of bytes.
-const COMPARED: [&str; 36] = [
+/// The attributes that are compared: attribution, decision, amounts, tokens, evidence, and what alerts, corrections and reports
+/// say. In the order of bytes.
+const COMPARED: [&str; 50] = [
     key::ACCOUNTING_ACTUAL.key,
     key::RECONCILIATION_DELTA.key,
     key::ACCOUNTING_RESERVED.key,
     key::ACCOUNTING_UNIT.key,
     key::BUDGET_ALLOCATED.key,
+    key::BUDGET_CONSUMED.key,
     key::BUDGET_NAME.key,
+    key::BUDGET_PERIOD.key,
     key::BUDGET_REMAINING.key,
     key::COST_CURRENCY.key,
     key::COST_MODEL.key,
@@ -31,6 +34,10 @@ const COMPARED: [&str; 36] = [
     key::COST_CENTER.key,
     key::CUSTOMER_ID.key,
     key::ENVIRONMENT.key,
+    key::EVAL_METRIC.key,
+    key::EVAL_PASSED.key,
+    key::EVAL_SCORE.key,
+    key::EVAL_THRESHOLD.key,
     key::FEATURE.key,
     key::OPERATION_NAME.key,
     key::OPERATION_TYPE.key,
@@ -42,9 +49,17 @@ const COMPARED: [&str; 36] = [
     key::TOKENS_INPUT.key,
     key::TOKENS_OUTPUT.key,
     key::TOKENS_TOTAL.key,
+    runtime::ACTUAL_BEFORE,
     runtime::ACTUAL_EXACT,
     runtime::INCOMPLETE,
     runtime::RESERVED_EXACT,
+    runtime::AUTHOR,
+    runtime::REASON,
+    runtime::ALERT_PERCENT,
+    runtime::ALLOCATED_EXACT,
+    runtime::CELL,
+    runtime::CONSUMED_EXACT,
+    runtime::REMAINING_EXACT,
     runtime::CELLS,
     runtime::INPUT_DIGEST,
     runtime::STATE_DIGEST,

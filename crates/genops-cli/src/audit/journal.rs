@@ -1,17 +1,21 @@
 //! What the journal says of each AWU, as far as an audit compares it: a few hundred bytes for each, found by its identity
 //! or by that of its model call.
 //!
-//! Digests stand for what telemetry is to say; where it says something else, the record is read again. Nothing is compared
-//! here.
+//! Digests stand for what telemetry is to say; where it says something else, the record is read again. Of AWUs of other times
+//! nothing is held: whether an identity is one of theirs is looked up in the journal. Nothing is compared here.
 
 use std::ops::Range;
 use std::path::Path;
 
-use foldhash::{HashMap, HashMapExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use genops::core::awu::Used;
+use genops::core::event::Event;
+use genops::core::ledger::{CellId, Command, Correction, Entry, Outcome};
+use genops::core::news;
 use genops::core::price::Tokens;
 use genops::core::record::{AwuRecord, How, Journaled};
 use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
+use genops::held::settled_with;
 use genops::ledger::sqlite::SqliteStore;
 use genops::ledger::{Journal, StoreError, recover};
 
@@ -21,6 +25,12 @@ use crate::Trouble;
 
 /// So many AWUs are held against each other at a time.
 pub const AWUS_MAX: usize = 2_000_000;
+
+/// So many alerts, late news and reports of AWUs are held.
+const NEWS_MAX: usize = 4_000_000;
+
+/// What to do where there is too much.
+const SHORTER: &str = "audit a shorter time, with --since and --until";
 
 /// The AWUs of a journal that are audited.
 pub struct Index {
@@ -36,6 +46,8 @@ pub struct Index {
     pub entries: u64,
     /// The hash of its last frame.
     pub head: String,
+    /// How many alerts, late news and reports are held.
+    news: usize,
     journal: Journal,
 }
 
@@ -46,8 +58,6 @@ pub enum Found {
     Awu(usize),
     /// To the model call of one.
     Call(usize),
-    /// To an AWU that was decided at another time.
-    Outside,
 }
 
 /// What is known of one AWU.
@@ -62,8 +72,8 @@ pub struct Known {
     pub state: &'static str,
     /// What its span has to say, once it is over.
     pub span: Option<Print>,
-    /// What its events have to say.
-    pub events: Box<[Print]>,
+    /// What its events have to say: those of its decision and its end, then alerts, late news and reports of it.
+    events: Vec<Expected>,
     /// The model that was asked for, and the one that the provider says it used.
     pub models: (u32, u32),
     /// What came of it.
@@ -72,14 +82,23 @@ pub struct Known {
     pub tokens: Option<Tokens>,
     /// What was charged in US dollars; `None` where that is not what it is counted in.
     pub cost: Option<Amount>,
+    /// The cell in which that was charged.
+    cell: Option<CellId>,
     /// Whether its span was delivered as the journal has it.
     pub span_is_same: bool,
     /// Whether its span was delivered as something else, too or instead.
     pub span_differs: bool,
-    /// Which of its events were delivered, a bit each.
-    events_told: u32,
     /// Whether an event was delivered that the journal does not have so.
     pub event_differs: bool,
+}
+
+/// An event that has to be delivered.
+struct Expected {
+    print: Print,
+    /// The entry that says it beside decision and end; 0 where it is one of theirs.
+    entry: u64,
+    /// Whether it was delivered.
+    is_told: bool,
 }
 
 /// Whether a provider has anything to bill.
@@ -106,10 +125,8 @@ pub struct Models {
 struct Life {
     record: AwuRecord,
     started: u64,
+    news: Vec<Expected>,
 }
-
-/// The place of AWUs of other times.
-const OUTSIDE: u32 = u32::MAX;
 
 impl Index {
     /// Reads a ledger and verifies it on the way. AWUs that were decided within `times` are audited.
@@ -127,6 +144,7 @@ impl Index {
             outside: 0,
             entries: verified.books.sequence(),
             head: verified.head.to_string(),
+            news: 0,
             journal: Journal::new(Box::new(open()?)),
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
@@ -145,7 +163,7 @@ impl Index {
         // In the order of their decisions, whatever the order of the map.
         let mut open: Vec<_> = lives.into_values().collect();
         open.sort_unstable_by_key(|life| life.record.sequence);
-        open.iter().try_for_each(|life| index.keep(life))?;
+        open.into_iter().try_for_each(|life| index.keep(life))?;
         Ok(index)
     }
 
@@ -160,64 +178,96 @@ impl Index {
         let life = match lives.remove(&awu) {
             Some(mut life) => {
                 let was_started = life.record.started.is_some();
+                life.news.extend(self.news_of(&journaled.entry)?);
                 life.record.follow(journaled.entry);
                 if life.record.started.is_some() && !was_started {
                     life.started = sequence;
                 }
                 life
             }
+            None if !matches!(journaled.entry.command, Command::Admit(_)) => {
+                return self.learn(awu, &journaled.entry);
+            }
             None => match AwuRecord::begin(journaled) {
-                Some(record) if times.contains(&record.at) => Life { record, started: 0 },
-                Some(record) => {
+                Some(record) if times.contains(&record.at) => {
+                    self.room_beside(lives.len())?;
+                    Life { record, started: 0, news: Vec::new() }
+                }
+                Some(_) => {
                     self.outside += 1;
-                    self.places.insert(record.id(), OUTSIDE);
-                    self.places.insert(call_of(record.id()), OUTSIDE);
                     return Ok(());
                 }
-                // The end of one that is outside.
                 None => return Ok(()),
             },
         };
         let is_in_doubt = life.record.ending.as_ref().is_some_and(|ending| ending.how == How::InDoubt);
         // Somebody may know better later of what is in doubt.
         if life.record.is_complete() && !is_in_doubt {
-            self.keep(&life)?;
+            self.keep(life)?;
         } else {
             lives.insert(awu, life);
         }
         Ok(())
     }
 
-    fn keep(&mut self, Life { record, started }: &Life) -> Result<(), Trouble> {
-        let place = u32::try_from(self.awus.len()).ok().filter(|_| self.awus.len() < AWUS_MAX);
-        let place = place.ok_or_else(|| {
-            Trouble::unusable(format!(
-                "there are more than {AWUS_MAX} AWUs: audit a shorter time, with --since and --until"
-            ))
-        })?;
+    /// Takes in what is said of an AWU after its end; nothing where it was decided at another time.
+    fn learn(&mut self, awu: AwuId, entry: &Entry) -> Result<(), Trouble> {
+        let Some(Found::Awu(place)) = self.find(awu) else { return Ok(()) };
+        let news = self.news_of(entry)?;
+        let Some(known) = self.awus.get_mut(place) else { return Ok(()) };
+        known.events.extend(news);
+        if let (Command::Correct(correction), Outcome::Corrected { .. }) = (&entry.command, &entry.outcome) {
+            known.correct(correction);
+        }
+        Ok(())
+    }
+
+    /// What an entry says of an AWU beside its decision and its end.
+    fn news_of(&mut self, entry: &Entry) -> Result<Vec<Expected>, Trouble> {
+        let events = news::events(entry);
+        self.news += events.len();
+        if self.news > NEWS_MAX {
+            let what = format!("there are more than {NEWS_MAX} alerts, corrections and reports of AWUs");
+            return Err(Trouble::unusable(format!("{what}: {SHORTER}")));
+        }
+        Ok(events.iter().map(|event| Expected::new(&Facts::of_event(event), entry.sequence)).collect())
+    }
+
+    /// The place of the next AWU, if there is room for it beside so many more.
+    fn room_beside(&self, more: usize) -> Result<u32, Trouble> {
+        let place = u32::try_from(self.awus.len()).ok();
+        let place = place.filter(|_| self.awus.len().saturating_add(more) < AWUS_MAX);
+        place.ok_or_else(|| Trouble::unusable(format!("there are more than {AWUS_MAX} AWUs: {SHORTER}")))
+    }
+
+    fn keep(&mut self, Life { record, started, news }: Life) -> Result<(), Trouble> {
+        let place = self.room_beside(0)?;
+        let record = &record;
         let (ran, tokens, cost) = charge(record);
         let proposal = &record.request.proposal;
         // Work that asks no model goes by its name.
         let asked = self.models.number(proposal.model.as_ref().unwrap_or(&proposal.operation_name));
-        let answered = record.execution().and_then(|execution| execution.response_model.as_ref());
+        let answered = settled_with(record).and_then(|execution| execution.response_model.as_ref());
         let answered = answered.map_or(asked, |model| self.models.number(model));
         let ended = record.ending.as_ref().map_or(0, |ending| ending.sequence);
+        let events = record.events();
+        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event), 0));
         self.places.insert(record.id(), place);
         self.places.insert(call_of(record.id()), place);
         self.awus.push(Known {
             id: record.id(),
-            entries: [record.sequence, *started, ended],
+            entries: [record.sequence, started, ended],
             at: record.at,
             state: record.state(),
             span: record.is_complete().then(|| Facts::of_record(record).print()),
-            events: record.events().iter().map(|event| Facts::of_event(event).print()).collect(),
+            events: events.chain(news).collect(),
             models: (asked, answered),
             ran,
             tokens,
             cost,
+            cell: record.accounting().map(|(_, reservation)| reservation.cell),
             span_is_same: false,
             span_differs: false,
-            events_told: 0,
             event_differs: false,
         });
         Ok(())
@@ -225,14 +275,56 @@ impl Index {
 
     /// Where an identity leads, if it is known.
     pub fn find(&self, id: AwuId) -> Option<Found> {
-        match *self.places.get(&id)? {
-            OUTSIDE => Some(Found::Outside),
-            place => {
-                let place = usize::try_from(place).ok()?;
-                let is_awu = self.awus.get(place)?.id == id;
-                Some(if is_awu { Found::Awu(place) } else { Found::Call(place) })
+        let place = usize::try_from(*self.places.get(&id)?).ok()?;
+        let is_awu = self.awus.get(place)?.id == id;
+        Some(if is_awu { Found::Awu(place) } else { Found::Call(place) })
+    }
+
+    /// Which of some identities, none of which is audited, the journal knows from other times: of AWUs, or of their model
+    /// calls. Reads all of it again, and holds no more than it was given.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read any more.
+    pub fn outside_among(&mut self, ids: &HashSet<AwuId>) -> Result<HashSet<AwuId>, StoreError> {
+        let mut found = HashSet::new();
+        if ids.is_empty() || self.outside == 0 {
+            return Ok(found);
+        }
+        let mut read = 0;
+        while read < self.entries {
+            let entries = self.journal.after(read)?;
+            let Some(last) = entries.last() else { break };
+            read = last.entry.sequence;
+            for Journaled { entry, .. } in entries.iter().filter(|one| one.entry.sequence <= self.entries) {
+                if let Command::Admit(request) = &entry.command {
+                    let both = [request.awu, call_of(request.awu)];
+                    found.extend(both.into_iter().filter(|id| ids.contains(id)));
+                }
             }
         }
+        Ok(found)
+    }
+
+    /// Every event that the journal has of an AWU, with its name, in the order in which [`Known`] counts them.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read any more.
+    pub fn events(&mut self, place: usize) -> Result<Vec<(&'static str, Facts)>, StoreError> {
+        let Some(record) = self.record(place)? else { return Ok(Vec::new()) };
+        let told = |event: &Event<'_>| (event.name, Facts::of_event(event));
+        let mut events: Vec<_> = record.events().iter().map(told).collect();
+        let Some(known) = self.awus.get(place) else { return Ok(events) };
+        let mut entries: Vec<_> =
+            known.events.iter().map(|one| one.entry).filter(|entry| *entry > 0).collect();
+        entries.dedup();
+        for sequence in entries {
+            if let Some(Journaled { entry, .. }) = self.journal.entry(sequence)? {
+                events.extend(news::events(&entry).iter().map(told));
+            }
+        }
+        Ok(events)
     }
 
     /// Reads the record of an AWU again.
@@ -267,28 +359,59 @@ impl Known {
 
     /// Whether every event was delivered.
     pub fn all_events_are_told(&self) -> bool {
-        (0..self.events.len()).all(|place| self.event_is_told(place))
+        self.events.iter().all(|event| event.is_told)
+    }
+
+    /// Whether an event was not delivered that should have been: any, once it is over; until then, what is told of it beside
+    /// its decision.
+    pub fn misses_event(&self, number: usize) -> bool {
+        let is_due = |event: &Expected| self.span.is_some() || event.entry > 0;
+        self.events.get(number).is_some_and(|event| !event.is_told && is_due(event))
+    }
+
+    /// Whether that is so of any.
+    pub fn misses_events(&self) -> bool {
+        (0..self.events.len()).any(|number| self.misses_event(number))
     }
 
     /// Whether nothing of it was delivered.
-    pub const fn is_untold(&self) -> bool {
-        !self.span_is_told() && !self.event_differs && self.events_told == 0
+    pub fn is_untold(&self) -> bool {
+        !self.span_is_told() && !self.event_differs && self.events.iter().all(|event| !event.is_told)
     }
 
-    /// Whether an event was delivered.
-    pub fn event_is_told(&self, place: usize) -> bool {
-        bit(place) & self.events_told != 0
+    /// Something was delivered that says `print`; whether the journal has an event that does.
+    pub fn tell(&mut self, print: Print) -> bool {
+        let mut is_known = false;
+        for event in self.events.iter_mut().filter(|event| event.print == print) {
+            event.is_told = true;
+            is_known = true;
+        }
+        is_known
     }
 
-    /// An event was delivered.
-    pub fn tell_event(&mut self, place: usize) {
-        self.events_told |= bit(place);
+    /// An event was delivered, if not as it was.
+    pub fn tell_event(&mut self, number: usize) {
+        if let Some(event) = self.events.get_mut(number) {
+            event.is_told = true;
+        }
+    }
+
+    /// What was charged was corrected.
+    fn correct(&mut self, correction: &Correction) {
+        let mut postings = correction.postings.iter();
+        let Some(posting) = postings.find(|posting| Some(posting.cell) == self.cell) else { return };
+        self.cost = self.cost.and_then(|cost| cost.checked_add(posting.amount));
+        // As with records: what somebody has corrected is not charged for want of a measurement.
+        if self.ran == Ran::Unsure && self.tokens.is_some() {
+            self.ran = Ran::Known;
+        }
     }
 }
 
-/// AWUs have five events at most.
-const fn bit(place: usize) -> u32 {
-    if place < 32 { 1 << place } else { 0 }
+impl Expected {
+    fn new(facts: &Facts, entry: u64) -> Self {
+        Self { print: facts.print(), entry, is_told: false }
+    }
 }
 
 impl Models {
@@ -320,11 +443,13 @@ fn charge(record: &AwuRecord) -> (Ran, Option<Tokens>, Option<Amount>) {
         Some(((reservation.key.unit == Unit::Usd).then_some(amount), incomplete))
     });
     let (cost, is_incomplete) = charged.unwrap_or((None, false));
-    if !record.executed() {
+    // What was said late of one that was in doubt counts as if it had been said in time.
+    let execution = settled_with(record);
+    if !execution.map_or(record.executed(), |execution| execution.end.was_sent()) {
         let runs = record.ending.is_none() && record.started.is_some();
         return (if runs { Ran::Still } else { Ran::No }, None, cost);
     }
-    let tokens = match record.execution().map(|execution| execution.used) {
+    let tokens = match execution.map(|execution| execution.used) {
         Some(Used::Reported(tokens)) => Some(tokens),
         Some(Used::Nothing) => Some(Tokens::default()),
         Some(Used::Unknown | Used::Counted(_)) | None => None,

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use genops::core::{Amount, Name, Timestamp};
+use foldhash::HashSet;
+use genops::core::{Amount, AwuId, Name, Timestamp};
+use genops::ledger::StoreError;
 use serde::Serialize;
 
 use super::findings::{About, Billed, Findings, Kind, Sums};
@@ -53,11 +55,23 @@ pub struct Terms {
 }
 
 /// Finds what is unbilled, unaccounted and mispriced, and what can be corrected.
-pub fn compare(usage: &Usage, terms: &Terms, index: &Index, findings: &mut Findings) -> Matched {
+///
+/// # Errors
+///
+/// The journal cannot be read any more.
+pub fn compare(
+    usage: &Usage,
+    terms: &Terms,
+    index: &mut Index,
+    findings: &mut Findings,
+) -> Result<Matched, StoreError> {
     if usage.rows.iter().any(|row| row.awu.is_some()) {
-        call_by_call(usage, terms, index, findings)
+        let named = usage.rows.iter().filter_map(|row| row.awu);
+        let unknown: HashSet<AwuId> = named.filter(|awu| index.find(*awu).is_none()).collect();
+        let elsewhere = index.outside_among(&unknown)?;
+        Ok(call_by_call(usage, terms, index, &elsewhere, findings))
     } else {
-        sum_by_sum(usage, terms, index, findings)
+        Ok(sum_by_sum(usage, terms, index, findings))
     }
 }
 
@@ -68,17 +82,20 @@ fn is_outside(row: &Row, terms: &Terms) -> bool {
 
 // === Call by call ===
 
-fn call_by_call(usage: &Usage, terms: &Terms, index: &Index, findings: &mut Findings) -> Matched {
+/// `elsewhere` are the identities in rows that the journal knows from other times.
+fn call_by_call(
+    usage: &Usage,
+    terms: &Terms,
+    index: &Index,
+    elsewhere: &HashSet<AwuId>,
+    findings: &mut Findings,
+) -> Matched {
     let mut bills: Vec<Option<Bill>> = vec![None; index.awus.len()];
     let (mut all, mut outside) = (Billed::default(), 0);
     for (number, row) in usage.rows.iter().enumerate() {
         let place = match row.awu.and_then(|awu| index.find(awu)) {
             Some(Found::Awu(place) | Found::Call(place)) => Some(place),
-            Some(Found::Outside) => {
-                outside += 1;
-                continue;
-            }
-            None if is_outside(row, terms) => {
+            None if row.awu.is_some_and(|awu| elsewhere.contains(&awu)) || is_outside(row, terms) => {
                 outside += 1;
                 continue;
             }
@@ -125,12 +142,13 @@ fn judge(known: &Known, bill: Option<&Bill>, tolerance: Amount) -> Option<(Kind,
             Some((Kind::Unaccounted, what))
         }
         (Ran::Unsure, None) => {
-            Some((Kind::Correction, correction(known, Amount::ZERO, "no row of the usage names it")))
+            let what = correction(known, Amount::ZERO, "no row of the usage names it", tolerance)?;
+            Some((Kind::Correction, what))
         }
         (Ran::Unsure, Some(bill)) => {
             let says =
                 format!("the provider bills {} tokens in, {} out", bill.input_tokens, bill.output_tokens);
-            Some((Kind::Correction, correction(known, bill.cost, &says)))
+            Some((Kind::Correction, correction(known, bill.cost, &says, tolerance)?))
         }
         (Ran::Still, Some(bill)) => {
             let what = format!(
@@ -183,15 +201,20 @@ fn is_within(one: Amount, other: Amount, tolerance: Amount) -> bool {
     one.max(other).checked_sub(one.min(other)).is_some_and(|between| between <= tolerance)
 }
 
-fn correction(known: &Known, truth: Amount, says: &str) -> String {
-    let Some(charged) = known.cost else { return format!("its charge is not known in US dollars; {says}") };
+/// What is to be corrected; nothing where what the provider says is what is charged.
+fn correction(known: &Known, truth: Amount, says: &str, tolerance: Amount) -> Option<String> {
+    let Some(charged) = known.cost else {
+        return Some(format!("its charge is not known in US dollars; {says}"));
+    };
+    if is_within(charged, truth, tolerance) {
+        return None;
+    }
     let by = match truth.checked_sub(charged) {
-        Some(Amount::ZERO) => "as it was charged".to_owned(),
         Some(by) if by > Amount::ZERO => format!("correct its charge of {charged} USD by +{by} USD"),
         Some(by) => format!("correct its charge of {charged} USD by {by} USD"),
         None => "beyond what can be counted".to_owned(),
     };
-    format!("{says}, {truth} USD: {by}")
+    Some(format!("{says}, {truth} USD: {by}"))
 }
 
 // === Sum by sum ===
@@ -235,7 +258,9 @@ fn sum_by_sum(usage: &Usage, terms: &Terms, index: &Index, findings: &mut Findin
             (Ran::Unsure, _) => {
                 let cost = known.cost.unwrap_or(Amount::ZERO);
                 let unsure = Billed { calls: 1, cost, ..Billed::default() };
-                sums.entry(group()).or_default().unsure.add(&unsure);
+                let sum = sums.entry(group()).or_default();
+                sum.unsure.add(&unsure);
+                sum.lacks_cost |= known.cost.is_none();
             }
             _ => {}
         }
@@ -297,11 +322,12 @@ impl Sum {
             usage.input_tokens >= journal.input_tokens && usage.output_tokens >= journal.output_tokens;
         let has_same =
             usage.input_tokens == journal.input_tokens && usage.output_tokens == journal.output_tokens;
-        let beyond = usage.cost.checked_sub(journal.cost).unwrap_or(Amount::MAX);
+        // Calls without a report explain what is billed beyond the others, and never that less is billed.
+        let at_most = journal.cost.checked_add(unsure.cost).and_then(|cost| cost.checked_add(tolerance));
+        let is_less = usage.cost < journal.cost && !is_within(usage.cost, journal.cost, tolerance);
+        let is_explained = *lacks_cost || (!is_less && usage.cost <= at_most.unwrap_or(Amount::MAX));
         let kind = match () {
-            () if unsure.calls > 0 && has_more && beyond <= unsure.cost.checked_add(tolerance)? => {
-                Kind::Correction
-            }
+            () if unsure.calls > 0 && has_more && is_explained => Kind::Correction,
             () if has_same => Kind::Mispriced,
             () if has_more => Kind::Unaccounted,
             () => Kind::Unbilled,
@@ -309,10 +335,10 @@ impl Sum {
         let mut what =
             if differences.is_empty() { "the same sums".to_owned() } else { differences.join("; ") };
         if unsure.calls > 0 {
-            what.push_str(&format!(
-                "; not in the journal's sum: {} calls without a report, charged {} USD",
-                unsure.calls, unsure.cost
-            ));
+            what.push_str(&format!("; not in the journal's sum: {} calls without a report", unsure.calls));
+            if !lacks_cost {
+                what.push_str(&format!(", charged {} USD", unsure.cost));
+            }
         }
         Some((kind, what))
     }

@@ -1,11 +1,12 @@
 //! Holds delivered telemetry against the journal: every span and every event of an AWU has to say what the journal says,
-//! however often it was delivered, and in a span or as a log record.
+//! however often it was delivered, and in a span or as a log record. So does every alert, correction and report of it, as a log
+//! record.
 //!
 //! Spans of model calls, metrics, and AWUs of other runtimes are passed over.
 
 use std::path::PathBuf;
 
-use foldhash::{HashSet, HashSetExt as _};
+use foldhash::{HashMap, HashMapExt as _, HashSet};
 use genops::core::AwuId;
 use genops::core::event::runtime;
 use genops::core::record::AwuRecord;
@@ -17,7 +18,7 @@ use genops_conformance::otlp::value::{Attributes, NAMESPACE};
 
 use super::facts::{Facts, cut};
 use super::findings::{About, Finding, Findings, Kind};
-use super::journal::{Found, Index};
+use super::journal::{AWUS_MAX, Found, Index};
 use super::progress::Progress;
 use crate::Trouble;
 
@@ -44,7 +45,7 @@ pub fn compare(paths: &[PathBuf], index: &mut Index, findings: &mut Findings) ->
     let mut comparing = Comparing {
         index,
         findings,
-        strangers: HashSet::new(),
+        unknown: HashMap::new(),
         spans: 0,
         events: 0,
         foreign: 0,
@@ -54,11 +55,12 @@ pub fn compare(paths: &[PathBuf], index: &mut Index, findings: &mut Findings) ->
     };
     let inputs = input::read(paths, &mut comparing).map_err(Trouble::unusable)?;
     if comparing.trouble.is_none() {
+        comparing.find_strangers();
         comparing.find_missing();
     }
     let Comparing { spans, events, foreign, outside, trouble, .. } = comparing;
     match trouble {
-        Some(error) => Err(Trouble::unusable(error)),
+        Some(trouble) => Err(trouble),
         None => Ok(Read { inputs, spans, events, foreign, outside }),
     }
 }
@@ -66,15 +68,26 @@ pub fn compare(paths: &[PathBuf], index: &mut Index, findings: &mut Findings) ->
 struct Comparing<'a> {
     index: &'a mut Index,
     findings: &'a mut Findings,
-    /// What telemetry alone knows, each found once.
-    strangers: HashSet<AwuId>,
+    /// What is not audited: of other times, of other runtimes, or what telemetry alone knows.
+    unknown: HashMap<AwuId, Unknown>,
     spans: u64,
     events: u64,
     foreign: u64,
     outside: u64,
     progress: Progress,
-    /// Why the journal cannot be read any more.
-    trouble: Option<StoreError>,
+    /// Why nothing more is compared.
+    trouble: Option<Trouble>,
+}
+
+/// What was delivered of an AWU that is not audited.
+#[derive(Default)]
+struct Unknown {
+    /// How many records with attributes of the specification.
+    records: u64,
+    /// Whether any of them has attributes of this runtime.
+    is_own: bool,
+    /// The place in the journal that they claim.
+    sequence: Option<i64>,
 }
 
 impl Records for Comparing<'_> {
@@ -95,7 +108,7 @@ impl Records for Comparing<'_> {
 
     fn log(&mut self, message: &[u8], _: bool) {
         let log = Log::read(message);
-        if !log.event.name.starts_with(NAMESPACE) {
+        if !is_ours(log.event.name) {
             return;
         }
         if let Some(place) = self.place(log.trace_id, log.span_id, &log.event.attributes) {
@@ -111,6 +124,11 @@ impl Records for Comparing<'_> {
 /// What this runtime's own attributes begin with.
 const OWN: &str = "genops_runtime.";
 
+/// Whether an event has a name of the specification, or one that this runtime adds.
+fn is_ours(event: &str) -> bool {
+    event.starts_with(NAMESPACE) || event.starts_with(OWN)
+}
+
 impl Comparing<'_> {
     /// The AWU that a record is about. One that nobody else knows is found here.
     fn place(&mut self, trace: &[u8], span: &[u8], attributes: &Attributes<'_>) -> Option<usize> {
@@ -119,25 +137,45 @@ impl Comparing<'_> {
         match id.and_then(|id| self.index.find(id)) {
             Some(Found::Awu(place)) => return Some(place),
             Some(Found::Call(_)) => return None,
-            Some(Found::Outside) => {
-                self.outside += u64::from(attributes.has_genops());
-                return None;
-            }
             None => {}
         }
-        if attributes.all().iter().any(|(name, _)| name.starts_with(OWN)) {
-            self.add_stranger(id, attributes);
-        } else {
-            self.foreign += u64::from(attributes.has_genops());
+        let is_own = attributes.all().iter().any(|(name, _)| name.starts_with(OWN));
+        let records = u64::from(attributes.has_genops());
+        let sequence = || attributes.values(runtime::SEQUENCE).find_map(|value| value.int());
+        match id {
+            _ if !is_own && records == 0 => {}
+            None if is_own => self.add_stranger(None, sequence()),
+            None => self.foreign += records,
+            Some(id) if self.unknown.len() < AWUS_MAX || self.unknown.contains_key(&id) => {
+                let unknown = self.unknown.entry(id).or_default();
+                unknown.records += records;
+                unknown.is_own |= is_own;
+                unknown.sequence = unknown.sequence.or_else(sequence);
+            }
+            Some(_) => self.fail(format!(
+                "the telemetry knows more than {AWUS_MAX} AWUs that are not audited: give that of this ledger and this time alone"
+            )),
         }
         None
     }
 
-    fn add_stranger(&mut self, id: Option<AwuId>, attributes: &Attributes<'_>) {
-        if id.is_some_and(|id| !self.strangers.insert(id)) {
-            return;
+    /// Tells AWUs of other times, those of other runtimes, and those that telemetry alone knows apart.
+    fn find_strangers(&mut self) {
+        let mut unknown: Vec<_> = std::mem::take(&mut self.unknown).into_iter().collect();
+        unknown.sort_unstable_by_key(|(id, _)| *id);
+        let ids: HashSet<AwuId> = unknown.iter().map(|(id, _)| *id).collect();
+        let outside = self.index.outside_among(&ids);
+        let Some(outside) = self.readable(outside) else { return };
+        for (id, Unknown { records, is_own, sequence }) in unknown {
+            match () {
+                () if outside.contains(&id) => self.outside += records,
+                () if is_own => self.add_stranger(Some(id), sequence),
+                () => self.foreign += records,
+            }
         }
-        let sequence = attributes.values(runtime::SEQUENCE).find_map(|value| value.int());
+    }
+
+    fn add_stranger(&mut self, id: Option<AwuId>, sequence: Option<i64>) {
         let place = sequence.map_or(String::new(), |sequence| format!(", as entry {sequence}"));
         let later =
             sequence.is_some_and(|sequence| u64::try_from(sequence).is_ok_and(|it| it > self.index.entries));
@@ -172,22 +210,21 @@ impl Comparing<'_> {
     }
 
     fn take_event(&mut self, place: usize, event: &Event<'_>) {
-        if !event.name.starts_with(NAMESPACE) {
+        if !is_ours(event.name) {
             return;
         }
         self.events += 1;
         self.progress.reached(self.spans + self.events);
         let delivered = Facts::of_delivered(event);
-        let print = delivered.print();
         let Some(known) = self.index.awus.get_mut(place) else { return };
-        if let Some(told) = known.events.iter().position(|expected| *expected == print) {
-            return known.tell_event(told);
+        if known.tell(delivered.print()) {
+            return;
         }
         known.event_differs = true;
-        let Some(record) = self.record(place) else { return };
-        let events = record.events();
-        let expected = events.iter().enumerate().filter(|(_, expected)| expected.name == event.name);
-        let expected = expected.map(|(number, expected)| (number, Facts::of_event(expected)));
+        let events = self.index.events(place);
+        let Some(events) = self.readable(events) else { return };
+        let expected = events.into_iter().enumerate().filter(|(_, (name, _))| *name == event.name);
+        let expected = expected.map(|(number, (_, facts))| (number, facts));
         let nearest = expected.min_by_key(|(_, expected)| expected.differences(&delivered).len());
         let whose = format!("event {:?}", cut(event.name));
         match nearest {
@@ -213,22 +250,25 @@ impl Comparing<'_> {
     }
 
     fn record(&mut self, place: usize) -> Option<AwuRecord> {
-        match self.index.record(place) {
-            Ok(record) => record,
-            Err(error) => {
-                self.trouble.get_or_insert(error);
-                None
-            }
-        }
+        let record = self.index.record(place);
+        self.readable(record)?
     }
 
-    /// What is over, and was not delivered, not even as something else.
+    /// What was read of the journal, unless it cannot be read any more.
+    fn readable<T>(&mut self, read: Result<T, StoreError>) -> Option<T> {
+        read.map_err(|error| self.fail(error.to_string())).ok()
+    }
+
+    fn fail(&mut self, why: String) {
+        self.trouble.get_or_insert_with(|| Trouble::unusable(why));
+    }
+
+    /// What is over, or was told beside, and was not delivered, not even as something else.
     fn find_missing(&mut self) {
         for place in 0..self.index.awus.len() {
-            let Some(known) = self.index.awus.get(place).filter(|known| known.span.is_some()) else {
-                continue;
-            };
-            let what = match (known.span_is_told(), known.all_events_are_told()) {
+            let Some(known) = self.index.awus.get(place) else { continue };
+            let is_over = known.span.is_some();
+            let what = match (known.span_is_told() || !is_over, !known.misses_events()) {
                 (true, true) => continue,
                 (false, _) if known.is_untold() => "nothing of it was delivered".to_owned(),
                 (false, true) => "its span was not delivered".to_owned(),
@@ -245,10 +285,10 @@ impl Comparing<'_> {
     }
 
     fn missing_events(&mut self, place: usize) -> String {
-        let Some(record) = self.record(place) else { return String::new() };
+        let events = self.index.events(place);
+        let Some(events) = self.readable(events) else { return String::new() };
         let Some(known) = self.index.awus.get(place) else { return String::new() };
-        let missing = record.events().into_iter().enumerate();
-        let missing = missing.filter(|(number, _)| !known.event_is_told(*number));
-        missing.map(|(_, event)| event.name).collect::<Vec<_>>().join(", ")
+        let missing = events.iter().enumerate().filter(|(number, _)| known.misses_event(*number));
+        missing.map(|(_, (name, _))| *name).collect::<Vec<_>>().join(", ")
     }
 }

@@ -28,7 +28,7 @@ pub struct Recorded {
 }
 
 /// Far longer than anything takes that will come at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub static RECORDED: LazyLock<Recorded> = LazyLock::new(|| {
     // On a thread of its own: whoever asks may be on a runtime already.
@@ -57,7 +57,7 @@ impl Recorded {
     }
 }
 
-fn name(text: &str) -> Name {
+pub fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
@@ -90,11 +90,16 @@ async fn settle(awu: Awu<Executing>, end: End, used: Used) {
 }
 
 async fn open(ledger: &Path, telemetry: &Path) -> Governor {
-    let destinations = vec![Destination::Directory { path: telemetry.to_owned() }];
-    Governor::open(Settings { destinations, ..Settings::in_file(ledger, policy()) }).await.unwrap().0
+    open_with(Settings::in_file(ledger, policy()), telemetry).await
 }
 
-async fn until_told(governor: &Governor) {
+/// With its telemetry told to a directory.
+pub async fn open_with(settings: Settings, telemetry: &Path) -> Governor {
+    let destinations = vec![Destination::Directory { path: telemetry.to_owned() }];
+    Governor::open(Settings { destinations, ..settings }).await.unwrap().0
+}
+
+pub async fn until_told(governor: &Governor) {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let report = governor.telemetry().unwrap();

@@ -223,6 +223,8 @@ impl Books {
     pub fn with_grants(&self, key: &CellKey, limit: Amount, at: Timestamp) -> Amount {
         let holding =
             self.grants.values().filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each));
+        // A grant is for what goes on, not for what is over.
+        let holding = holding.filter(|_| !key.window.is_over(at));
         holding.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
     }
 

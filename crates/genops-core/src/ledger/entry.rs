@@ -238,12 +238,23 @@ pub enum Rejection {
     /// The policy contradicts itself.
     #[error(transparent)]
     Policy(#[from] PolicyProblem),
+    /// A budget of the policy is divided by other facets than before, under the same name.
+    #[error(
+        "a budget has the name of one that was divided by another facet (`each`), so their shares would be taken for each \
+         other; give it another name"
+    )]
+    DividedOtherwise,
+    /// A grant holds for a budget that the policy does not have any more, or that counts something else there.
+    #[error(
+        "a grant holds for a budget that the new policy does not have, or counts in another unit; revoke the grant first"
+    )]
+    GrantHolds,
     /// The facts of a proposal were worked out under another policy, or not at all though the policy in force has
     /// conditions or content rules.
     #[error("the facts of the call were not worked out under the policy in force; work them out again")]
     AssessedUnderAnotherPolicy,
     /// An AWU of this identity is open already.
-    #[error("AWU {awu} is open already; an identity is used once")]
+    #[error("AWU {awu} is open already; take a new identity")]
     AlreadyOpen {
         /// Which.
         awu: AwuId,

@@ -52,11 +52,15 @@ fn used_in(unit: Unit, open: &OpenAwu, execution: &Execution, used: Used) -> Opt
         // What was sent counts one, whatever is said.
         return Some(Amount::from_whole(u64::from(execution.end.was_sent())));
     }
-    if used == Used::Nothing {
+    if !execution.end.was_sent() {
         return Some(Amount::ZERO);
     }
     if let Some(amount) = execution.quantity(unit) {
         return Some(amount);
+    }
+    // No tokens, and nothing else is said.
+    if used == Used::Nothing {
+        return Some(Amount::ZERO);
     }
     if open.proposal().quantity(unit).is_some() {
         // It said that it may use some, and does not say how much it did.

@@ -110,8 +110,9 @@ fn used(unit: Unit, proposal: &Proposal, execution: &Execution) -> Option<i128> 
     match (execution.end.was_sent(), unit, execution.used) {
         (false, ..) => Some(0),
         (true, Unit::Requests, _) => Some(ONE),
+        _ if said.is_some() => said,
         (true, _, Used::Nothing) => Some(0),
-        _ if said.is_some() || may_be_said => said,
+        _ if may_be_said => None,
         (true, Unit::Declared(_), _) => Some(0),
         (true, _, Used::Unknown) => None,
         // Prices are by the token: no tokens cost nothing, also where no price is known.
@@ -159,7 +160,9 @@ impl Model {
             }
             (Command::Extend { awu, within_ns }, Outcome::Extended { deadline }) => {
                 let place = self.open(*awu).unwrap();
+                // Nobody loses time by being given more.
                 let until = (at + i128::from(*within_ns)).min(i128::from(u64::MAX));
+                let until = until.max(self.works[place].deadline.unwrap());
                 assert_eq!(nanos(*deadline), until);
                 self.works[place].deadline = Some(until);
                 Event::Extended

@@ -77,14 +77,23 @@ fn operation(route: &Route, questions: &mut SchemaGenerator, answers: &mut Schem
     let mut parameters = parameters("path", &question(route.in_path, questions));
     let is_named = !parameters.is_empty();
     parameters.extend(self::parameters("query", &question(route.in_query, questions)));
-    let mut responses = Map::new();
-    responses.insert(
-        "200".to_owned(),
+    parameters.extend(route.headers.iter().map(|(name, about)| {
         json!({
-            "description": "The answer.",
+            "name": name,
+            "in": "header",
+            "required": false,
+            "description": about,
+            "schema": { "type": "string" },
+        })
+    }));
+    let mut responses = Map::new();
+    for status in route.statuses {
+        let answer = json!({
+            "description": if *status == "201" { "The answer, to what is new." } else { "The answer." },
             "content": { "application/json": { "schema": (route.answer)(answers) } },
-        }),
-    );
+        });
+        responses.insert((*status).to_owned(), answer);
+    }
     for status in errors(route, is_named) {
         responses.insert((*status).to_owned(), json!({ "$ref": "#/components/responses/Error" }));
     }
@@ -97,9 +106,10 @@ fn operation(route: &Route, questions: &mut SchemaGenerator, answers: &mut Schem
         "responses": responses,
     });
     if let (Some(body), Some(operation)) = (route.body, operation.as_object_mut()) {
+        let schema = question(body, questions);
         let body = json!({
-            "required": true,
-            "content": { "application/json": { "schema": question(body, questions) } },
+            "required": schema.get("required").is_some(),
+            "content": { "application/json": { "schema": schema } },
         });
         operation.insert("requestBody".to_owned(), body);
     }
@@ -119,7 +129,7 @@ fn errors(route: &Route, is_named: bool) -> impl Iterator<Item = &'static &'stat
     let of_keys: &[&str] = if route.needs.is_some() { &["401", "403", "503"] } else { &[] };
     let of_names: &[&str] = if is_named { &["404"] } else { &[] };
     let of_bodies: &[&str] = if route.method == Method::POST { &["408", "413"] } else { &[] };
-    [always, of_keys, of_names, of_bodies].into_iter().flatten()
+    [always, of_keys, of_names, of_bodies, route.errors].into_iter().flatten()
 }
 
 /// The properties of a shape as parameters in the path or in the query.

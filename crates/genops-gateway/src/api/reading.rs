@@ -8,7 +8,8 @@ use genops::Governor;
 use genops::ledger::views::Filter;
 use genops::report::{
     AwuPage, AwuReport, BudgetCursor, BudgetFilter, BudgetList, CellBalance, CellFilter, CellPage,
-    EntryFilter, EntryKind, EntryPage, EntryReport, EstimateList, Explanation, PolicyReport, ReportError,
+    EntryFilter, EntryKind, EntryPage, EntryReport, EstimateList, Explanation, GrantList, PolicyReport,
+    ReportError,
 };
 use genops_core::{AwuId, Timestamp};
 use schemars::JsonSchema;
@@ -139,6 +140,15 @@ pub struct OneAwu {
     id: String,
 }
 
+impl OneAwu {
+    /// The identity, read.
+    pub(super) fn read(&self) -> Result<AwuId, Problem> {
+        self.id
+            .parse()
+            .map_err(|problem| Problem::Bad { field: Some("id".to_owned()), message: format!("{problem}") })
+    }
+}
+
 /// Which cell.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct OneCell {
@@ -157,7 +167,7 @@ pub struct OneEntry {
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(inline, with = "String", extend("format" = "date-time"))]
-struct Moment(Timestamp);
+pub(super) struct Moment(pub(super) Timestamp);
 
 impl TryFrom<String> for Moment {
     type Error = String;
@@ -256,6 +266,11 @@ pub async fn policy(gateway: Arc<Gateway>, _: Nothing, _: AsOf) -> Result<Policy
     Ok(gateway.governor.policy().await?)
 }
 
+/// `GET /grants`.
+pub async fn grants(gateway: Arc<Gateway>, _: Nothing, _: AsOf) -> Result<GrantList, Problem> {
+    Ok(gateway.governor.grants().await?)
+}
+
 /// `GET /estimates`.
 pub async fn estimates(gateway: Arc<Gateway>, _: Nothing, _: AsOf) -> Result<EstimateList, Problem> {
     let governor = gateway.governor.clone();
@@ -268,15 +283,12 @@ async fn about_one<T: Serialize + Send + 'static>(
     one: &OneAwu,
     ask: fn(&Governor, AwuId) -> Result<Option<T>, ReportError>,
 ) -> Result<T, Problem> {
-    let id: AwuId = one
-        .id
-        .parse()
-        .map_err(|problem| Problem::Bad { field: Some("id".to_owned()), message: format!("{problem}") })?;
+    let id = one.read()?;
     let governor = gateway.governor.clone();
     let found = blocking(move || ask(&governor, id)).await?;
     found.ok_or_else(|| not_found("id", format!("no AWU {id} is in this ledger")))
 }
 
-fn not_found(field: &'static str, message: String) -> Problem {
+pub(super) fn not_found(field: &'static str, message: String) -> Problem {
     Problem::NotFound { field, message }
 }

@@ -12,18 +12,20 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use genops::Governor;
-use genops::report::ReportError;
+use genops::report::{AwuReport, ReportError};
+use genops::{Governor, Refusal};
+use genops_core::Timestamp;
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::answer;
-use crate::identity::{Role, Unidentified};
+use crate::identity::{Key, Role, Unidentified};
 use crate::server::Gateway;
+use crate::setup::Setup;
 
 /// Where the governance API is.
 pub const BASE: &str = "/genops/v1";
@@ -57,10 +59,16 @@ pub struct Route {
     pub in_path: Shape,
     /// The parameters in the query, as properties.
     pub in_query: Shape,
+    /// Headers that it reads beside the key, each with what it is for.
+    pub headers: &'static [(&'static str, &'static str)],
     /// The body, where it takes one.
     pub body: Option<Shape>,
     /// What it answers where nothing is wrong.
     pub answer: Shape,
+    /// The statuses of that.
+    pub statuses: &'static [&'static str],
+    /// The statuses of errors that not every route has.
+    pub errors: &'static [&'static str],
     /// Who answers.
     pub handler: MethodRouter<Arc<Gateway>>,
 }
@@ -79,6 +87,55 @@ pub struct Nothing {}
 impl Parameters for Nothing {
     fn at_least(&self) -> Option<u64> {
         None
+    }
+}
+
+/// Who does something, and what that is governed by.
+#[derive(Debug)]
+pub struct Asker {
+    /// The setup that knows the key.
+    pub setup: Arc<Setup>,
+    /// The key.
+    pub key: Arc<Key>,
+    /// The request's headers.
+    pub headers: HeaderMap,
+}
+
+/// What a route that does something answers.
+pub trait Done: IntoResponse {
+    /// Its body.
+    type Body: Serialize + JsonSchema;
+    /// The statuses that it may have.
+    const STATUSES: &'static [&'static str];
+    /// The statuses of its errors, beside those that every route has.
+    const ERRORS: &'static [&'static str];
+}
+
+impl<T: Serialize + JsonSchema> Done for Json<T> {
+    type Body = T;
+    const STATUSES: &'static [&'static str] = &["200"];
+    const ERRORS: &'static [&'static str] = &["409"];
+}
+
+/// What has been decided now, or was before.
+#[derive(Debug)]
+pub struct Decided<T> {
+    /// What is told of it.
+    pub what: T,
+    /// Whether it was decided before.
+    pub is_repeated: bool,
+}
+
+impl<T: Serialize + JsonSchema> Done for Decided<T> {
+    type Body = T;
+    const STATUSES: &'static [&'static str] = &["200", "201"];
+    const ERRORS: &'static [&'static str] = &["404", "409", "429"];
+}
+
+impl<T: Serialize> IntoResponse for Decided<T> {
+    fn into_response(self) -> Response {
+        let status = if self.is_repeated { StatusCode::OK } else { StatusCode::CREATED };
+        (status, Json(self.what)).into_response()
     }
 }
 
@@ -107,8 +164,28 @@ pub enum Problem {
     TooLarge,
     /// The body did not come in time.
     TooSlow,
+    /// It does not fit what was said or done before.
+    Conflict {
+        /// What does not fit, for programs.
+        code: &'static str,
+        /// The same for people.
+        message: String,
+    },
+    /// What was proposed may not run.
+    Refused(Box<Refused>),
     /// The ledger cannot answer, or not yet.
     Unavailable(String),
+}
+
+/// A refusal, and how it is told.
+#[derive(Debug)]
+pub struct Refused {
+    /// The refusal.
+    pub refusal: Refusal,
+    /// What is told of its AWU.
+    pub awu: AwuReport,
+    /// The time by the governor's clock.
+    pub now: Timestamp,
 }
 
 impl Route {
@@ -130,7 +207,7 @@ impl Route {
         let handler = get(move |State(gateway): State<Arc<Gateway>>, request: Request| async move {
             let (mut head, _) = request.into_parts();
             told(async {
-                may(&gateway, needs, &head.headers)?;
+                may(&gateway.setups.current(), needs, &head.headers)?;
                 let (path, query) = (in_path(&mut head).await?, in_query::<Q>(&head)?);
                 wait_for(&gateway.governor, query.at_least()).await?;
                 ask(gateway, path, query).await
@@ -145,14 +222,17 @@ impl Route {
             needs: Some(needs),
             in_path: SchemaGenerator::subschema_for::<P>,
             in_query: SchemaGenerator::subschema_for::<Q>,
+            headers: &[],
             body: None,
             answer: SchemaGenerator::subschema_for::<A>,
+            statuses: &["200"],
+            errors: &[],
             handler,
         }
     }
 
     /// A route that does something.
-    pub fn post<P, B, A, F, Fut>(
+    pub fn act<P, B, D, F, Fut>(
         name: &'static str,
         path: &'static str,
         needs: Role,
@@ -162,21 +242,22 @@ impl Route {
     where
         P: DeserializeOwned + JsonSchema + Send + 'static,
         B: DeserializeOwned + JsonSchema + Send + 'static,
-        A: Serialize + JsonSchema,
-        F: Fn(Arc<Gateway>, P, B) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Result<A, Problem>> + Send + 'static,
+        D: Done,
+        F: Fn(Arc<Gateway>, Asker, P, B) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<D, Problem>> + Send + 'static,
     {
         let handler = post(move |State(gateway): State<Arc<Gateway>>, request: Request| async move {
             let (mut head, body) = request.into_parts();
-            told(async {
+            let answer = async {
                 // Who may not do it sends no body.
-                may(&gateway, needs, &head.headers)?;
+                let setup = gateway.setups.current();
+                let key = may(&setup, needs, &head.headers)?;
                 let path = in_path(&mut head).await?;
                 let Nothing {} = in_query(&head)?;
-                let body = in_body(body).await?;
-                ask(gateway, path, body).await
-            })
-            .await
+                let body = in_body(&head, body).await?;
+                ask(gateway, Asker { setup, key, headers: head.headers }, path, body).await
+            };
+            answer.await.map_or_else(Problem::into_response, D::into_response)
         });
         Self {
             name,
@@ -186,8 +267,11 @@ impl Route {
             needs: Some(needs),
             in_path: SchemaGenerator::subschema_for::<P>,
             in_query: SchemaGenerator::subschema_for::<Nothing>,
+            headers: &[],
             body: Some(SchemaGenerator::subschema_for::<B>),
-            answer: SchemaGenerator::subschema_for::<A>,
+            answer: SchemaGenerator::subschema_for::<D::Body>,
+            statuses: D::STATUSES,
+            errors: D::ERRORS,
             handler,
         }
     }
@@ -207,13 +291,22 @@ impl Route {
             needs: None,
             in_path: SchemaGenerator::subschema_for::<Nothing>,
             in_query: SchemaGenerator::subschema_for::<Nothing>,
+            headers: &[],
             body: None,
             answer: SchemaGenerator::subschema_for::<A>,
+            statuses: &["200"],
+            errors: &[],
             handler: get(move |request: Request| async move {
                 let (head, _) = request.into_parts();
                 told(async { in_query::<Nothing>(&head).map(|Nothing {}| tell()) }).await
             }),
         }
+    }
+
+    /// The same, reading these headers as well.
+    #[must_use]
+    pub fn with_headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, ..self }
     }
 
     /// Where it is.
@@ -225,10 +318,10 @@ impl Route {
 
 // === what is asked ===
 
-fn may(gateway: &Gateway, needs: Role, headers: &HeaderMap) -> Result<(), Problem> {
-    let setup = gateway.setups.current();
+/// The key, where it has the role.
+pub(super) fn may(setup: &Setup, needs: Role, headers: &HeaderMap) -> Result<Arc<Key>, Problem> {
     let key = setup.config.keys.shown(headers).map_err(Problem::Unidentified)?;
-    if key.roles.contains(&needs) { Ok(()) } else { Err(Problem::NotAllowed(needs)) }
+    if key.roles.contains(&needs) { Ok(key) } else { Err(Problem::NotAllowed(needs)) }
 }
 
 async fn in_path<P: DeserializeOwned + Send>(head: &mut Parts) -> Result<P, Problem> {
@@ -260,7 +353,14 @@ fn quoted(message: &str) -> Option<String> {
     message.split('`').nth(1).map(str::to_owned)
 }
 
-async fn in_body<B: DeserializeOwned>(body: Body) -> Result<B, Problem> {
+async fn in_body<B: DeserializeOwned>(head: &Parts, body: Body) -> Result<B, Problem> {
+    if let Some(encoding) =
+        head.headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
+    {
+        let field = Some(header::CONTENT_ENCODING.to_string());
+        let message = format!("the body is encoded as {encoding:?}; send it as it is");
+        return Err(Problem::Bad { field, message });
+    }
     let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Problem::TooLarge),
@@ -268,8 +368,31 @@ async fn in_body<B: DeserializeOwned>(body: Body) -> Result<B, Problem> {
         Ok(Err(error)) => return Err(Problem::Bad { field: None, message: error.to_string() }),
         Err(_) => return Err(Problem::TooSlow),
     };
-    serde_json::from_slice(&body)
-        .map_err(|error| Problem::Bad { field: None, message: format!("the body cannot be read: {error}") })
+    // Where everything may be left out, so may the body.
+    read_body(if body.is_empty() { b"{}" } else { &body })
+}
+
+fn read_body<B: DeserializeOwned>(body: &[u8]) -> Result<B, Problem> {
+    let mut text = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let place = error.path().to_string();
+        (place, error.into_inner().to_string())
+    });
+    let read = read.and_then(|read| match text.end() {
+        Ok(()) => Ok(read),
+        Err(error) => Err((".".to_owned(), error.to_string())),
+    });
+    read.map_err(|(place, what)| {
+        // What is missing has no place of its own.
+        let missing = if what.starts_with("missing field") { quoted(&what) } else { None };
+        // What has no name is written as `.` or `?`.
+        let place = Some(place.trim_end_matches(['.', '?'])).filter(|place| !place.is_empty());
+        let field = match (place, missing) {
+            (Some(place), Some(missing)) => Some(format!("{place}.{missing}")),
+            (place, missing) => place.map(str::to_owned).or(missing),
+        };
+        Problem::Bad { field, message: format!("the body cannot be read: {what}") }
+    })
 }
 
 /// Waits until the ledger has an entry on its disk, so that an answer can take it into account.
@@ -339,6 +462,10 @@ impl IntoResponse for Problem {
             Self::NotFound { field, message } => {
                 answer::error(StatusCode::NOT_FOUND, INVALID, None, Some(field), &message)
             }
+            Self::Conflict { code, message } => {
+                answer::error(StatusCode::CONFLICT, INVALID, Some(code), None, &message)
+            }
+            Self::Refused(refused) => answer::refused(&refused.refusal, Some(&refused.awu), refused.now),
             Self::TooLarge => answer::too_large(BODY_BYTES_MAX),
             Self::TooSlow => answer::too_slow(BODY_WITHIN.as_secs()),
             Self::Unavailable(message) => answer::unavailable(&message),

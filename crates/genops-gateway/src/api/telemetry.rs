@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use genops::telemetry::{ResendReport, TelemetryReport};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::reading::AsOf;
-use super::route::{Nothing, Problem, blocking};
+use super::route::{Asker, Nothing, Problem, blocking};
 use crate::server::Gateway;
 
 /// `GET /telemetry`.
@@ -31,7 +32,12 @@ pub struct Wanted {
 }
 
 /// `POST /telemetry/resend`.
-pub async fn resend(gateway: Arc<Gateway>, _: Nothing, wanted: Wanted) -> Result<ResendReport, Problem> {
+pub async fn resend(
+    gateway: Arc<Gateway>,
+    _: Asker,
+    _: Nothing,
+    wanted: Wanted,
+) -> Result<Json<ResendReport>, Problem> {
     let follower = match wanted {
         Wanted { follower: Some(follower), all: false } => Some(follower),
         Wanted { follower: None, all: true } => None,
@@ -42,5 +48,5 @@ pub async fn resend(gateway: Arc<Gateway>, _: Nothing, wanted: Wanted) -> Result
         }
     };
     let governor = gateway.governor.clone();
-    blocking(move || governor.resend(follower.as_deref())).await
+    Ok(Json(blocking(move || governor.resend(follower.as_deref())).await?))
 }

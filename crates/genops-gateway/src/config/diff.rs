@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use genops::telemetry::{Compression, Otlp, Protocol, Signal, Signals};
+use genops::telemetry::{Compression, Otlp, Protocol, Signal, Signals, Webhook};
 use genops::{Destination, LedgerPlace};
 use serde::Serialize;
 
@@ -369,9 +369,14 @@ fn telemetry(changes: &mut Changes, old: &[Destination], new: &[Destination]) {
         changes.one(Section::Telemetry, Some(name), |it| {
             let it = it.at_next_start();
             match (old.get(name), new.get(name)) {
+                (None, Some(Destination::Webhook(_))) => {
+                    it.say("added: every alert from then on is told there");
+                }
                 (None, _) => it.say("added: everything from then on is sent there"),
+                (Some(Destination::Webhook(_)), None) => it.say("removed; no alert is told there any more"),
                 (_, None) => it.say("removed; nothing is sent there any more"),
                 (Some(Destination::Otlp(old)), Some(Destination::Otlp(new))) => collector(it, old, new),
+                (Some(Destination::Webhook(old)), Some(Destination::Webhook(new))) => webhook(it, old, new),
                 // A directory is its path.
                 _ => {}
             }
@@ -393,6 +398,9 @@ fn label(destination: &Destination) -> String {
     }
 }
 
+/// They may be secret.
+const HEADERS_CHANGED: &str = "the headers that are sent to it changed";
+
 fn collector(it: &mut Comparing<'_>, old: &Otlp, new: &Otlp) {
     let Otlp { endpoint: _, signals: _, protocol, headers, compression, timeout } = old;
     let how = |protocol: &Protocol| match protocol {
@@ -407,6 +415,15 @@ fn collector(it: &mut Comparing<'_>, old: &Otlp, new: &Otlp) {
     it.field("compression", compression, &new.compression, compressed, "");
     it.field("timeout", timeout, &new.timeout, |timeout| format!("{} ms", timeout.as_millis()), "");
     if *headers != new.headers {
-        it.say("the headers that are sent to it changed");
+        it.say(HEADERS_CHANGED);
+    }
+}
+
+fn webhook(it: &mut Comparing<'_>, old: &Webhook, new: &Webhook) {
+    // Its address is what it is known by.
+    let Webhook { url: _, headers, timeout } = old;
+    it.field("timeout", timeout, &new.timeout, |timeout| format!("{} ms", timeout.as_millis()), "");
+    if *headers != new.headers {
+        it.say(HEADERS_CHANGED);
     }
 }

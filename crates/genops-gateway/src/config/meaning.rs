@@ -27,6 +27,7 @@ use super::written::{self, Text, Written};
 use super::{Config, Http2, Models, ProviderConfig, Route};
 use crate::assess::Assessor;
 use crate::call::{BoundOptions, Encoding, LimitField};
+use crate::identity::Role;
 use crate::prices::{self, Table};
 
 /// What a configuration may refer to.
@@ -125,33 +126,38 @@ struct Reading<'a> {
     known: Known,
 }
 
-/// What rules may name because it is set up.
+/// What rules may name because it is set up. Whoever operates may propose work of any type, with any provider and model.
 struct Known {
-    providers: BTreeSet<String>,
+    /// `None` where somebody operates.
+    providers: Option<BTreeSet<String>>,
     keys: BTreeSet<String>,
-    /// `None` where callers may name any model.
+    /// `None` where callers may name any model, or somebody operates.
     models: Option<BTreeSet<String>>,
-    operation_types: BTreeSet<String>,
+    /// `None` where somebody operates.
+    operation_types: Option<BTreeSet<String>>,
 }
 
 impl Known {
     fn of(written: &Written) -> Self {
+        let operates = |role: &Text| role.value == Role::Operate.as_str();
+        let only_calls = !written.keys.iter().any(|key| key.roles.iter().flatten().any(operates));
+        let providers = || written.providers.iter().map(|provider| provider.name.value.clone()).collect();
         let models = || written.models.iter().map(|model| model.name.value.clone()).collect();
         Self {
-            providers: written.providers.iter().map(|provider| provider.name.value.clone()).collect(),
+            providers: only_calls.then(providers),
             keys: written.keys.iter().map(|key| key.name.value.clone()).collect(),
-            models: written.other_models.is_none().then(models),
-            operation_types: BTreeSet::from([INFERENCE.to_owned()]),
+            models: (only_calls && written.other_models.is_none()).then(models),
+            operation_types: only_calls.then(|| BTreeSet::from([INFERENCE.to_owned()])),
         }
     }
 
-    /// The values that a call can have; `None` where that is not known.
+    /// The values that an AWU can have; `None` where that is not known.
     const fn values(&self, facet: Facet) -> Option<&BTreeSet<String>> {
         match facet {
-            Facet::Provider => Some(&self.providers),
+            Facet::Provider => self.providers.as_ref(),
             Facet::Key => Some(&self.keys),
             Facet::Model => self.models.as_ref(),
-            Facet::OperationType => Some(&self.operation_types),
+            Facet::OperationType => self.operation_types.as_ref(),
             // Headers say these.
             Facet::Team
             | Facet::Project

@@ -41,7 +41,8 @@ pub fn fetch(reference: &str, outside: &Outside<'_>) -> Result<String, String> {
 /// A shorter word gives nothing away, and would hide lines that have nothing to do with it.
 const SECRET_BYTES_MIN: usize = 6;
 
-fn is_reference(text: &str) -> bool {
+/// Whether a text refers to something, in a form that may be repeated.
+pub fn is_reference(text: &str) -> bool {
     text.starts_with("file:") || text.strip_prefix("env:").is_some_and(is_variable)
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the configuration as people meet it: its schema, its sample, and what they are told is wrong.
 
 mod budgets;
+mod webhooks;
 
 use serde_json::Value;
 
@@ -9,6 +10,7 @@ use super::{Config, SAMPLE, schema};
 fn read(text: &str) -> Result<Config, String> {
     let env = |name: &str| match name {
         "OPENAI_API_KEY" | "OTLP_TOKEN" => Some("secret-value".to_owned()),
+        "HOOK_URL" => Some("https://chat.example/services/secret-path?token=secret-query\n".to_owned()),
         "EMPTY" => Some(" \n".to_owned()),
         _ => None,
     };
@@ -72,6 +74,8 @@ fn the_schema_refuses_what_the_reader_refuses_by_its_shape() {
         "lisen: 127.0.0.1:4100".to_owned(),
         "telemetry: {dir: a}".to_owned(),
         "telemetry: {otlp: [{endpoint: 'http://h', header: {}}]}".to_owned(),
+        "telemetry: {webhooks: [{url: 'http://h', headers: {authorization: sk-live}}]}".to_owned(),
+        "telemetry: {webhooks: [{headers: {}}]}".to_owned(),
         "telemetry: {otlp: [{endpoint: 'http://h', headers: {authorization: sk-live}}]}".to_owned(),
         format!("{provider}apikey: env:A}}"),
         format!("{provider}api_key: sk-live}}"),
@@ -246,6 +250,9 @@ fn what_may_be_a_secret_is_never_told() {
         "telemetry:\n  otlp:\n    - {endpoint: nowhere, headers: {authorization: sk-live-123}}".to_owned(),
         "telemetry:\n  otlp:\n    - endpoint: http://h\n      headers: {\"a b\": sk-live-123}".to_owned(),
         "telemetry:\n  otlp:\n    - endpoint: http://h\n      headers: sk-live-123".to_owned(),
+        "telemetry:\n  webhooks:\n    - {url: 'https://h/sk-live-123', headers: {a: b}}".to_owned(),
+        "telemetry:\n  webhooks:\n    - {url: 'https://h/sk-live-123', header: {}}".to_owned(),
+        "telemetry:\n  webhooks:\n    - sk-live-123".to_owned(),
         "keys:\n  - {name: '', sha256: sk-live-123}".to_owned(),
         "budgets:\n  - {name: a, for: {key: sk-live-123}, unit: USD, limit: 1}".to_owned(),
         "budgets:\n  - {name: a, for: {key: [a, sk-live-123]}, unit: USD, limit: 1}".to_owned(),
@@ -357,6 +364,10 @@ models: [{name: m, provider: here, max_output_tokens: 1}, {name: n, provider: he
 keys: [{name: k, sha256: '0000000000000000000000000000000000000000000000000000000000000000'}]
 ";
     let others = "other_models: {provider: here, max_output_tokens: 1}\n";
+    let operates = set_up.replace("sha256", "roles: [operate], sha256");
+    let anything = "{provider: elsewhere, model: theirs, operation_type: training}";
+    let told = problems(&format!("{operates}budgets: [{{name: a, for: {anything}, unit: USD, limit: 1}}]"));
+    assert_eq!(told, Vec::<String>::new(), "whoever operates may name anything");
     let whole = "takes whole names";
     let cases = [
         ("", "{provider: here, key: [k], model: [m, n], operation_type: inference, team: anybody}", ""),

@@ -103,6 +103,24 @@ pub struct Telemetry {
     #[serde(default)]
     #[schemars(with = "Option<String>", example = &"telemetry")]
     pub directory: Option<Text>,
+    /// Addresses that are told of the alerts of budgets, as JSON. Default: none.
+    #[serde(default)]
+    pub webhooks: Vec<Webhook>,
+}
+
+/// An address that is told of the alerts of budgets.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// The address that alerts are posted to. Where its path or query is a secret, as those of chat services are, refer
+    /// to it: `env:VARIABLE` or `file:PATH`.
+    #[schemars(with = "String", example = &"https://alerts.example/genops", example = &"env:ALERT_WEBHOOK")]
+    pub url: Text,
+    /// Headers that are sent to it. Every value is a secret, by reference: `env:VARIABLE` or `file:PATH`.
+    /// Default: none.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, SecretReference>", example = std::collections::BTreeMap::from([("authorization", "env:ALERT_TOKEN")]))]
+    pub headers: BTreeMap<String, Text>,
 }
 
 /// A collector that speaks OTLP.
@@ -433,9 +451,11 @@ impl Written {
             .iter()
             .flatten()
             .flat_map(|otlp| otlp.headers.values().chain([&otlp.endpoint]));
+        let of_webhooks =
+            self.telemetry.webhooks.iter().flat_map(|webhook| webhook.headers.values().chain([&webhook.url]));
         let of_providers =
             self.providers.iter().flat_map(|provider| provider.api_key.iter().chain([&provider.base_url]));
-        of_collectors.chain(of_providers).chain(self.keys.iter().map(|key| &key.sha256))
+        of_collectors.chain(of_webhooks).chain(of_providers).chain(self.keys.iter().map(|key| &key.sha256))
     }
 }
 

@@ -26,13 +26,15 @@ use crate::described;
 pub const KEY: &str = "gk-the-callers-secret";
 pub const OPEN_KEY: &str = "gk-leaves-the-project-open";
 pub const ADMINISTRATOR_KEY: &str = "gk-administers-and-does-not-read";
+pub const OPERATOR_KEY: &str = "gk-operates-a-trainer";
+pub const JOBS_KEY: &str = "gk-runs-the-examples";
 pub const UPSTREAM_SECRET: &str = "sk-the-upstream-secret";
 
 pub struct House {
     pub directory: TempDir,
     pub governor: Governor,
     pub reached: Arc<AtomicU64>,
-    url: String,
+    pub url: String,
     client: Client<HttpConnector, Full<Bytes>>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -88,6 +90,7 @@ impl House {
         let hex = |key: &str| hash(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let limits = if more.contains("limits:") { "" } else { "limits: {body_bytes: 4096}" };
         let (key, open_key, administrator) = (hex(KEY), hex(OPEN_KEY), hex(ADMINISTRATOR_KEY));
+        let (operator, jobs) = (hex(OPERATOR_KEY), hex(JOBS_KEY));
         let place = directory.path().display();
         let text = format!(
             "
@@ -112,6 +115,8 @@ allowed_models:
 keys:
   - {{name: caller, sha256: {key}, team: search, project: ranking, environment: staging, roles: [read]}}
   - {{name: administrator, sha256: {administrator}, team: house, project: house, environment: staging, roles: [administer]}}
+  - {{name: trainer, sha256: {operator}, team: research, environment: production, roles: [operate]}}
+  - {{name: jobs, sha256: {jobs}, team: research, project: tuning, environment: production, roles: [operate]}}
   - {{name: open, sha256: {open_key}, team: search, environment: staging, trusts_trace_context: true}}
 {limits}
 {more}"
@@ -162,6 +167,26 @@ keys:
             .header("authorization", format!("Bearer {key}"))
             .body(Full::from(body.to_owned()));
         self.send(request.unwrap()).await
+    }
+
+    /// Does something as the operator, with more headers.
+    pub async fn act(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let mut request = Request::post(format!("{}/genops/v1{path}", self.url))
+            .header("authorization", format!("Bearer {OPERATOR_KEY}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Full::new(body.into())).unwrap()).await
+    }
+
+    /// Proposes something as the operator, under a name for the request.
+    pub async fn act_named(&self, key: &str, body: String) -> Answer {
+        self.act("/awus", &[("idempotency-key", key)], body).await
+    }
+
+    /// Asks with a method that nobody takes.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Request::delete(format!("{}{path}", self.url)).body(Full::default()).unwrap()).await
     }
 
     pub async fn get(&self, path: &str, key: &str) -> Answer {

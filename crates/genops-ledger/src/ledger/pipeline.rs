@@ -242,7 +242,7 @@ impl<W> Pipeline<W> {
             return Err(LedgerError::Failed(failure.clone()));
         }
         // What runs can always be settled; only what is new waits for space.
-        if !matches!(command, Command::Admit(_)) {
+        if !matches!(command, Command::Admit(_) | Command::Report(_)) {
             return Ok(());
         }
         if self.short_of_space {

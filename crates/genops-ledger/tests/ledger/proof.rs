@@ -1,5 +1,7 @@
 //! What a journal proves: whatever is changed in it, removed, put in or moved is found, and the entry named.
 
+mod parts;
+
 use std::io::Cursor;
 use std::path::Path;
 
@@ -91,6 +93,13 @@ fn forged(frames: &[Frame], forge: impl FnOnce(&mut Vec<Entry>)) -> Vec<Frame> {
     sealed(&batches)
 }
 
+/// Three frames of one entry each.
+fn three() -> Vec<Frame> {
+    let mut books = Books::default();
+    let entry = |number| ledger::apply(&mut books, wall(), admit(number)).unwrap();
+    sealed(&[1, 2, 3].map(entry).map(|entry| vec![entry]))
+}
+
 fn last(frames: &[Frame]) -> u64 {
     frames.last().unwrap().last()
 }
@@ -107,7 +116,7 @@ fn wanted(from: u64, through: u64) -> Wanted {
 
 fn exported(frames: &[Frame]) -> Vec<u8> {
     let mut text = Vec::new();
-    export::write(given(frames), &wanted(1, u64::MAX), &mut text).unwrap();
+    export::write(START, given(frames), &wanted(1, u64::MAX), &mut text).unwrap();
     text
 }
 
@@ -161,7 +170,7 @@ proptest! {
 
         let from = from.index(last(&frames) as usize) as u64 + 1;
         let mut part = Vec::new();
-        let end = export::write(given(&frames), &wanted(from, from), &mut part).unwrap();
+        let end = export::write(START, given(&frames), &wanted(from, from), &mut part).unwrap();
         prop_assert_eq!(end.frames, 1, "one frame holds it");
         let reader = ExportReader::new(Box::new(Cursor::new(part.clone()))).unwrap();
         let frame = frames.iter().find(|frame| frame.last() >= from).unwrap();
@@ -375,25 +384,36 @@ proptest! {
     }
 
     #[test]
-    fn what_was_decided_is_decided_so_again_and_what_other_rules_decided_only_evolves(frames in journals(), which: Index) {
+    fn what_was_decided_is_decided_so_again_and_rules_that_never_were_do_not_get_around_that(
+        frames in journals(), which: Index, engine: u16,
+    ) {
         let redecided = redecide(given(&frames)).unwrap();
         prop_assert_eq!((redecided.decided, redecided.evolved), (last(&frames), 0));
-        let mut frames = frames;
+        prop_assume!(engine != ENGINE_VERSION);
         let place = which.index(frames.len());
-        let mut head = Digest::ZERO;
-        for (number, frame) in frames.iter_mut().enumerate() {
-            frame.engine = if number == place { ENGINE_VERSION - 1 } else { ENGINE_VERSION };
-            frame.previous = head;
-            frame.hash = hash(frame);
-            head = frame.hash;
+        for engine in [engine, 0, ENGINE_VERSION - 1, ENGINE_VERSION + 1] {
+            let mut frames = frames.clone();
+            frames[place].engine = engine;
+            rechain(&mut frames);
+            verify(START, given(&frames), &mut nobody()).unwrap();
+            let failure = redecide(given(&frames)).unwrap_err();
+            let due = Disagreement::Engine { sequence: frames[place].first, engine };
+            prop_assert_eq!(failure, due);
         }
-        let redecided = redecide(given(&frames)).unwrap();
-        prop_assert_eq!(redecided.evolved, u64::from(frames[place].count));
-        prop_assert_eq!(redecided.decided + redecided.evolved, last(&frames));
     }
 }
 
 const START: (u64, Digest) = (1, Digest::ZERO);
+
+/// Makes the chain anew, over what the frames are now.
+fn rechain(frames: &mut [Frame]) {
+    let mut head = Digest::ZERO;
+    for frame in frames {
+        frame.previous = head;
+        frame.hash = hash(frame);
+        head = frame.hash;
+    }
+}
 
 /// As `docs/journal.md` says.
 fn hash(frame: &Frame) -> Digest {
@@ -449,18 +469,22 @@ fn what_stands_beside_a_payload_has_to_be_what_it_says() {
 #[test]
 fn a_part_that_is_not_there_is_not_exported_and_an_empty_journal_is() {
     let mut text = Vec::new();
-    let refused = export::write(given(&[]), &wanted(2, 3), &mut text);
+    let frames = three();
+    let refused = export::write(START, given(&[]), &wanted(2, 3), &mut text);
     assert!(matches!(refused, Err(ExportError::Beyond { last: 0, from: 2 })), "{refused:?}");
-    export::write(given(&[]), &wanted(1, u64::MAX), &mut text).unwrap();
+    let refused = export::write(START, given(&frames), &wanted(4, 9), &mut text);
+    assert!(matches!(refused, Err(ExportError::Beyond { last: 3, from: 4 })), "{refused:?}");
+    let refused = export::write(START, given(&frames), &wanted(3, 2), &mut text);
+    assert!(matches!(refused, Err(ExportError::Backwards { from: 3, through: 2 })), "{refused:?}");
+    assert_eq!(text, b"", "nothing is written of what is refused");
+    export::write(START, given(&[]), &wanted(1, u64::MAX), &mut text).unwrap();
     let verified = verify_text(&text, &mut nobody()).unwrap();
     assert_eq!((verified.last, verified.frames, verified.head), (0, 0, Digest::ZERO));
 }
 
 #[test]
 fn a_witness_that_is_damaged_itself_is_said_so() {
-    let mut books = Books::default();
-    let entry = |number| ledger::apply(&mut books, wall(), admit(number)).unwrap();
-    let frames = sealed(&[1, 2, 3].map(entry).map(|entry| vec![entry]));
+    let frames = three();
     let mut damaged = frames.clone();
     damaged[1].payload[0] ^= 1;
     let failure = verify(START, given(&frames), &mut whole(&damaged)).unwrap_err();

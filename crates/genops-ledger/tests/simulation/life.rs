@@ -64,7 +64,7 @@ impl<'a> Life<'a> {
     /// A process has read the journal.
     pub fn new(world: &'a mut World, replayed: Replayed) -> Self {
         let open = replayed.books.open_awus();
-        let resolutions = open.iter().filter_map(|(awu, open)| work::resolution(*awu, open.state)).collect();
+        let resolutions = open.iter().filter_map(|(awu, open)| work::resolution(*awu, open)).collect();
         let writer = Writer::new(world.disk.clone(), Tail::default(), replayed.head);
         let pipeline = Pipeline::new(replayed.books, writer.is_short_of_space());
         Self {

@@ -201,5 +201,5 @@ fn the_bytes_of_the_books_are_those_of_their_version() {
     let digest = Digest::of("books", &[&postcard::to_stdvec(books).unwrap()]).to_string();
     let known = (BOOKS_VERSION, digest.as_str());
     // Where only the journal's commands have changed, the digest is put here anew; otherwise the version rises too.
-    assert_eq!(known, (1, "8ba504175c50ab299a8d9fe367bfc384f1ecadb176cf346708d20209f913a483"));
+    assert_eq!(known, (1, "b96b263e431c8e1bf5f73822561f02af6c93046ff9e2d8c08ed72f450da831b5"));
 }

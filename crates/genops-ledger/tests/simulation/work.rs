@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use genops_core::awu::{AwuId, End, Execution, Failure, Proposal, State, Used};
-use genops_core::budget::Budget;
+use genops_core::budget::{Budget, Overdraft};
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
-use genops_core::ledger::{Admit, Books, Command};
+use genops_core::ledger::{
+    Act, Admit, Books, Command, Correction, Grant, Idempotency, OpenAwu, Posting, Revision,
+};
 use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::selector::{Facet, Selector};
-use genops_core::{Amount, Attribution, Name, Unit};
+use genops_core::{Amount, Attribution, Digest, Name, Unit};
 
 use crate::random::Random;
 
@@ -20,7 +22,7 @@ const TEAMS: [&str; 3] = ["search", "billing", "support"];
 
 /// The next command, given what the books say is open. It may not fit.
 pub fn command(random: &mut Random, books: &Books, number: u64) -> Command {
-    let moved = match random.below(40) {
+    let moved = match random.below(50) {
         0 => Some(Command::AdoptPolicy(Arc::new(policy(random)))),
         1..=14 => None,
         15..=22 => open(random, books, State::Reserved).map(|awu| Command::Start { awu }),
@@ -29,14 +31,80 @@ pub fn command(random: &mut Random, books: &Books, number: u64) -> Command {
             let execution = execution(random);
             open(random, books, State::Executing).map(|awu| Command::Settle { awu, execution })
         }
-        _ => open(random, books, State::Executing).map(|awu| Command::Orphan { awu }),
+        39 => open(random, books, State::Executing).map(|awu| Command::Orphan { awu }),
+        40..=42 => held(random, books),
+        43..=45 => late(random, books),
+        46..=47 => correction(random, books),
+        _ => Some(grant(random, books)),
     };
     moved.unwrap_or_else(|| admit(random, books, number))
 }
 
-/// What recovery asks for what a dead process left open; `None` for what is resolved.
-pub fn resolution(awu: AwuId, state: State) -> Option<Command> {
-    (state != State::InDoubt).then_some(Command::Orphan { awu })
+/// What happens to AWUs that somebody else holds.
+fn held(random: &mut Random, books: &Books) -> Option<Command> {
+    if random.one_in(3) {
+        let awu = open(random, books, State::Executing)?;
+        return Some(Command::Extend { awu, within_ns: random.below(20_000_000_000) });
+    }
+    // Whoever keeps deadlines looks at the books; now and then one comes too early.
+    let overdue = books.overdue(books.at(), 8);
+    match random.place(overdue.len()) {
+        Some(place) => Some(Command::Expire { awu: overdue[place] }),
+        None => open(random, books, State::Executing).map(|awu| Command::Expire { awu }),
+    }
+}
+
+/// News of AWUs that are in doubt.
+fn late(random: &mut Random, books: &Books) -> Option<Command> {
+    let awu = open(random, books, State::InDoubt)?;
+    let execution = execution(random);
+    Some(if random.one_in(2) {
+        Command::Settle { awu, execution }
+    } else {
+        Command::Resolve { awu, execution, act: act() }
+    })
+}
+
+/// A posting to one cell; it may come to less than nothing, which does not fit.
+fn correction(random: &mut Random, books: &Books) -> Option<Command> {
+    let cell = books.cells().get(random.place(books.cells().len())?)?;
+    let (id, _) = books.find(&cell.key)?;
+    let by = i128::from(random.below(2_000)) - 1_000;
+    let revision = Revision {
+        attribution: Attribution::new(Some("search"), Some("index"), Some("test")).unwrap(),
+        unit: cell.key.unit,
+        reserved: Amount::ZERO,
+        before: Amount::ZERO,
+        actual: Amount::ZERO,
+    };
+    Some(Command::Correct(Arc::new(Correction {
+        awu: identity(u64::MAX - 1),
+        admitted: 1,
+        charged_at: books.at().minus_nanos(random.below(10_000_000_000)),
+        postings: vec![Posting { cell: id, amount: Amount::from_atoms(by * 1_000_000) }],
+        revision,
+        act: act(),
+    })))
+}
+
+fn grant(random: &mut Random, books: &Books) -> Command {
+    if random.one_in(3)
+        && let Some((grant, _)) = books.grants(books.at()).next()
+    {
+        return Command::Revoke { grant, act: act() };
+    }
+    let until = books.at().plus_nanos(random.below(60_000_000_000));
+    let amount = Amount::from_atoms(i128::from(random.below(4_000)) * 1_000_000);
+    Command::Grant(Arc::new(Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() }))
+}
+
+fn act() -> Act {
+    Act { author: name("ops"), reason: name("because") }
+}
+
+/// What recovery asks for what a dead process left open; `None` for what is resolved, and what others hold.
+pub fn resolution(awu: AwuId, open: &OpenAwu) -> Option<Command> {
+    (open.state != State::InDoubt && open.deadline.is_none()).then_some(Command::Orphan { awu })
 }
 
 /// Whether a command asks for something new, which may be put off.
@@ -76,7 +144,14 @@ fn admit(random: &mut Random, books: &Books, number: u64) -> Command {
     // Now and then an identity that is in use.
     let again = if random.one_in(20) { open(random, books, State::Executing) } else { None };
     let awu = again.unwrap_or_else(|| identity(number));
-    Command::Admit(Arc::new(Admit { starts: random.one_in(2), ..Admit::new(awu, proposal) }))
+    let within_ns = random.one_in(3).then(|| random.below(10_000_000_000));
+    // Few keys, so that they come again: with the same request, and with another.
+    let idempotency = random.one_in(3).then(|| Idempotency {
+        key: name(&format!("key {}", random.below(20))),
+        payload: Digest::of("payload", &[&[random.one_in(4).into()]]),
+    });
+    let starts = random.one_in(2);
+    Command::Admit(Arc::new(Admit { starts, within_ns, idempotency, ..Admit::new(awu, proposal) }))
 }
 
 fn price() -> Price {
@@ -138,11 +213,23 @@ fn policy(random: &mut Random) -> Policy {
         open_for_ns: 5_000_000_000,
         mode: mode(random),
     };
-    let budgets = [all, team, of_tokens];
+    let rolling = Budget {
+        each: vec![Facet::Team],
+        period: Period::Rolling { length_ns: 30_000_000_000, parts: 6 },
+        overdraft: if random.one_in(2) {
+            Overdraft::UpTo(usd(random).max(Amount::from_atoms(1)))
+        } else {
+            Overdraft::None
+        },
+        alerts: vec![50, 90],
+        ..Budget::new(name("rolling"), Unit::Usd, usd(random))
+    };
+    let budgets = [all, team, of_tokens, rolling];
     Policy {
         budgets: budgets.into_iter().filter(|_| !random.one_in(3)).collect(),
         rates: rates.into_iter().filter(|_| random.one_in(2)).collect(),
         circuits: if random.one_in(2) { vec![circuit] } else { Vec::new() },
+        remember_ns: 20_000_000_000,
         ..Policy::unrestricted()
     }
 }

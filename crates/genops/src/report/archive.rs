@@ -102,4 +102,9 @@ impl Archive {
             found => Ok(found),
         }
     }
+
+    /// What is read from: the tables, which are as far as the journal, and the journal.
+    pub(crate) const fn parts(&mut self) -> (&Views, &mut Journal) {
+        (&self.views, &mut self.journal)
+    }
 }

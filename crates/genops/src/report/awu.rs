@@ -226,7 +226,8 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 
 impl AwuReport {
     /// What is told of a record.
-    pub(super) fn of(record: &AwuRecord) -> Self {
+    #[must_use]
+    pub fn of(record: &AwuRecord) -> Self {
         let proposal = &record.request.proposal;
         let attribution = &proposal.attribution;
         let decisive = record.ruling().decisive();

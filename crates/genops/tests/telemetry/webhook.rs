@@ -62,8 +62,8 @@ impl Hook {
         state.tokens.extend(token);
         let status = if state.answers.is_empty() { StatusCode::OK } else { state.answers.remove(0) };
         if status == StatusCode::OK {
-            for alert in body["alerts"].as_array().unwrap() {
-                let id = alert["id"].as_str().unwrap().to_owned();
+            for alert in body.get("alerts").and_then(Value::as_array).unwrap() {
+                let id = alert.get("id").and_then(Value::as_str).unwrap().to_owned();
                 state.taken.entry(id).or_default().push(alert.clone());
             }
         }
@@ -80,10 +80,11 @@ impl Hook {
     /// The percentages that have arrived, once there are so many.
     async fn percentages(&self, count: usize) -> Vec<u64> {
         for _ in 0..1_200 {
-            let taken: Vec<_> = self.0.lock().unwrap().taken.values().map(|all| all[0].clone()).collect();
+            let taken: Vec<_> =
+                self.0.lock().unwrap().taken.values().flat_map(|all| all.first().cloned()).collect();
             if taken.len() >= count {
                 let mut percentages: Vec<_> =
-                    taken.iter().map(|alert| alert["percent"].as_u64().unwrap()).collect();
+                    taken.iter().map(|alert| alert.get("percent").and_then(Value::as_u64).unwrap()).collect();
                 percentages.sort_unstable();
                 return percentages;
             }

@@ -65,6 +65,10 @@ impl Model {
 
     /// The grants that hold in a cell.
     pub(super) fn granted(&self, key: &CellKey, at: i128) -> i128 {
+        // A grant is for what goes on, not for what is over.
+        if key.window.until().is_some_and(|until| nanos(until) <= at) {
+            return 0;
+        }
         let is_revoked = |number: u64| {
             self.history.iter().any(|(_, event)| matches!(event, Event::Revoked(of) if *of == number))
         };

@@ -1,7 +1,10 @@
 //! Which commands fit, by what happened before; and why the others do not.
 
+use std::sync::Arc;
+
 use genops_core::awu::AwuId;
 use genops_core::ledger::{Admit, Command, Correction, Grant, Rejection};
+use genops_core::policy::Policy;
 use genops_core::{Amount, Timestamp};
 
 use super::{Event, Model, nanos};
@@ -35,7 +38,23 @@ impl Model {
             place.and_then(|place| self.works[place].deadline)
         };
         let fits = match command {
-            Command::AdoptPolicy(_) | Command::Report(_) | Command::Erase { .. } => true,
+            Command::AdoptPolicy(policy) => {
+                !policy.budgets.iter().any(|budget| {
+                    let mut before = self.policy.budgets.iter();
+                    let other = before.find(|other| other.name == budget.name && other.each != budget.each);
+                    other.is_some_and(|other| other.each.len() == budget.each.len())
+                }) && self.holding(at).all(|grant| {
+                    let unit = |policy: &Policy| {
+                        policy
+                            .budgets
+                            .iter()
+                            .find(|budget| budget.name == grant.budget)
+                            .map(|budget| budget.unit)
+                    };
+                    unit(policy) == unit(&self.policy)
+                })
+            }
+            Command::Report(_) | Command::Erase { .. } => true,
             Command::Admit(request) => return self.admit_misfit(request, at),
             Command::Start { awu } | Command::Release { awu } => state(awu) == "reserved",
             Command::Extend { awu, .. } => deadline(awu).is_some(),
@@ -115,11 +134,23 @@ impl Model {
         !postings.is_empty() && !is_twice && fits && is_known && self.open(correction.awu).is_none()
     }
 
+    /// The grants that hold.
+    fn holding(&self, at: Timestamp) -> impl Iterator<Item = &Arc<Grant>> {
+        let is_revoked = |number: u64| {
+            self.history.iter().any(|(_, event)| matches!(event, Event::Revoked(of) if *of == number))
+        };
+        self.history.iter().filter_map(move |(_, event)| match event {
+            Event::Granted(number, grant) if grant.until > at && !is_revoked(*number) => Some(grant),
+            _ => None,
+        })
+    }
+
     fn can_grant(&self, grant: &Grant, at: Timestamp) -> bool {
         let budget = self.policy.budgets.iter().find(|budget| budget.name == grant.budget);
         budget.is_some_and(|budget| {
             let names_share = grant.each.is_empty() || grant.each.len() == budget.each.len();
-            names_share && grant.amount > Amount::ZERO && grant.until > at
+            let is_new = !self.holding(at).any(|of| **of == *grant);
+            names_share && grant.amount > Amount::ZERO && grant.until > at && is_new
         })
     }
 }

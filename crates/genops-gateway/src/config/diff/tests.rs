@@ -82,6 +82,7 @@ fn other(at: &str, value: &Value) -> Value {
         },
         ("listen", _) => text("127.0.0.1:4101"),
         ("endpoint", _) => text("http://127.0.0.1:4319"),
+        ("url", _) => text("https://elsewhere.example/alerts"),
         ("protocol", _) => text("grpc"),
         ("compression", _) => text("gzip"),
         ("authorization" | "api_key", _) => text("env:OTHER_KEY"),
@@ -395,6 +396,21 @@ fn what_a_change_means_is_said_in_words() {
             none.clone(),
             "telemetry: {otlp: [{endpoint: 'http://h:1'}]}".to_owned(),
             "telemetry http://h:1/: added: everything from then on is sent there; takes effect at the next start",
+        ),
+        (
+            none.clone(),
+            "telemetry: {webhooks: [{url: 'https://h/a'}]}".to_owned(),
+            "telemetry webhook https://h #bd7a5ac1: added: every alert from then on is told there; takes effect at the next start",
+        ),
+        (
+            "telemetry: {webhooks: [{url: 'https://h/a'}]}".to_owned(),
+            none.clone(),
+            "telemetry webhook https://h #bd7a5ac1: removed; no alert is told there any more; takes effect at the next start",
+        ),
+        (
+            "telemetry: {webhooks: [{url: 'https://h/a'}]}".to_owned(),
+            "telemetry: {webhooks: [{url: 'https://h/a', headers: {x: 'env:A_KEY'}}]}".to_owned(),
+            "telemetry webhook https://h #bd7a5ac1: the headers that are sent to it changed; takes effect at the next start",
         ),
         (none, "limits: {body_bytes: 5}".to_owned(), "limits: the largest body 16777216 bytes -> 5 bytes"),
     ];

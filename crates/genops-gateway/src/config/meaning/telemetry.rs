@@ -8,16 +8,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use genops::Destination;
-use genops::telemetry::{Compression, Otlp, Protocol, Signal, Signals};
+use genops::telemetry::{Compression, Otlp, Protocol, Signal, Signals, Webhook};
 use http::{HeaderName, HeaderValue, Uri};
 use percent_encoding::percent_decode_str;
 
 use super::{Reading, URL_HAS_TO_BE, url_of};
 use crate::config::problem::{ConfigProblem, Shown};
+use crate::config::secrets;
 use crate::config::written::{self, Text};
 
 const PROTOCOL_HAS_TO_BE: &str = "has to be `http/protobuf` or `grpc`";
 const COMPRESSION_HAS_TO_BE: &str = "has to be `gzip` or `none`";
+const WEBHOOK_URL_HAS_TO_BE: &str = "has to be an address such as `https://host:port/path?query`, without user, password or fragment, or refer to one \
+     as `env:VARIABLE` or `file:PATH`";
 const GRPC_HAS_NO_PATH: &str = "must not have a path: gRPC has paths of its own";
 
 /// The longest time that a collector may be given to answer: an hour.
@@ -42,6 +45,16 @@ impl Reading<'_> {
         }
         if let Some(path) = &written.directory {
             destinations.push(Destination::Directory { path: PathBuf::from(&path.value) });
+        }
+        for webhook in &written.webhooks {
+            let Some(destination) = self.webhook(webhook).map(Destination::Webhook) else { continue };
+            if destinations.iter().any(|above| destination.overlaps(above)) {
+                self.problem_with_secret(
+                    &webhook.url,
+                    "this webhook stands above: every alert would be told to it twice",
+                );
+            }
+            destinations.push(destination);
         }
         destinations
     }
@@ -86,6 +99,20 @@ impl Reading<'_> {
             self.problem(&written.endpoint, format!("`endpoint` {GRPC_HAS_NO_PATH}"));
         }
         Some(otlp)
+    }
+
+    fn webhook(&mut self, written: &written::Webhook) -> Option<Webhook> {
+        let headers = written.headers.iter().filter_map(|(name, value)| self.header(name, value)).collect();
+        let text = if secrets::is_reference(&written.url.value) {
+            self.secret("`url`", &written.url)?
+        } else {
+            written.url.value.clone()
+        };
+        let url = webhook_url_of(&text);
+        if url.is_none() {
+            self.problem_with_secret(&written.url, format!("`url` {WEBHOOK_URL_HAS_TO_BE}"));
+        }
+        Some(Webhook { headers, ..Webhook::at(url?) })
     }
 
     fn header(&mut self, name: &str, value: &Text) -> Option<(String, String)> {
@@ -190,6 +217,13 @@ fn only(otlp: Otlp, signal: Signal) -> Otlp {
         _ => otlp.endpoint,
     };
     Otlp { endpoint, signals: Signals::Only(signal), ..otlp }
+}
+
+/// The address of a webhook. It may have a query: chat services put their secrets there.
+fn webhook_url_of(text: &str) -> Option<Uri> {
+    let (address, query) = text.split_once('?').unwrap_or((text, ""));
+    url_of(address).filter(|_| !query.contains('#'))?;
+    text.parse().ok()
 }
 
 fn is_bare(endpoint: &Uri) -> bool {

@@ -1,0 +1,408 @@
+//! Work that is no call through the gateway: what its holder may say of it, and what operators do.
+
+use std::time::{Duration, SystemTime};
+
+use genops_gateway::stand_in::StandIn;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::BODY;
+use crate::house::{ADMINISTRATOR_KEY, House, KEY, OPERATOR_KEY};
+
+const COMPUTE: &str = "
+budgets:
+  - {name: compute, for: {team: research}, unit: compute_seconds, limit: 4000, each: key}
+";
+
+fn job(seconds: &Value, more: &Value) -> String {
+    let mut body = json!({
+        "operation": { "name": "tune", "type": "training" },
+        "project": "tuning",
+        "bound": { "quantities": { "compute_seconds": seconds } },
+        "accounting_unit": "compute_seconds",
+    });
+    for (field, value) in more.as_object().into_iter().flatten() {
+        body[field] = value.clone();
+    }
+    body.to_string()
+}
+
+async fn house() -> House {
+    House::with(StandIn::default(), COMPUTE).await
+}
+
+/// Proposes a job of 1000 s; gives its AWU.
+async fn proposed(house: &House, more: &Value) -> String {
+    let answer = house.act("/awus", &[], job(&json!("1000"), more)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+    answer.json()["awu"]["id"].as_str().unwrap().to_owned()
+}
+
+/// Says something of an AWU that is taken.
+async fn say(house: &House, awu: &str, step: &str, body: &str) -> Value {
+    let answer = house.act(&format!("/awus/{awu}/{step}"), &[], body.to_owned()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{step}: {}", answer.json());
+    answer.json()
+}
+
+/// Says something of an AWU that is a conflict; gives the code.
+async fn conflict(house: &House, awu: &str, step: &str, body: &str) -> String {
+    let answer = house.act(&format!("/awus/{awu}/{step}"), &[], body.to_owned()).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{step}: {}", answer.json());
+    answer.error().1
+}
+
+async fn used(house: &House) -> (String, String) {
+    let budgets = house.budgets().await;
+    let budget = budgets.iter().find(|budget| budget.each == [Some("trainer".to_owned())]).unwrap();
+    (budget.used.clone(), budget.outstanding.clone())
+}
+
+/// Waits until an AWU is in this state.
+async fn until(house: &House, awu: &str, state: &str) {
+    let mut durable = house.governor.durable();
+    let id = awu.parse().unwrap();
+    let is_so = async {
+        while house.governor.awu(id).unwrap().unwrap().state != state {
+            durable.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), is_so).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_proposed_started_extended_settled_and_evaluated_and_each_step_may_be_said_twice() {
+    let house = house().await;
+    let awu = proposed(&house, &json!({ "customer_id": "acme" })).await;
+    assert_eq!(used(&house).await, ("0".to_owned(), "1000".to_owned()));
+    assert_eq!(conflict(&house, &awu, "settle", r#"{"end":"completed"}"#).await, "awu_state");
+    for repeated in [false, true] {
+        let told = say(&house, &awu, "start", "").await;
+        assert_eq!((&told["repeated"], &told["awu"]["state"]), (&json!(repeated), &json!("EXECUTING")));
+    }
+    let deadline = say(&house, &awu, "extend", r#"{"within_seconds":604800}"#).await;
+    assert!(deadline["deadline"].as_str().unwrap() > "2026", "{deadline}");
+    assert_eq!(conflict(&house, &awu, "release", "{}").await, "awu_state");
+    // A number and decimal text are the same amount, and nobody says how long it took.
+    for (repeated, amount) in
+        [(false, r#""812.250000000001""#), (true, "812.250000000001"), (true, "8122.50000000001e-1")]
+    {
+        let usage =
+            format!(r#"{{"end":"completed","usage":{{"quantities":{{"compute_seconds":{amount}}}}}}}"#);
+        let told = say(&house, &awu, "settle", &usage).await;
+        assert_eq!(
+            (&told["repeated"], &told["awu"]["actual"]),
+            (&json!(repeated), &json!("812.250000000001"))
+        );
+        assert_eq!(told["awu"].get("incomplete"), None);
+    }
+    assert_eq!(conflict(&house, &awu, "settle", r#"{"end":"completed"}"#).await, "awu_state");
+    assert_eq!(conflict(&house, &awu, "start", "").await, "awu_state");
+    assert_eq!(conflict(&house, &awu, "extend", r#"{"within_seconds":60}"#).await, "awu_state");
+    assert_eq!(used(&house).await, ("812.250000000001".to_owned(), "0".to_owned()));
+    let evaluation = r#"{"metric":"loss","score":-0.25,"threshold":"0.3","passed":true}"#;
+    let evaluated = say(&house, &awu, "evaluations", evaluation).await["sequence"].as_u64().unwrap();
+    let cost = r#"{"total":"3.10","currency":"EUR","provider":"cluster"}"#;
+    let reckoned = say(&house, &awu, "costs", cost).await["sequence"].as_u64().unwrap();
+    assert_eq!(reckoned, evaluated + 1);
+    assert_eq!(used(&house).await.0, "812.250000000001", "what is reckoned changes no balance");
+    let told = house.get(&format!("/genops/v1/awus/{awu}"), KEY).await.json();
+    assert_eq!((&told["key"], &told["labels"]["customer_id"]), (&json!("trainer"), &json!("acme")));
+
+    let other = proposed(&house, &json!({ "attempt_of": awu })).await;
+    for repeated in [false, true] {
+        assert_eq!(say(&house, &other, "release", "").await["repeated"], repeated);
+    }
+    let never = proposed(&house, &json!({ "starts": true })).await;
+    let told = say(&house, &never, "settle", r#"{"end":"never_sent"}"#).await;
+    assert_eq!((&told["awu"]["actual"], told["awu"].get("incomplete")), (&json!("0"), None));
+    let unknown = proposed(&house, &json!({ "starts": true })).await;
+    let told = say(&house, &unknown, "settle", r#"{"end":"failed"}"#).await;
+    assert_eq!((&told["awu"]["actual"], &told["awu"]["incomplete"]), (&json!("1000"), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_key_is_answered_the_same_whether_admitted_or_refused_and_another_request_is_a_conflict() {
+    let house = house().await;
+    let named = |key: &'static str, body: String| house.act_named(key, body);
+    let first = named("one", job(&json!("3000"), &json!({}))).await;
+    assert_eq!((first.status, &first.json()["repeated"]), (StatusCode::CREATED, &json!(false)));
+    // White space, the order of fields and how a number is written are no other request.
+    let spaced = r#" { "accounting_unit": "compute_seconds", "project": "tuning",
+        "bound": { "quantities": { "compute_seconds": 3.0e3 } }, "within_seconds": 600,
+        "operation": { "type": "training", "name": "tune" } } "#;
+    let again = named("one", spaced.to_owned()).await;
+    assert_eq!((again.status, &again.json()["repeated"]), (StatusCode::OK, &json!(true)));
+    assert_eq!(again.json()["awu"], first.json()["awu"]);
+    let other = named("one", job(&json!("3001"), &json!({}))).await;
+    assert_eq!(other.error(), (409, "idempotency_key_reused".to_owned(), String::new()));
+
+    let refused = named("two", job(&json!("3000"), &json!({}))).await;
+    let repeated = named("two", job(&json!("3000"), &json!({}))).await;
+    for refused in [&refused, &repeated] {
+        assert_eq!(
+            refused.error(),
+            (429, "BUDGET_RESERVATION_FAILED".to_owned(), String::new()),
+            "{}",
+            refused.json()
+        );
+        assert_eq!(refused.header("x-should-retry"), "false");
+        assert_eq!(refused.header("x-genops-reason-code"), "BUDGET_RESERVATION_FAILED");
+        assert_eq!(refused.json()["awu"]["state"], "REFUSED");
+    }
+    assert_eq!(refused.json(), repeated.json());
+    // A UUID of version 7 says when it was made: this one in 2020.
+    let old = house.act_named("016f5e66-e800-7000-8000-000000000000", job(&json!("1"), &json!({}))).await;
+    assert_eq!(old.error().1, "idempotency_key_too_old");
+    let same_under_another_header = [("idempotency-key", "one"), ("x-genops-feature", "nightly")];
+    let other = house.act("/awus", &same_under_another_header, job(&json!("3000"), &json!({}))).await;
+    assert_eq!(other.error().1, "idempotency_key_reused");
+    assert_eq!(used(&house).await, ("0".to_owned(), "3000".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_awu_of_another_key_is_not_there_and_a_call_through_the_gateway_is_not_ended_by_others() {
+    let house = house().await;
+    let of_another = house.ended(&house.chat(BODY).await).await.id;
+    let bearer = format!("Bearer {OPERATOR_KEY}");
+    let headers = [("authorization", bearer.as_str()), ("x-genops-project", "tuning")];
+    let call = house.ended(&house.post(BODY.into(), &headers).await).await.id;
+    let steps = [
+        ("start", "{}"),
+        ("extend", r#"{"within_seconds":60}"#),
+        ("settle", r#"{"end":"completed","usage":{}}"#),
+        ("release", "{}"),
+        ("evaluations", r#"{"metric":"m","score":1}"#),
+        ("costs", r#"{"total":0,"currency":"USD"}"#),
+    ];
+    let nobody = format!("{}-{}", "a".repeat(32), "b".repeat(16));
+    for (step, body) in steps {
+        for awu in [&of_another, &nobody] {
+            let answer = house.act(&format!("/awus/{awu}/{step}"), &[], body).await;
+            assert_eq!(answer.error(), (404, String::new(), "id".to_owned()), "{step}");
+        }
+        let answer = house.act(&format!("/awus/{call}/{step}"), &[], body).await;
+        if ["evaluations", "costs"].contains(&step) {
+            assert_eq!(answer.status, StatusCode::OK, "{step}");
+        } else {
+            assert_eq!(answer.error().1, "held_by_the_gateway", "{step}");
+        }
+    }
+    let of_another = house.act("/awus", &[], job(&json!(1), &json!({ "attempt_of": of_another }))).await;
+    assert_eq!(of_another.error(), (404, String::new(), "attempt_of".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_told_with_its_place_and_changes_nothing() {
+    let house = house().await;
+    let with = |field: &str, value: Value| job(&json!("1"), &json!({ field: value }));
+    let bound = |text: &str| job(&json!("1"), &json!({})).replace(r#""1""#, text);
+    let many: String = (0..17).map(|unit| format!(r#","u{unit}":1"#)).collect();
+    let cases = [
+        ("{".to_owned(), ""),
+        ("[]".to_owned(), ""),
+        (String::new(), "operation"),
+        ("{} {}".to_owned(), "operation"),
+        (job(&json!("1"), &json!({})) + "x", ""),
+        (with("tema", json!("x")), "tema"),
+        (with("operation", json!({ "name": "x" })), "operation.type"),
+        (with("operation", json!({ "type": "training" })), "operation.name"),
+        (with("operation", json!({ "name": "", "type": "training" })), "operation.name"),
+        (with("operation", json!({ "name": "x", "type": "a\nb" })), "operation.type"),
+        (with("operation", json!({ "name": "unknown", "type": "training" })), "operation.name"),
+        (with("project", json!("")), "x-genops-project"),
+        (with("team", json!("other")), "team"),
+        (with("customer_id", json!("x".repeat(257))), "customer_id"),
+        (with("model", json!("x".repeat(257))), "model"),
+        (with("provider", json!(7)), "provider"),
+        (with("accounting_unit", json!("Compute Seconds")), "accounting_unit"),
+        (with("within_seconds", json!(0)), "within_seconds"),
+        (with("within_seconds", json!(604_801)), "within_seconds"),
+        (with("within_seconds", json!(1.5)), "within_seconds"),
+        (with("attempt_of", json!("0-0")), "attempt_of"),
+        (with("bound", json!({ "input_tokens": -1 })), "bound.input_tokens"),
+        (with("bound", json!({ "output_tokens": 1e30 })), "bound.output_tokens"),
+        (with("bound", json!({ "tokens": 1 })), "bound.tokens"),
+        (with("bound", json!({ "quantities": { "tokens": "1" } })), "bound.quantities.tokens"),
+        (with("bound", json!({ "quantities": { "requests": "1" } })), "bound.quantities.requests"),
+        (with("bound", json!({ "quantities": { "EUR": "1" } })), "bound.quantities.EUR"),
+        (with("bound", json!({ "quantities": ["1"] })), "bound.quantities"),
+        (bound("-1"), "bound.quantities"),
+        (bound(r#""-0.5""#), "bound.quantities"),
+        (bound("1e400"), "bound.quantities.compute_seconds"),
+        (bound("1e-400"), "bound.quantities.compute_seconds"),
+        (bound(r#""1e3""#), "bound.quantities.compute_seconds"),
+        (bound("true"), "bound.quantities.compute_seconds"),
+        (bound(&"9".repeat(40)), "bound.quantities.compute_seconds"),
+        (bound(r#"1,"compute_seconds":2"#), "bound.quantities"),
+        (bound(&format!("1{many}")), "bound.quantities"),
+    ];
+    let before = *house.governor.durable().borrow();
+    let mut misplaced = Vec::new();
+    for (body, field) in cases {
+        let answer = house.act("/awus", &[], body.clone()).await;
+        let (status, code, told) = answer.error();
+        assert!(status == 400 && ["", "attribution"].contains(&code.as_str()), "{body}: {}", answer.json());
+        misplaced.extend((told != field).then(|| format!("{body}: {told}, not {field}")));
+    }
+    assert!(misplaced.is_empty(), "{misplaced:#?}");
+    for key in ["x".repeat(300), " ".to_owned(), String::new()] {
+        let answer = house.act("/awus", &[("idempotency-key", &key)], job(&json!(1), &json!({}))).await;
+        assert_eq!(answer.error(), (400, String::new(), "idempotency-key".to_owned()), "{key:?}");
+    }
+    let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    assert_eq!(house.act("/awus", &twice, job(&json!(1), &json!({}))).await.error().2, "idempotency-key");
+    let contradicted = [("x-genops-project", "other")];
+    assert_eq!(
+        house.act("/awus", &contradicted, job(&json!(1), &json!({}))).await.error().2,
+        "x-genops-project"
+    );
+    assert_eq!(house.act("/awus", &[], "x".repeat(1 << 20)).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let zipped = house.act("/awus", &[("content-encoding", "gzip")], "x").await;
+    assert_eq!(zipped.error().2, "content-encoding");
+    assert_eq!(*house.governor.durable().borrow(), before, "nothing is in the journal");
+
+    let awu = proposed(&house, &json!({ "starts": true })).await;
+    let cases = [
+        ("settle", r#"{}"#, "end"),
+        ("settle", r#"{"end":"done"}"#, "end"),
+        ("settle", r#"{"end":"never_sent","usage":{}}"#, "usage"),
+        (
+            "settle",
+            r#"{"end":"completed","usage":{"input_tokens":1,"cached_input_tokens":2}}"#,
+            "usage.input_tokens",
+        ),
+        ("settle", r#"{"end":"completed","usage":{"reasoning_tokens":1}}"#, "usage.output_tokens"),
+        ("settle", r#"{"end":"completed","usage":{"quantities":{"tokens":1}}}"#, "usage.quantities.tokens"),
+        (
+            "settle",
+            r#"{"end":"completed","usage":{"quantities":{"compute_seconds":-1}}}"#,
+            "usage.quantities",
+        ),
+        ("settle", r#"{"end":"completed","latency_ms":-1}"#, "latency_ms"),
+        ("start", r#"{"now":true}"#, "now"),
+        ("extend", "", "within_seconds"),
+        ("evaluations", r#"{"metric":"m","score":"much"}"#, "score"),
+        ("evaluations", r#"{"metric":"m"}"#, "score"),
+        ("costs", r#"{"total":1,"currency":"usd"}"#, "currency"),
+        ("costs", r#"{"total":-1,"currency":"USD"}"#, "total"),
+    ];
+    let mut misplaced = Vec::new();
+    for (step, body, field) in cases {
+        let answer = house.act(&format!("/awus/{awu}/{step}"), &[], body).await;
+        let told = answer.error();
+        let is_right = told == (400, String::new(), field.to_owned());
+        misplaced.extend((!is_right).then(|| format!("{step} {body}: {told:?}, not {field}")));
+    }
+    assert!(misplaced.is_empty(), "{misplaced:#?}");
+    assert_eq!(used(&house).await, ("0".to_owned(), "1000".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_asks_a_model_is_priced_by_the_configuration_and_governed_by_its_rules() {
+    let more = "
+budgets:
+  - {name: all, unit: USD, limit: 1}
+condition_headers: [x-shift]
+conditions:
+  - {name: no-nights, for: {feature: shifts}, when: 'headers[\"x-shift\"] == \"night\"', code: x_no_nights}
+content_rules:
+  - {name: no-cards, detect: [payment_card]}
+";
+    let house = House::with(StandIn::default(), more).await;
+    let body = |model: &str, more: &str| {
+        format!(
+            r#"{{"operation":{{"name":"step","type":"agent"}},"project":"agents","model":"{model}","starts":true,"bound":{{"input_tokens":1000,"output_tokens":500}}{more}}}"#
+        )
+    };
+    let answer = house.act("/awus", &[], body("small", "")).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+    let awu = answer.json()["awu"].clone();
+    assert_eq!((&awu["provider"], &awu["region"]), (&json!("upstream"), &json!("us-east-1")));
+    assert_eq!((&awu["reserved"], &awu["unit"]), (&json!("0.002"), &json!("USD")));
+    let usage = r#"{"end":"completed","usage":{"input_tokens":100,"output_tokens":50},"latency_ms":1200,"model":"small-2026"}"#;
+    let told = say(&house, awu["id"].as_str().unwrap(), "settle", usage).await;
+    assert_eq!((&told["awu"]["actual"], &told["awu"]["latency_ms"]), (&json!("0.0002"), &json!(1200)));
+
+    for (model, more, code) in [
+        ("denied", "", "POLICY_DENY_MODEL"),
+        // The price of a model at one provider is none at another.
+        ("small", r#","provider":"elsewhere""#, "x_unpriced_model"),
+    ] {
+        let answer = house.act("/awus", &[], body(model, more)).await;
+        assert_eq!(answer.error(), (403, code.to_owned(), String::new()), "{}", answer.json());
+        assert_eq!(answer.json()["awu"]["state"], "REFUSED");
+    }
+    for (shift, status) in [("night", 403), ("day", 201)] {
+        let headers = [("x-shift", shift), ("x-genops-feature", "shifts")];
+        let answer = house.act("/awus", &headers, body("small", "")).await;
+        assert_eq!(answer.status.as_u16(), status, "{shift}: {}", answer.json());
+    }
+    // Where tokens were bound and nobody says how many were used, the reservation is charged.
+    let answer = house.act("/awus", &[], body("small", "")).await.json();
+    let told =
+        say(&house, answer["awu"]["id"].as_str().unwrap(), "settle", r#"{"end":"completed","usage":{}}"#)
+            .await;
+    assert_eq!((&told["awu"]["actual"], &told["awu"]["incomplete"]), (&json!("0.002"), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_resolve_correct_and_grant() {
+    let house = house().await;
+    let awu = proposed(&house, &json!({ "starts": true, "within_seconds": 1 })).await;
+    let administer = async |path: &str, body: &str| {
+        house.tell(&format!("/genops/v1{path}"), ADMINISTRATOR_KEY, body).await
+    };
+    let resolution = r#"{"end":"completed","usage":{"quantities":{"compute_seconds":"700"}},"reason":"the cluster's log"}"#;
+    let early = administer(&format!("/awus/{awu}/resolve"), resolution).await;
+    assert_eq!(early.error(), (409, "awu_state".to_owned(), String::new()));
+    until(&house, &awu, "IN_DOUBT").await;
+    let resolved = administer(&format!("/awus/{awu}/resolve"), resolution).await.json();
+    assert_eq!((&resolved["state"], &resolved["actual"]), (&json!("SETTLED"), &json!("700")));
+    assert_eq!(resolved["later"][0]["author"], "administrator");
+
+    let correct = |charged: &str| format!(r#"{{"charged":{charged},"reason":"invoice 4711"}}"#);
+    let path = format!("/awus/{awu}/corrections");
+    let corrected = administer(&path, &correct(r#"{"compute_seconds":"650.5"}"#)).await;
+    assert_eq!(corrected.json()["actual"], "650.5");
+    assert_eq!(used(&house).await.0, "650.5");
+    for (charged, status, field) in
+        [(r#"{}"#, 400, "charged"), (r#"{"compute_seconds":-1}"#, 400, "charged"), (r#"{"USD":1}"#, 409, "")]
+    {
+        let answer = administer(&path, &correct(charged)).await;
+        assert_eq!((answer.error().0, answer.error().2), (status, field.to_owned()), "{charged}");
+    }
+
+    assert_eq!(house.act("/awus", &[], job(&json!(5000), &json!({}))).await.error().0, 429);
+    let until = "2100-01-01T00:00:00Z";
+    let grant = format!(
+        r#"{{"budget":"compute","each":["trainer"],"amount":"2000","until":"{until}","reason":"a deadline"}}"#
+    );
+    let number = administer("/grants", &grant).await.json()["number"].clone();
+    let listed = house.get("/genops/v1/grants", KEY).await.json();
+    let expected = json!({
+        "number": number, "budget": "compute", "each": ["trainer"], "unit": "compute_seconds", "amount": "2000",
+        "until": "2100-01-01T00:00:00.000Z", "author": "administrator", "reason": "a deadline",
+    });
+    assert_eq!(listed["grants"], json!([expected]));
+    assert_eq!(house.act("/awus", &[], job(&json!(5000), &json!({}))).await.status, StatusCode::CREATED);
+    let reason = r#"{"reason":"it is over"}"#;
+    assert_eq!(administer(&format!("/grants/{number}/revoke"), reason).await.status, StatusCode::OK);
+    assert_eq!(house.get("/genops/v1/grants", KEY).await.json()["grants"], json!([]));
+    let again = administer(&format!("/grants/{number}/revoke"), reason).await;
+    assert_eq!(again.error(), (404, String::new(), "number".to_owned()));
+    for (wrong, by, field) in [
+        ("\"2000\"", "\"-1\"", ""),
+        ("compute", "nobody", ""),
+        (until, "2020-01-01T00:00:00Z", ""),
+        (until, "tomorrow", "until"),
+        ("a deadline", "", "reason"),
+    ] {
+        let answer = administer("/grants", &grant.replace(wrong, by)).await;
+        assert_eq!(answer.error(), (400, String::new(), field.to_owned()), "{by}: {}", answer.json());
+    }
+    assert!(
+        SystemTime::now() < SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800),
+        "the grant holds"
+    );
+}

@@ -1,0 +1,43 @@
+//! How long a ledger takes to open, for each million of its entries.
+//!
+//! The whole journal is read: there is no snapshot to begin from. With one, the ledger opened from it is one more row.
+
+use super::example::Example;
+use super::{Options, Report};
+use crate::bench::statistics::median;
+use crate::table::Table;
+
+const HEADINGS: [&str; 4] = ["opened", ">entries", ">s median [min..max]", ">s for a million entries"];
+
+pub fn run(example: &Example, options: &Options, report: &mut Report) -> Result<(), String> {
+    println!("== recovery: writing {} entries", options.entries);
+    example.run("write", &[options.entries.to_string()])?;
+    let mut table = Table::new(&HEADINGS);
+    table.row(opened(example, options, "from the whole journal", "open")?);
+    report.tables.push(table);
+    report.notes.push(
+        "recovery: the chain is verified, every entry applied and audited; the file is in the page cache, its entries \
+         in commits of about 1,024"
+            .to_owned(),
+    );
+    Ok(())
+}
+
+fn opened(example: &Example, options: &Options, how: &str, part: &str) -> Result<Vec<String>, String> {
+    let mut seconds = Vec::new();
+    let mut entries = 0.0;
+    for _ in 0..options.turns {
+        let [opened, took] = example.figures(part, &[])?;
+        entries = opened;
+        seconds.push(took);
+    }
+    let (min, max) =
+        (seconds.iter().copied().fold(f64::INFINITY, f64::min), seconds.iter().copied().fold(0.0, f64::max));
+    let took = median(&seconds);
+    Ok(vec![
+        how.to_owned(),
+        format!("{entries:.0}"),
+        format!("{took:.2} [{min:.2}..{max:.2}]"),
+        format!("{:.2}", took * 1e6 / entries),
+    ])
+}
