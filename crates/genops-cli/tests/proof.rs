@@ -177,6 +177,11 @@ fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
     let (code, told) = folder.complaint("replay --ledger genops.db");
     assert!(code == 2 && told.contains("begins with entry 3"), "{told}");
     assert_eq!(folder.json("awus --ledger genops.db")["archived"], 2);
+    for command in ["show", "explain"] {
+        let (code, told) = folder.complaint(&format!("{command} {}-{}", "01".repeat(16), "07".repeat(8)));
+        assert!(code == 1 && told.contains("`a.jsonl` (through entry 2)"), "{told}");
+        folder.text(&format!("{command} {}-{}", "02".repeat(16), "07".repeat(8)));
+    }
     let text = folder.text("archive --restore a.jsonl");
     assert!(text.contains("a snapshot of its books after entry 4"), "{text}");
 }

@@ -2,7 +2,10 @@
 //!
 //! What is read is durable. Nothing here waits; see [`Ledger::watch`](crate::Ledger::watch) for that.
 
+use std::sync::Arc;
+
 use genops_core::Digest;
+use genops_core::policy::Policy;
 use genops_core::record::Journaled;
 
 use crate::frame::Frame;
@@ -118,6 +121,25 @@ impl Journal {
             self.archived = Some(self.frames.archived()?.map_or(0, |head| head.sequence));
         }
         Ok(self.archived.unwrap_or_default())
+    }
+
+    /// The last entry of each archive that was made, and what its file was called, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, StoreError> {
+        self.frames.snapshots()?.map_or(Ok(Vec::new()), |kept| kept.archives())
+    }
+
+    /// The policy of this version, where it was in force after the last entry that has left for an archive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn archived_policy(&self, version: Digest) -> Result<Option<Arc<Policy>>, StoreError> {
+        let kept = self.frames.snapshots()?.map_or(Ok(None), |kept| kept.archived_policy())?;
+        Ok(kept.filter(|policy| policy.version() == version))
     }
 
     /// The hash of the first frame, by which a journal is known; `None` where it is empty.

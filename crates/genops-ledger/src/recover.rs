@@ -14,7 +14,7 @@ use genops_core::{Digest, Timestamp};
 
 use crate::frame::{BadFrame, Frame};
 use crate::ledger::{Ledger, LedgerError};
-use crate::snapshots::{Snapshot, Snapshots};
+use crate::snapshots::{PassedOver, Snapshot, Snapshots};
 use crate::sqlite::SqliteStore;
 use crate::store::{FrameReader, Store, StoreError};
 use crate::witness::Head;
@@ -27,8 +27,12 @@ use crate::witness::Head;
 /// The journal is damaged, breaks an invariant, or the store does not take the resolutions.
 pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recovered), OpenError> {
     let replayed = resume(&mut *store.readers()()?, u64::MAX)?;
-    let mut recovered =
-        Recovered { entries: replayed.books.sequence(), snapshot: replayed.snapshot, ..Recovered::default() };
+    let mut recovered = Recovered {
+        entries: replayed.books.sequence(),
+        snapshot: replayed.snapshot,
+        passed_over: replayed.passed_over,
+        ..Recovered::default()
+    };
     // What has a deadline is held by somebody else, who may be alive.
     let ours = replayed.books.open_awus().into_iter().filter(|(_, open)| open.deadline.is_none());
     let orphans: Vec<_> = ours.map(|(id, open)| (id, open.state)).collect();
@@ -55,6 +59,8 @@ pub struct Recovered {
     pub entries: u64,
     /// Of them, those that a snapshot stood for, so that they were not read; 0 without one.
     pub snapshot: u64,
+    /// A later snapshot that cannot be used: somebody should hear of it.
+    pub passed_over: Option<PassedOver>,
     /// AWUs that had been admitted and not started: released.
     pub released: usize,
     /// AWUs that were executing: in doubt, charged their reservation.
@@ -72,6 +78,8 @@ pub struct Replayed {
     pub frames: u64,
     /// The last entry that a snapshot stood for; 0 where every entry was read.
     pub snapshot: u64,
+    /// A later snapshot that cannot be used.
+    pub passed_over: Option<PassedOver>,
     auditor: Auditor,
 }
 
@@ -79,7 +87,7 @@ impl Replayed {
     /// Begins after the entry that `head` is of, with the books of a snapshot.
     fn after(head: Head, books: Books) -> Self {
         let auditor = Auditor::over(&books);
-        Self { books, head: head.hash, frames: 0, snapshot: head.sequence, auditor }
+        Self { books, head: head.hash, frames: 0, snapshot: head.sequence, passed_over: None, auditor }
     }
 
     /// Takes in the next frame: verifies the chain, applies the entries, and checks the invariants after each.
@@ -156,15 +164,16 @@ pub fn take_snapshot(path: &Path, through: u64, kept: usize) -> Result<Head, Ope
 }
 
 fn begin(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
-    if let Some(snapshots) = frames.snapshots()?
-        && let Some((head, books)) = snapshots.latest(frames, Snapshot::books)?
-    {
-        return Ok(Replayed::after(head, books));
-    }
-    match frames.archived()? {
-        Some(head) => Err(OpenError::NoSnapshot { through: head.sequence }),
-        None => Ok(Replayed::default()),
-    }
+    let (latest, passed_over) = match frames.snapshots()? {
+        Some(snapshots) => snapshots.latest(frames, Snapshot::books)?,
+        None => (None, None),
+    };
+    let begun = match (latest, frames.archived()?) {
+        (Some((head, books)), _) => Replayed::after(head, books),
+        (None, Some(head)) => return Err(OpenError::NoSnapshot { through: head.sequence }),
+        (None, None) => Replayed::default(),
+    };
+    Ok(Replayed { passed_over, ..begun })
 }
 
 /// Reads on behind the frame `last`.

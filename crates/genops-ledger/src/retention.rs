@@ -6,7 +6,10 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use genops_core::ledger::Command;
+use genops_core::policy::Policy;
 use genops_core::{Digest, Timestamp};
 
 use crate::export::{self, ExportError, ExportReader, Wanted};
@@ -32,6 +35,9 @@ const KEPT: usize = 2;
 pub fn retire(ledger: &Path, through: Through, written_by: String, to: &Path) -> Result<Head, ArchiveError> {
     let _held = hold(ledger)?;
     take_snapshot(ledger, u64::MAX, KEPT)?;
+    let mut snapshots = Snapshots::open(ledger)?;
+    // Where the last time was interrupted, some of what it archived is here yet.
+    snapshots.forget_archived()?;
     let replayed = resume(&mut SqliteStore::read(ledger)?, u64::MAX)?;
     let through = match through {
         Through::Entry(through) => through,
@@ -41,8 +47,28 @@ pub fn retire(ledger: &Path, through: Through, written_by: String, to: &Path) ->
     let name = ledger.display().to_string();
     let wanted = |from, through| Wanted { written_by, ledger: name, from, through };
     let head = archive(SqliteStore::read(ledger)?, through, wanted, to)?;
-    Snapshots::open(ledger)?.forget(head)?;
+    let adopted = adopted_last(SqliteStore::read(ledger)?, head.sequence)?;
+    let file = to.file_name().unwrap_or(to.as_os_str()).to_string_lossy();
+    snapshots.forget(head, &file, adopted.as_deref())?;
     Ok(head)
+}
+
+/// The last policy that the frames through the entry `through` adopt, of those that are not archived.
+fn adopted_last<R: FrameReader>(reader: R, through: u64) -> Result<Option<Arc<Policy>>, ArchiveError> {
+    let archived = reader.archived()?.map_or(0, |head| head.sequence);
+    let mut adopted = None;
+    for frame in Frames::after(reader, archived) {
+        let frame = frame?;
+        if frame.first > through {
+            break;
+        }
+        for entry in frame.entries().map_err(OpenError::from)? {
+            if let Command::AdoptPolicy(policy) = entry.command {
+                adopted = Some(policy);
+            }
+        }
+    }
+    Ok(adopted)
 }
 
 /// How far entries leave.

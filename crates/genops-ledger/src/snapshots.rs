@@ -7,10 +7,13 @@
 //!
 //! Beside them stands what has been archived: entries that are not in this file any more, which a snapshot stands for.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use genops_core::Digest;
 use genops_core::ledger::{BOOKS_VERSION, Books, ENGINE_VERSION};
+use genops_core::policy::Policy;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::sqlite::{check_application, told};
@@ -119,6 +122,45 @@ impl Snapshot {
     }
 }
 
+/// What was made of the latest snapshot that can be used, and a later one that cannot.
+pub type Latest<T> = (Option<(Head, T)>, Option<PassedOver>);
+
+/// A snapshot that stands in the file and cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The entry that it should be of.
+    pub sequence: u64,
+    /// Why it cannot.
+    pub why: Unusable,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unusable {
+    /// It is not what was written.
+    Damaged,
+    /// The journal has no such entry, or it is another one.
+    OfAnotherJournal,
+    /// Another version has written it.
+    OfAnotherVersion,
+}
+
+impl fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            Unusable::Damaged => "is damaged",
+            Unusable::OfAnotherJournal => "is not of this journal",
+            Unusable::OfAnotherVersion => "is of another version of the program",
+        };
+        write!(
+            f,
+            "the snapshot of the books after entry {} {why} and was passed over: the journal was read instead, which \
+             takes longer and comes to the same; the next snapshot takes its place",
+            self.sequence
+        )
+    }
+}
+
 /// The snapshots in a ledger's file.
 #[derive(Debug)]
 pub struct Snapshots {
@@ -152,7 +194,9 @@ impl Snapshots {
              CREATE TABLE IF NOT EXISTS archived (
                  through INTEGER PRIMARY KEY,
                  head BLOB NOT NULL,
-                 genesis BLOB NOT NULL
+                 file TEXT NOT NULL,
+                 genesis BLOB NOT NULL,
+                 policy BLOB
              ) STRICT;";
         snapshots.told(snapshots.connection.execute_batch(set_up))?;
         Ok(snapshots)
@@ -256,7 +300,8 @@ impl Snapshots {
         snapshot.is_whole().then_some(snapshot)
     }
 
-    /// The latest snapshot that can be used: it is whole, stands on the journal, and `restore` makes something of it.
+    /// The latest snapshot that can be used: it is whole, stands on the journal, and `restore` makes something of it. Beside
+    /// it the latest of those that cannot, where that one is later.
     ///
     /// # Errors
     ///
@@ -265,17 +310,23 @@ impl Snapshots {
         &self,
         frames: &mut dyn FrameReader,
         mut restore: impl FnMut(&Snapshot) -> Option<T>,
-    ) -> Result<Option<(Head, T)>, StoreError> {
+    ) -> Result<Latest<T>, StoreError> {
         let archived = self.archived()?;
+        let mut passed_over = None;
         for sequence in self.list()? {
-            let Some(snapshot) = self.get(sequence) else { continue };
-            if snapshot.stands_on(frames, archived)?
-                && let Some(restored) = restore(&snapshot)
-            {
-                return Ok(Some((Head { sequence, hash: snapshot.head }, restored)));
-            }
+            let why = match self.get(sequence) {
+                None => Unusable::Damaged,
+                Some(snapshot) if !snapshot.stands_on(frames, archived)? => Unusable::OfAnotherJournal,
+                Some(snapshot) => match restore(&snapshot) {
+                    Some(restored) => {
+                        return Ok((Some((Head { sequence, hash: snapshot.head }, restored)), passed_over));
+                    }
+                    None => Unusable::OfAnotherVersion,
+                },
+            };
+            passed_over.get_or_insert(PassedOver { sequence, why });
         }
-        Ok(None)
+        Ok((None, passed_over))
     }
 
     /// Deletes all but the latest `count`, and what is left of those that never counted.
@@ -334,26 +385,81 @@ impl Snapshots {
         self.told(found.optional())
     }
 
-    /// Forgets the frames through `head`, which somebody has made sure of. That they are archived is noted before the
-    /// first one goes, and the oldest go first: wherever it is interrupted, the rest is whole, and it can be done again.
+    /// The policy that was in force after the last entry that has been archived: an AWU that is still here, and was decided
+    /// by a policy whose adoption is not, was decided by this one. `None` where that is the one from before any adoption,
+    /// or nothing has been archived.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn archived_policy(&self) -> Result<Option<Arc<Policy>>, StoreError> {
+        if !self.are_there()? {
+            return Ok(None);
+        }
+        let query = "SELECT policy FROM archived ORDER BY through DESC LIMIT 1";
+        let found = self.connection.query_row(query, [], |row| row.get::<_, Option<Vec<u8>>>(0));
+        let bytes = self.told(found.optional())?.flatten();
+        // What cannot be read is no policy; whoever asks says that it is missing.
+        Ok(bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()).map(Arc::new))
+    }
+
+    /// The last entry of each archive that was made, and what its file was called, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, StoreError> {
+        if !self.are_there()? {
+            return Ok(Vec::new());
+        }
+        let list = || {
+            let query = "SELECT through, file FROM archived ORDER BY through";
+            let mut statement = self.connection.prepare(query)?;
+            let rows = statement.query_map([], |row| {
+                let through: i64 = row.get(0)?;
+                Ok((u64::try_from(through).unwrap_or_default(), row.get(1)?))
+            })?;
+            rows.collect()
+        };
+        self.told(list())
+    }
+
+    /// Forgets the frames through `head`, which somebody has made sure of in an archive whose file is called `file`, and of
+    /// what they say keeps the policy that they leave in force, where they adopt one. That they are archived is noted before
+    /// the first one goes.
     ///
     /// # Errors
     ///
     /// No frame ends there with this hash, or the disk refuses.
-    pub fn forget(&mut self, head: Head) -> Result<(), StoreError> {
-        let through = number(head.sequence);
+    pub fn forget(&mut self, head: Head, file: &str, adopted: Option<&Policy>) -> Result<(), StoreError> {
         if self.archived()? != Some(head) && !self.told(self.has_frame(head))? {
             let what =
                 format!("no frame ends with entry {} and that hash; nothing was forgotten", head.sequence);
             return Err(StoreError::Failed { what });
         }
-        let insert = "INSERT OR IGNORE INTO archived (through, head, genesis) VALUES (?1, ?2, coalesce(
-            (SELECT genesis FROM archived LIMIT 1), (SELECT hash FROM frames ORDER BY first LIMIT 1)))";
-        let note = |connection: &Connection| connection.execute(insert, params![through, head.hash.bytes()]);
-        self.synced(|connection| note(connection).map(drop))?;
+        let policy = adopted.map(postcard::to_stdvec).transpose();
+        let policy =
+            policy.map_err(|error| StoreError::Failed { what: format!("a policy as bytes: {error}") })?;
+        let insert = "INSERT OR IGNORE INTO archived (through, head, file, genesis, policy) VALUES (?1, ?2, ?3,
+            coalesce((SELECT genesis FROM archived LIMIT 1), (SELECT hash FROM frames ORDER BY first LIMIT 1)),
+            coalesce(?4, (SELECT policy FROM archived ORDER BY through DESC LIMIT 1)))";
+        let row = params![number(head.sequence), head.hash.bytes(), file, policy];
+        self.synced(|connection| connection.execute(insert, row).map(drop))?;
+        self.forget_archived()
+    }
+
+    /// Forgets the frames that are noted as archived, the oldest first: wherever it is interrupted, the rest is whole, and
+    /// it can be done again.
+    ///
+    /// # Errors
+    ///
+    /// The disk refuses.
+    pub fn forget_archived(&mut self) -> Result<(), StoreError> {
+        let Some(head) = self.archived()? else { return Ok(()) };
         let delete = "DELETE FROM frames WHERE first IN
              (SELECT first FROM frames WHERE first <= ?1 ORDER BY first LIMIT ?2)";
-        while self.told(self.connection.execute(delete, params![through, FORGET_FRAMES]))? > 0 {}
+        while self.told(self.connection.execute(delete, params![number(head.sequence), FORGET_FRAMES]))? > 0 {
+        }
         Ok(())
     }
 

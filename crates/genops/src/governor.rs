@@ -103,6 +103,9 @@ impl Governor {
             ledger.submit(wall, Command::AdoptPolicy(Arc::clone(&settings.policy)))?.durable().await?;
         }
         let report = Arc::clone(&settings.report);
+        if let Some(passed_over) = recovered.passed_over {
+            report(&passed_over.to_string());
+        }
         let genesis = ledger.journal()?.genesis()?;
         if let Some(genesis) = genesis
             && !views.belong_to(genesis, recovered.entries)?

@@ -78,17 +78,6 @@ pub enum ReportError {
         "policy {0} is not in the journal, so nobody can say which of its rules were asked; verify the ledger"
     )]
     NoPolicy(Digest),
-    /// A decision rests on a policy whose adoption has left the ledger.
-    #[error(
-        "policy {version} was adopted in an entry that is archived, as are all through {through}: `genops export` \
-         and the archive that `genops archive` has made say what it was"
-    )]
-    PolicyArchived {
-        /// The policy.
-        version: Digest,
-        /// The last entry that has left.
-        through: u64,
-    },
     /// An AWU is not in the ledger, and may be in what has left it.
     #[error(
         "no AWU {awu} is in this ledger, but the entries through {through} are archived: look into the archive \
@@ -155,10 +144,12 @@ impl Governor {
     /// The journal or its tables cannot be read.
     pub fn awu(&self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
         let mut journal = self.ledger().journal()?;
-        self.with_views(|views| {
+        let found = self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            Ok(views.awu(id, &mut journal)?.map(|record| AwuReport::of(&record)))
-        })
+            views.awu(id, &mut journal)
+        })?;
+        let found = found.map(|record| AwuReport::of(&record));
+        found_or_archived(id, found, &mut journal)
     }
 
     /// Why one AWU was decided as it was. Blocks for as long as a disk does.
@@ -169,10 +160,23 @@ impl Governor {
     pub fn explain(&self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         let mut journal = self.ledger().journal()?;
         let in_force = self.ledger().read(Books::shared_in_force)?;
-        self.with_views(|views| {
+        let found = self.with_views(|views| {
             views.catch_up(&mut journal)?;
             explain(views, &in_force, &mut journal, id)
-        })
+        })?;
+        found_or_archived(id, found, &mut journal)
+    }
+}
+
+/// Where an AWU is not there, says that it may be archived: tables that were made since know nothing of what has left.
+fn found_or_archived<T>(
+    awu: AwuId,
+    found: Option<T>,
+    journal: &mut Journal,
+) -> Result<Option<T>, ReportError> {
+    match (found, journal.archived()?) {
+        (None, through) if through > 0 => Err(ReportError::PerhapsArchived { awu, through }),
+        (found, _) => Ok(found),
     }
 }
 
@@ -199,18 +203,11 @@ fn explain(
         return Ok(Some(Explanation::of(&record, in_force)));
     }
     let policy = match views.policy(version, journal) {
-        Ok(Some(policy)) => policy,
-        Ok(None) => {
-            return Err(match journal.archived()? {
-                0 => ReportError::NoPolicy(version),
-                through => ReportError::PolicyArchived { version, through },
-            });
-        }
-        Err(StoreError::Archived { through, .. }) => {
-            return Err(ReportError::PolicyArchived { version, through });
-        }
-        Err(error) => return Err(error.into()),
+        // Its adoption is archived. It is the one that was kept, or the AWU would have left as well.
+        Ok(None) | Err(StoreError::Archived { .. }) => journal.archived_policy(version)?,
+        policy => policy?,
     };
+    let policy = policy.ok_or(ReportError::NoPolicy(version))?;
     Ok(Some(Explanation::of(&record, &InForce::new(policy))))
 }
 

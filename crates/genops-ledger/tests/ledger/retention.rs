@@ -1,5 +1,7 @@
 //! What snapshots and archives promise: a snapshot changes no result, and nothing leaves a ledger that is needed or lost.
 
+mod interrupted;
+
 use std::path::{Path, PathBuf};
 
 use genops_core::cursor::Cursor;
@@ -67,13 +69,18 @@ impl Closed {
     fn latest(&self) -> Option<u64> {
         let mut frames = SqliteStore::read(&self.path()).unwrap();
         let restore = |snapshot: &Snapshot| (snapshot.format == 1).then_some(snapshot.bytes.len());
-        let found = Snapshots::read(&self.path()).unwrap().latest(&mut frames, restore).unwrap();
+        let (found, _) = Snapshots::read(&self.path()).unwrap().latest(&mut frames, restore).unwrap();
         found.map(|(head, _)| head.sequence)
     }
 
     fn spoil(&self, statement: &str) {
         let changed = rusqlite::Connection::open(self.path()).unwrap().execute(statement, []).unwrap();
         assert!(changed > 0, "{statement}");
+    }
+
+    fn frames_left(&self) -> i64 {
+        let file = rusqlite::Connection::open(self.path()).unwrap();
+        file.query_row("SELECT count(*) FROM frames", [], |row| row.get(0)).unwrap()
     }
 
     fn verify(&self, files: &[&Path]) -> Verified {
@@ -154,12 +161,12 @@ fn what_leaves_a_ledger_is_in_the_archive_and_both_are_one_journal() {
     let head = closed.archive(9, "one.jsonl").unwrap();
     assert_eq!(head, closed.head(3), "the frame of entry 9 ends with entry 10, so it stays");
     let wrong = Head { hash: Digest::ZERO, ..head };
-    assert!(matches!(snapshots.forget(wrong), Err(StoreError::Failed { .. })));
-    snapshots.forget(head).unwrap();
-    snapshots.forget(head).unwrap();
+    assert!(matches!(snapshots.forget(wrong, "a.jsonl", None), Err(StoreError::Failed { .. })));
+    snapshots.forget(head, "a.jsonl", None).unwrap();
+    snapshots.forget(head, "a.jsonl", None).unwrap();
     assert_eq!(snapshots.archived().unwrap(), Some(head));
     let head = closed.archive(12, "two.jsonl").unwrap();
-    snapshots.forget(head).unwrap();
+    snapshots.forget(head, "a.jsonl", None).unwrap();
     assert_eq!(closed.latest(), Some(12), "the frame behind it says that it stands");
 
     let after = closed.verify(&["one.jsonl".as_ref(), "two.jsonl".as_ref(), "genops.db".as_ref()]);
@@ -179,7 +186,7 @@ fn a_ledger_from_which_everything_left_still_says_where_it_stands() {
     let mut snapshots = closed.snapshots();
     snapshots.put(&Snapshot::seal(closed.head(9), 1, bytes())).unwrap();
     let head = closed.archive(20, "all.jsonl").unwrap();
-    snapshots.forget(head).unwrap();
+    snapshots.forget(head, "a.jsonl", None).unwrap();
     assert_eq!(closed.latest(), Some(20));
     let all = closed.verify(&["all.jsonl".as_ref(), "genops.db".as_ref()]);
     assert_eq!(all.last, 20);
@@ -192,7 +199,7 @@ fn an_archive_that_was_interrupted_while_it_forgot_leaves_one_journal() {
     snapshots.put(&Snapshot::seal(closed.head(5), 1, bytes())).unwrap();
     let left = closed.frames[2].clone();
     let head = closed.archive(8, "one.jsonl").unwrap();
-    snapshots.forget(head).unwrap();
+    snapshots.forget(head, "a.jsonl", None).unwrap();
     SqliteStore::open(&closed.path()).unwrap().append(&left).unwrap();
     let all = closed.verify(&["one.jsonl".as_ref(), "genops.db".as_ref()]);
     assert_eq!((all.first, all.last), (1, 20));

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use genops_core::ledger::Books;
 use genops_core::{AwuId, Timestamp};
-use genops_ledger::Journal;
 use genops_ledger::recover;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::{Filter, Views};
+use genops_ledger::{Journal, StoreError};
 
 use super::{
     AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, Explanation, ReportError, awu_page, budgets,
-    explain,
+    explain, found_or_archived,
 };
 
 /// A ledger file. What is told of AWUs is gathered once somebody asks for it.
@@ -33,6 +33,15 @@ impl Archive {
         let replayed = recover::resume(&mut SqliteStore::read(path)?, u64::MAX)?;
         let journal = Journal::new(Box::new(SqliteStore::read(path)?));
         Ok(Self { books: replayed.books, views: Views::in_memory()?, journal })
+    }
+
+    /// The last entry of each archive that old entries have left for, and what its file was called, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, ReportError> {
+        Ok(self.journal.archives()?)
     }
 
     /// The books after the last entry.
@@ -78,7 +87,7 @@ impl Archive {
     pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
         self.views.catch_up(&mut self.journal)?;
         let found = self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record));
-        self.found(id, found)
+        found_or_archived(id, found, &mut self.journal)
     }
 
     /// Why one AWU was decided as it was.
@@ -89,22 +98,12 @@ impl Archive {
     pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         self.views.catch_up(&mut self.journal)?;
         let found = explain(&self.views, self.books.in_force(), &mut self.journal, id)?;
-        self.found(id, found)
-    }
-
-    /// Where something is not there, says that it may be archived.
-    fn found<T>(&mut self, awu: AwuId, found: Option<T>) -> Result<Option<T>, ReportError> {
-        match found {
-            None => match self.journal.archived()? {
-                0 => Ok(None),
-                through => Err(ReportError::PerhapsArchived { awu, through }),
-            },
-            found => Ok(found),
-        }
+        found_or_archived(id, found, &mut self.journal)
     }
 
     /// What is read from: the tables, which are as far as the journal, and the journal.
-    pub(crate) const fn parts(&mut self) -> (&Views, &mut Journal) {
-        (&self.views, &mut self.journal)
+    pub(crate) fn parts(&mut self) -> Result<(&Views, &mut Journal), StoreError> {
+        self.views.catch_up(&mut self.journal)?;
+        Ok((&self.views, &mut self.journal))
     }
 }
