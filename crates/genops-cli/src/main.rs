@@ -2,8 +2,8 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`export`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
-//! [`output`], [`table`] and [`client`] for those that show something.
+//! [`export`], [`archive`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`],
+//! [`explain`], with [`output`], [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stderr,
     reason = "this is the program: standard error is for trouble; standard output is written in `output`"
@@ -24,6 +24,8 @@ mod read;
 mod telemetry;
 
 mod export;
+
+mod archive;
 
 mod verify;
 
@@ -126,6 +128,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Show(showing) => read::show(&showing).await,
         Command::Simulate(simulating) => simulate::run(&simulating),
         Command::Export(exporting) => export::run(&exporting),
+        Command::Archive(archiving) => archive::run(&archiving),
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
         Command::Receipt(receipting) => receipt::run(&receipting),

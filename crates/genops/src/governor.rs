@@ -24,6 +24,7 @@ use crate::awu::Awu;
 use crate::background::{Feed, Indexer};
 use crate::keeper::Keeper;
 use crate::settings::{LedgerPlace, Settings};
+use crate::snapshotter::{Pace, Snapshotter};
 
 /// Decides, reserves and accounts. Cloning is cheap; all clones are one governor.
 #[derive(Debug, Clone)]
@@ -36,6 +37,7 @@ struct Inner {
     outbox: Option<Outbox>,
     indexer: Option<Indexer>,
     keeper: Option<Keeper>,
+    snapshotter: Option<Snapshotter>,
     /// Who corrects takes turns.
     corrections: tokio::sync::Mutex<()>,
     views: Arc<Mutex<Views>>,
@@ -101,9 +103,12 @@ impl Governor {
             ledger.submit(wall, Command::AdoptPolicy(Arc::clone(&settings.policy)))?.durable().await?;
         }
         let report = Arc::clone(&settings.report);
-        let first = ledger.journal()?.entry(1)?;
-        if let Some(first) = first
-            && !views.belong_to(first.chain, recovered.entries)?
+        if let Some(passed_over) = recovered.passed_over {
+            report(&passed_over.to_string());
+        }
+        let genesis = ledger.journal()?.genesis()?;
+        if let Some(genesis) = genesis
+            && !views.belong_to(genesis, recovered.entries)?
         {
             report(
                 "the query tables and telemetry cursors beside the ledger were those of another or a later \
@@ -124,8 +129,15 @@ impl Governor {
             ),
         };
         let (indexer, keeper) = (Some(indexer), Some(keeper));
+        let snapshotter = match &settings.ledger {
+            LedgerPlace::File(path) => {
+                let report = Arc::clone(&settings.report);
+                Some(Snapshotter::start(path, recovered, ledger.watch(), Pace::default(), report)?)
+            }
+            LedgerPlace::Memory => None,
+        };
         let corrections = tokio::sync::Mutex::default();
-        let inner = Inner { outbox, indexer, keeper, corrections, views, settings, ledger };
+        let inner = Inner { outbox, indexer, keeper, snapshotter, corrections, views, settings, ledger };
         Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
@@ -314,6 +326,7 @@ impl Drop for Inner {
         drop(self.outbox.take());
         drop(self.indexer.take());
         drop(self.keeper.take());
+        drop(self.snapshotter.take());
     }
 }
 

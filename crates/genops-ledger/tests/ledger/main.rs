@@ -7,6 +7,7 @@
 )]
 
 mod proof;
+mod retention;
 mod work;
 
 use std::path::{Path, PathBuf};
