@@ -7,6 +7,7 @@
 )]
 
 mod proof;
+mod waiting;
 mod work;
 
 use std::path::{Path, PathBuf};
