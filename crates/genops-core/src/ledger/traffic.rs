@@ -122,10 +122,10 @@ impl Traffic {
                 RateAnswer::Wait(_) | RateAnswer::Full | RateAnswer::TooMuch | RateAnswer::NoPlace => {}
             }
         }
-        if let Some(sla) = &ruling.sla {
-            if let Some(latencies) = self.class(&sla.class, most) {
-                latencies.admitted(at);
-            }
+        if let Some(sla) = &ruling.sla
+            && let Some(latencies) = self.class(&sla.class, most)
+        {
+            latencies.admitted(at);
         }
         self.step(ruling.circuit.as_ref());
         self.forget(at, most);
@@ -153,10 +153,10 @@ impl Traffic {
             self.shift(&shift.key, admitted, shift.nanos);
         }
         self.leave(admitted, granted);
-        if let (Some(sla), Some(latency)) = (&granted.ruling().sla, sample(execution)) {
-            if let Some(latencies) = self.class(&sla.class, most) {
-                latencies.took(at, latency);
-            }
+        if let (Some(sla), Some(latency)) = (&granted.ruling().sla, sample(execution))
+            && let Some(latencies) = self.class(&sla.class, most)
+        {
+            latencies.took(at, latency);
         }
         self.step(settled.circuit.as_ref());
     }
@@ -223,7 +223,8 @@ impl Traffic {
     pub fn forget(&mut self, at: Timestamp, most: u64) {
         let is_crowded = self.flows.len() + self.latencies.len() > self.crowded_at.max(CROWD_MIN);
         let is_full = reaches(self.flows.len(), most) || reaches(self.latencies.len(), most);
-        if !is_crowded && !(is_full && self.looked_at.plus_nanos(LOOK_NS) <= at) {
+        let is_due = is_full && self.looked_at.plus_nanos(LOOK_NS) <= at;
+        if !is_crowded && !is_due {
             return;
         }
         self.flows.retain(|_, taken| taken.until > at || !taken.stretches.is_empty());

@@ -447,6 +447,9 @@ impl From<ReportError> for Problem {
             ReportError::AnotherPolicy => {
                 Self::Bad { field: Some("from".to_owned()), message: error.to_string() }
             }
+            ReportError::NoFollower { .. } => {
+                Self::NotFound { field: "follower", message: error.to_string() }
+            }
             _ => Self::Unavailable(error.to_string()),
         }
     }
