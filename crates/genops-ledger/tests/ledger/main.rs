@@ -8,6 +8,7 @@
 
 mod proof;
 mod retention;
+mod waiting;
 mod work;
 
 use std::path::{Path, PathBuf};
