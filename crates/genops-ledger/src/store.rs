@@ -71,6 +71,14 @@ pub enum StoreError {
     /// A text that should be an export of a journal is none, or has been changed.
     #[error(transparent)]
     Export(#[from] BadExport),
+    /// What should be a ledger is an export of one.
+    #[error(
+        "`{path}` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit` and `export` take exports"
+    )]
+    Exported {
+        /// The export's file.
+        path: String,
+    },
     /// The disk is full.
     #[error(
         "no space is left for the ledger; free some and start again: nothing that was acknowledged is lost"

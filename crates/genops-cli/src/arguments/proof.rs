@@ -24,7 +24,7 @@ pub struct Recorded {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("with").required(true).multiple(true).args(["otlp", "usage"])), after_help = AUDITED)]
 pub struct Auditing {
-    /// The ledger
+    /// The ledger, or an export of all of it
     #[arg(long, value_name = "FILE", default_value = "genops.db")]
     pub ledger: PathBuf,
     /// Delivered telemetry: OTLP as JSON or Protocol Buffers, also gzipped; files, directories, or - for standard input

@@ -16,7 +16,7 @@ use genops::core::price::Tokens;
 use genops::core::record::{AwuRecord, How, Journaled};
 use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
 use genops::held::settled_with;
-use genops::ledger::sqlite::SqliteStore;
+use genops::ledger::source::open_whole;
 use genops::ledger::{Journal, StoreError, recover};
 
 use super::facts::{Facts, Print};
@@ -129,14 +129,14 @@ struct Life {
 }
 
 impl Index {
-    /// Reads a ledger and verifies it on the way. AWUs that were decided within `times` are audited.
+    /// Reads a ledger, or an export of one, and verifies it on the way. AWUs that were decided within `times` are audited.
     ///
     /// # Errors
     ///
     /// There is no ledger, it is damaged, or it has more AWUs than are held.
     pub fn read(path: &Path, times: &Range<Timestamp>) -> Result<Self, Trouble> {
-        let open = || SqliteStore::read(path).map_err(Trouble::unusable);
-        let verified = recover::replay(&mut open()?).map_err(Trouble::unusable)?;
+        let mut frames = open_whole(path).map_err(Trouble::unusable)?;
+        let verified = recover::replay(&mut *frames).map_err(Trouble::unusable)?;
         let mut index = Self {
             awus: Vec::new(),
             places: HashMap::new(),
@@ -145,7 +145,7 @@ impl Index {
             entries: verified.books.sequence(),
             head: verified.head.to_string(),
             news: 0,
-            journal: Journal::new(Box::new(open()?)),
+            journal: Journal::new(frames),
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
         let mut progress = Progress::new("entries of the journal");
