@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::arguments::{Format, Listing, Showing, Source};
+use crate::arguments::{Format, Listing, Showing, Source, word};
 use crate::{Trouble, client, table};
 
 /// The environment variable with the key for `--server`.
@@ -300,8 +300,8 @@ fn filter(listing: &Listing) -> Filter {
         team: listing.team.clone(),
         project: listing.project.clone(),
         environment: listing.environment.clone(),
-        result: listing.result.clone(),
-        state: listing.state.clone(),
+        result: listing.result.as_ref().and_then(word),
+        state: listing.state.as_ref().and_then(word),
         before: listing.before,
         ..Filter::default()
     }
@@ -310,12 +310,13 @@ fn filter(listing: &Listing) -> Filter {
 fn listing_path(listing: &Listing) -> String {
     let mut path = format!("/genops/v1/awus?limit={}", listing.limit);
     let before = listing.before.map(|before| before.to_string());
+    let (result, state) = (listing.result.as_ref().and_then(word), listing.state.as_ref().and_then(word));
     let asked = [
         ("team", &listing.team),
         ("project", &listing.project),
         ("environment", &listing.environment),
-        ("result", &listing.result),
-        ("state", &listing.state),
+        ("result", &result),
+        ("state", &state),
         ("before", &before),
     ];
     for (name, value) in asked {
