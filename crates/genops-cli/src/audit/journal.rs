@@ -16,7 +16,7 @@ use genops::core::price::Tokens;
 use genops::core::record::{AwuRecord, How, Journaled};
 use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
 use genops::held::settled_with;
-use genops::ledger::sqlite::SqliteStore;
+use genops::ledger::source::open_whole;
 use genops::ledger::{Journal, StoreError, recover};
 
 use super::facts::{Facts, Print};
@@ -39,7 +39,9 @@ pub struct Index {
     /// Where an identity leads: of an AWU, or of its model call.
     places: HashMap<AwuId, u32>,
     /// The models, by the numbers that AWUs and rows have instead.
-    pub models: Models,
+    pub models: Names,
+    /// The providers, likewise.
+    pub providers: Names,
     /// How many AWUs were decided at other times than those that are audited.
     pub outside: u64,
     /// How many entries the journal has.
@@ -76,6 +78,8 @@ pub struct Known {
     events: Vec<Expected>,
     /// The model that was asked for, and the one that the provider says it used.
     pub models: (u32, u32),
+    /// The provider that was to be asked; `None` where the work asks none.
+    pub provider: Option<u32>,
     /// What came of it.
     pub ran: Ran,
     /// The tokens that were reported.
@@ -116,7 +120,7 @@ pub enum Ran {
 
 /// Names by numbers.
 #[derive(Default)]
-pub struct Models {
+pub struct Names {
     names: Vec<Name>,
     numbers: HashMap<Name, u32>,
 }
@@ -129,23 +133,24 @@ struct Life {
 }
 
 impl Index {
-    /// Reads a ledger and verifies it on the way. AWUs that were decided within `times` are audited.
+    /// Reads a ledger, or an export of one, and verifies it on the way. AWUs that were decided within `times` are audited.
     ///
     /// # Errors
     ///
     /// There is no ledger, it is damaged, or it has more AWUs than are held.
     pub fn read(path: &Path, times: &Range<Timestamp>) -> Result<Self, Trouble> {
-        let open = || SqliteStore::read(path).map_err(Trouble::unusable);
-        let verified = recover::replay(&mut open()?).map_err(Trouble::unusable)?;
+        let mut frames = open_whole(path).map_err(Trouble::unusable)?;
+        let verified = recover::replay(&mut *frames).map_err(Trouble::unusable)?;
         let mut index = Self {
             awus: Vec::new(),
             places: HashMap::new(),
-            models: Models::default(),
+            models: Names::default(),
+            providers: Names::default(),
             outside: 0,
             entries: verified.books.sequence(),
             head: verified.head.to_string(),
             news: 0,
-            journal: Journal::new(Box::new(open()?)),
+            journal: Journal::new(frames),
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
         let mut progress = Progress::new("entries of the journal");
@@ -249,6 +254,7 @@ impl Index {
         let asked = self.models.number(proposal.model.as_ref().unwrap_or(&proposal.operation_name));
         let answered = settled_with(record).and_then(|execution| execution.response_model.as_ref());
         let answered = answered.map_or(asked, |model| self.models.number(model));
+        let provider = proposal.provider.as_ref().map(|provider| self.providers.number(provider));
         let ended = record.ending.as_ref().map_or(0, |ending| ending.sequence);
         let events = record.events();
         let events = events.iter().map(|event| Expected::new(&Facts::of_event(event), 0));
@@ -262,6 +268,7 @@ impl Index {
             span: record.is_complete().then(|| Facts::of_record(record).print()),
             events: events.chain(news).collect(),
             models: (asked, answered),
+            provider,
             ran,
             tokens,
             cost,
@@ -418,7 +425,7 @@ impl Expected {
     }
 }
 
-impl Models {
+impl Names {
     /// The number of a name.
     pub fn number(&mut self, name: &Name) -> u32 {
         if let Some(number) = self.numbers.get(name) {
@@ -428,6 +435,11 @@ impl Models {
         self.names.push(name.clone());
         self.numbers.insert(name.clone(), number);
         number
+    }
+
+    /// The number that a name has already.
+    pub fn find(&self, name: &Name) -> Option<u32> {
+        self.numbers.get(name).copied()
     }
 
     /// The name of a number.
