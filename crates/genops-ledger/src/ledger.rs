@@ -127,6 +127,21 @@ impl Ledger {
         }
     }
 
+    /// Whether the disk was nearly full when free space was measured last.
+    ///
+    /// # Errors
+    ///
+    /// The ledger has failed.
+    pub fn is_short_of_space(&self) -> Result<bool, LedgerError> {
+        Ok(self.shared.lock()?.is_short_of_space())
+    }
+
+    /// Has free space measured where the writer sleeps. Whoever calls this now and then finds a disk that others have filled
+    /// before the next admission does.
+    pub fn measure(&self) {
+        self.shared.work.notify_one();
+    }
+
     /// Looks at the books. They may be ahead of the disk: wait for [`durable`](Self::durable) of their
     /// sequence number before telling anybody.
     pub fn read<T>(&self, look: impl FnOnce(&Books) -> T) -> Result<T, LedgerError> {
@@ -274,6 +289,8 @@ impl Shared {
                     let waited = self.work.wait(state);
                     state = waited.map_err(|poisoned| self.panicked(poisoned)).ok()?;
                     lingered = false;
+                    // It may have slept for long.
+                    state.measured(is_short_of_space());
                 }
                 Next::Measure => {
                     let waited = self.work.wait_timeout(state, MEASURE);

@@ -367,6 +367,33 @@ impl Views {
         }
     }
 
+    /// One AWU as of the last durable entry, also where the tables are behind, as on a full disk: what they do not have is
+    /// read from the journal. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// The tables or the journal cannot be read.
+    pub fn awu_now(&self, id: AwuId, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
+        let mut record = self.awu(id, journal)?;
+        let mut through = self.through.max(journal.archived()?);
+        loop {
+            let entries = journal.after(through)?;
+            let Some(last) = entries.last() else { return Ok(record) };
+            through = last.entry.sequence;
+            for journaled in entries {
+                if AwuRecord::subject(&journaled.entry.command) != Some(id) {
+                    continue;
+                }
+                let is_new = matches!(journaled.entry.command, Command::Admit(_));
+                match &mut record {
+                    Some(known) if !is_new => known.follow(journaled.entry),
+                    // An identity may be used again once its AWU has ended: the latest is meant.
+                    known => *known = AwuRecord::begin(journaled).or_else(|| known.take()),
+                }
+            }
+        }
+    }
+
     /// Where the entries of an AWU stand. Of one that is open the row is known; for one that has ended, the rows are
     /// walked.
     fn place(&self, id: AwuId) -> rusqlite::Result<Option<Place>> {

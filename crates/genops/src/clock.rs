@@ -2,15 +2,52 @@
 //!
 //! Everybody else takes both as arguments; a test or a simulation brings its own.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod pace;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use genops_core::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+
+use pace::Pace;
+
+/// How long the machine runs, its sleep included where the system counts that.
+#[cfg(target_os = "linux")]
+const PASSED: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const PASSED: ClockId = ClockId::Monotonic;
+
+/// There is one wall clock, and so one pace.
+static PACE: Mutex<Pace> = Mutex::new(Pace::new());
 
 /// The wall clock, in nanoseconds since the Unix epoch.
 #[must_use]
 pub fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The wall clock, held where it is set forward by more than an hour while the process runs: then time goes on from where
+/// it was, as fast as it passes, until the wall clock is right again or the process starts anew. So a mistake of the
+/// clock begins no budget anew, and lets no idempotency key be forgotten.
+#[must_use]
+pub fn steady() -> Timestamp {
+    let passed = clock_gettime(PASSED);
+    let seconds = Duration::from_secs(u64::try_from(passed.tv_sec).unwrap_or_default());
+    let passed =
+        seconds.saturating_add(Duration::from_nanos(u64::try_from(passed.tv_nsec).unwrap_or_default()));
+    pace().tell(wall(), passed)
+}
+
+/// By how much the wall clock is ahead of the time that [`steady`] tells; zero where it is followed.
+#[must_use]
+pub fn held_back() -> Duration {
+    pace().held_back()
+}
+
+fn pace() -> MutexGuard<'static, Pace> {
+    PACE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sixteen and eight random bytes, neither all zero: a trace and a span identifier.

@@ -15,6 +15,8 @@ use genops_core::ledger::{Books, Command};
 use genops_ledger::background::step_back;
 use genops_ledger::{Ledger, StoreError};
 
+use crate::clock;
+
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -46,9 +48,11 @@ impl Keeper {
             let begun = Instant::now();
             loop {
                 let (wall, passed) = (clock(), begun.elapsed());
+                ledger.measure();
                 let looked = ledger.read(|books| watch.look(books, wall, passed));
                 // A ledger that has failed keeps no deadlines; its owner has been told.
-                let Ok(look) = looked else { return };
+                let Ok(mut look) = looked else { return };
+                look.notices.extend(watch.look_ahead(clock::held_back()));
                 look.notices.iter().for_each(|notice| report(notice));
                 for command in look.commands {
                     // What has been settled meanwhile does not fit any more.
@@ -82,6 +86,8 @@ struct Watch {
     last: Option<(Timestamp, Duration)>,
     /// Whether somebody was told that the clock is behind.
     told_behind: bool,
+    /// Whether somebody was told that the wall clock is held back.
+    told_held: bool,
 }
 
 /// What one look comes to.
@@ -116,6 +122,20 @@ impl Watch {
         let late = books.overdue(wall, AT_A_TIME);
         look.commands.extend(late.into_iter().map(|awu| Command::Expire { awu }));
         look
+    }
+
+    /// What is to be told where the wall clock is held back.
+    fn look_ahead(&mut self, held_back: Duration) -> Option<String> {
+        let is_held = !held_back.is_zero();
+        let is_news = is_held && !self.told_held;
+        self.told_held = is_held;
+        is_news.then(|| {
+            format!(
+                "the clock has been set {} s ahead of the time that has passed, and is not followed: no budget begins anew and \
+                 no idempotency key is forgotten by it; set it right, or start genops again if it is",
+                held_back.as_secs()
+            )
+        })
     }
 
     fn look_back(&mut self, books: &Books, wall: Timestamp, look: &mut Look) {

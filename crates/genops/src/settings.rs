@@ -50,7 +50,7 @@ impl Settings {
         Self::at(LedgerPlace::Memory, policy)
     }
 
-    /// A ledger at `ledger`, no telemetry, the system's clock.
+    /// A ledger at `ledger`, no telemetry, the system's clock ([`clock::steady`]).
     #[must_use]
     pub fn at(ledger: LedgerPlace, policy: impl Into<Arc<Policy>>) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Settings {
             policy: policy.into(),
             destinations: Vec::new(),
             resource: Vec::new(),
-            clock: Arc::new(clock::wall),
+            clock: Arc::new(clock::steady),
             ids: Arc::new(clock::random_ids),
             report: Arc::new(|_| ()),
         }

@@ -290,6 +290,22 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-core", "--test", "decisions"],
     },
     Fault {
+        name: "follow-any-clock",
+        what: "a wall clock that is set forward by days is followed, so budgets begin anew and keys are forgotten",
+        file: "crates/genops/src/clock/pace.rs",
+        find: "if ahead > nanos(FORWARD_MAX) {",
+        put: "if ahead == u64::MAX {",
+        test: &["-p", "genops", "--lib"],
+    },
+    Fault {
+        name: "settle-more-than-can-be-counted",
+        what: "what one AWU is said to have used may be so much that later sums have no room",
+        file: "crates/genops-core/src/ledger.rs",
+        find: "let too_much = quantities.iter().find(|quantity| !quantity.amount.is_step());",
+        put: "let too_much = quantities.iter().find(|quantity| quantity.amount == Amount::MAX);",
+        test: &["-p", "genops-core", "--test", "decisions"],
+    },
+    Fault {
         name: "deadlines-jump-with-the-clock",
         what: "where the wall clock jumps forward, holders who had time are taken for lost",
         file: "crates/genops/src/keeper.rs",

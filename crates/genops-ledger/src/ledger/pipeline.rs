@@ -190,6 +190,11 @@ impl<W> Pipeline<W> {
         self.writer_sleeps = false;
     }
 
+    /// Whether there was too little free space when it was measured last.
+    pub const fn is_short_of_space(&self) -> bool {
+        self.short_of_space
+    }
+
     /// Free space has been measured.
     pub const fn measured(&mut self, short_of_space: bool) {
         self.short_of_space = short_of_space;

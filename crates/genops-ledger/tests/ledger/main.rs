@@ -8,6 +8,7 @@
 
 mod proof;
 mod retention;
+mod space;
 mod waiting;
 mod work;
 
@@ -187,6 +188,15 @@ async fn the_tables_agree_with_the_journal_however_they_were_built(place: &impl 
     let one = stepwise.awu(awu(3), &mut journal).unwrap().unwrap();
     assert_eq!((one.id(), one.state()), (awu(3), "SETTLED"));
     assert_eq!(stepwise.awu(awu(99), &mut journal).unwrap(), None);
+    // However far the tables are behind.
+    let mut behind = Views::in_memory().unwrap();
+    for number in [0, 3, 4, 99] {
+        let known = at_once.awu(awu(number), &mut journal).unwrap();
+        assert_eq!(behind.awu_now(awu(number), &mut journal).unwrap(), known);
+        assert_eq!(stepwise.awu_now(awu(number), &mut journal).unwrap(), known);
+    }
+    assert_eq!(behind.as_of(), 0, "nothing was written");
+    behind.catch_up(&mut journal).unwrap();
     let estimates = stepwise.estimates().unwrap();
     assert_eq!(estimates, at_once.estimates().unwrap());
     let sums: Vec<_> =
@@ -238,27 +248,6 @@ async fn a_panic_at_the_books_is_told_to_everybody() {
     let refused = ledger.submit(wall(), budget_of("1"));
     assert!(matches!(refused, Err(LedgerError::Failed(_))), "{refused:?}");
     assert!(matches!(ledger.failure(), Some(LedgerError::Failed(_))));
-}
-
-#[tokio::test]
-async fn short_of_space_admits_nothing_and_settles_everything() {
-    let store = MemoryStore::default();
-    let ledger = open(&store).await;
-    ledger.submit(wall(), admit(1)).unwrap().durable().await.unwrap();
-    ledger.submit(wall(), start(1)).unwrap().durable().await.unwrap();
-    store.set_free_bytes(Some(1 << 20));
-    ledger.submit(wall(), admit(2)).unwrap().durable().await.unwrap();
-    assert_eq!(ledger.submit(wall(), admit(3)).err(), Some(LedgerError::ShortOfSpace));
-    ledger.submit(wall(), settle(1)).unwrap().durable().await.unwrap();
-    store.set_free_bytes(Some(1 << 40));
-    // Nothing is written meanwhile: the ledger measures by itself.
-    let admitted = loop {
-        match ledger.submit(wall(), admit(3)) {
-            Err(LedgerError::ShortOfSpace) => tokio::task::yield_now().await,
-            other => break other.unwrap(),
-        }
-    };
-    admitted.durable().await.unwrap();
 }
 
 #[tokio::test]

@@ -232,6 +232,7 @@ impl<'a> Life<'a> {
             Hand::Sleeps if self.called => {
                 self.called = false;
                 self.lingered = false;
+                self.pipeline.measured(self.writer.is_short_of_space());
                 self.pipeline.awake();
             }
             Hand::Sleeps => {
