@@ -100,7 +100,7 @@ async fn a_ledger_over_a_journal_of_this_format_opens_and_resolves_nothing_anew(
     let mut store = MemoryStore::default();
     let frames = frames(&current());
     for frame in &frames {
-        store.append(frame).unwrap();
+        store.append(frame, &[]).unwrap();
     }
     let (ledger, recovered) = recover::open(store, story::entries().last().unwrap().at).await.unwrap();
     assert_eq!(recovered.entries, frames.last().unwrap().last());

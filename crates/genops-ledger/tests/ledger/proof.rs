@@ -128,7 +128,7 @@ fn verify_text(text: &[u8], witness: &mut Witness) -> Result<Verified, Failure> 
 
 fn write_file(path: &Path, frames: &[Frame]) {
     let mut store = SqliteStore::open(path).unwrap();
-    frames.iter().for_each(|frame| store.append(frame).unwrap());
+    frames.iter().for_each(|frame| store.append(frame, &[]).unwrap());
 }
 
 fn verify_file(path: &Path, witness: &mut Witness) -> Result<Verified, Failure> {

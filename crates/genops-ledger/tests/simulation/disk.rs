@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use genops_ledger::StoreError;
 use genops_ledger::frame::Frame;
-use genops_ledger::store::{FrameReader, Readers, Store};
+use genops_ledger::memory::MemoryStore;
+use genops_ledger::store::{FrameReader, PersonStep, Persons, Readers, Store};
 
 use crate::random::Random;
 
@@ -117,7 +118,7 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
+    fn append(&mut self, frame: &Frame, _: &[PersonStep]) -> Result<(), StoreError> {
         let failed = |what: &str| Err(StoreError::Failed { what: what.to_owned() });
         self.with(|disk| {
             disk.appends += 1;
@@ -154,6 +155,11 @@ impl Store for Disk {
     fn readers(&self) -> Readers {
         let disk = self.clone();
         Arc::new(move || Ok(Box::new(Reader { disk: disk.clone(), read: 0 })))
+    }
+
+    /// Entries are made by hand here, and name nobody.
+    fn persons(&self) -> Persons {
+        MemoryStore::default().persons()
     }
 
     fn free_bytes(&self) -> Option<u64> {
