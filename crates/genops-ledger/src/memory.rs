@@ -83,7 +83,7 @@ impl Shared {
                 self.persons.push(Some(person.clone()));
             }
             PersonStep::Erase(pseudonym) => {
-                let place = person::number(pseudonym).and_then(|number| place_of(number));
+                let place = person::number(pseudonym).and_then(place_of);
                 let kept = place.and_then(|place| self.persons.get_mut(place));
                 if let Some(kept) = kept
                     && kept.as_ref().is_some_and(|person| person.pseudonym() == *pseudonym)

@@ -46,8 +46,9 @@ pub(crate) fn write(connection: &Connection, steps: &[PersonStep]) -> rusqlite::
 }
 
 fn keep(connection: &Connection, person: &Person) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare_cached("INSERT INTO persons (number, facet, look, salt, value) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO persons (number, facet, look, salt, value) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     statement.execute(params![
         stored(person.number),
         person.facet.as_str(),
@@ -82,12 +83,17 @@ pub struct SqlitePersons {
 impl SqlitePersons {
     pub(crate) fn new(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let find = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'persons')";
-        let is_there = connection.query_row(find, [], |row| row.get(0)).map_err(|error| told(path, &error))?;
+        let is_there =
+            connection.query_row(find, [], |row| row.get(0)).map_err(|error| told(path, &error))?;
         Ok(Self { connection, path: path.to_owned(), is_there })
     }
 
     fn ask<T: Default>(&self, ask: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        if self.is_there { ask(&self.connection).map_err(|error| told(&self.path, &error)) } else { Ok(T::default()) }
+        if self.is_there {
+            ask(&self.connection).map_err(|error| told(&self.path, &error))
+        } else {
+            Ok(T::default())
+        }
     }
 }
 
@@ -100,7 +106,8 @@ impl PersonReader for SqlitePersons {
             )?;
             let mut rows = statement.query([look(facet, value)])?;
             while let Some(row) = rows.next()? {
-                if let Some(person) = person_of(row)?.filter(|one| one.facet == facet && one.value == *value) {
+                if let Some(person) = person_of(row)?.filter(|one| one.facet == facet && one.value == *value)
+                {
                     return Ok(Some(person));
                 }
             }

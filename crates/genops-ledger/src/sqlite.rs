@@ -65,7 +65,8 @@ impl SqliteStore {
     /// reads all the time, the next commit tries again.
     fn scrub(&mut self, within: Duration) -> rusqlite::Result<()> {
         self.connection.busy_timeout(within)?;
-        let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let emptied =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         self.connection.busy_timeout(BUSY_WITHIN)?;
         self.owes_scrub = emptied? != 0;
         // Where that cannot be had, the log grows as it is written.

@@ -13,8 +13,11 @@ mod explanation;
 mod grants;
 mod journal;
 
+use std::sync::Arc;
+
 use genops_core::budget::CellKey;
-use genops_core::policy::InForce;
+use genops_core::naming::OfAny;
+use genops_core::policy::{InForce, Policy};
 use genops_core::{AwuId, Digest};
 use genops_ledger::recover::OpenError;
 use genops_ledger::views::{Estimate, Filter, Found, Views};
@@ -23,6 +26,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
+use crate::persons::Persons;
 
 pub use archive::Archive;
 pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
@@ -99,7 +103,7 @@ impl Governor {
     pub fn awus(&self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         let mut journal = self.ledger().journal()?;
         // Whoever else wants the tables has them between the stretches.
-        awu_page_by(filter, limit, STRETCHES_MAX, |filter, limit| {
+        awu_page_by(self.persons(), filter, limit, STRETCHES_MAX, |filter, limit| {
             self.with_views(|views| {
                 views.catch_up(&mut journal)?;
                 Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
@@ -127,10 +131,11 @@ impl Governor {
     /// The journal or its tables cannot be read.
     pub fn awu(&self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
         let mut journal = self.ledger().journal()?;
-        self.with_views(|views| {
+        let found = self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            Ok(views.awu(id, &mut journal)?.map(|record| AwuReport::of(&record)))
-        })
+            views.awu(id, &mut journal)
+        })?;
+        Ok(found.map(|record| self.persons().record(record)).transpose()?.as_ref().map(AwuReport::of))
     }
 
     /// Why one AWU was decided as it was. Blocks for as long as a disk does.
@@ -142,26 +147,39 @@ impl Governor {
         let mut journal = self.ledger().journal()?;
         self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            explain(views, &mut journal, id)
+            explain(views, &mut journal, self.persons(), id)
         })
     }
 }
 
-fn explain(views: &Views, journal: &mut Journal, id: AwuId) -> Result<Option<Explanation>, ReportError> {
+fn explain(
+    views: &Views,
+    journal: &mut Journal,
+    persons: &Persons,
+    id: AwuId,
+) -> Result<Option<Explanation>, ReportError> {
     let Some(record) = views.awu(id, journal)? else { return Ok(None) };
     let version = record.ruling().policy;
     let policy = views.policy(version, journal)?.ok_or(ReportError::NoPolicy(version))?;
+    // Both say the same of whom they know.
+    let (record, policy) = (persons.record(record)?, persons.reveal(|other| policy_renamed(policy, other))?);
     let in_force = InForce::new(policy);
     Ok(Some(Explanation::of(&record, &in_force)))
+}
+
+fn policy_renamed(mut policy: Arc<Policy>, other: &mut OfAny<'_>) -> Arc<Policy> {
+    Arc::make_mut(&mut policy).rename(&mut |_, name| other(name));
+    policy
 }
 
 fn awu_page(
     views: &mut Views,
     journal: &mut Journal,
+    persons: &Persons,
     filter: &Filter,
     limit: u32,
 ) -> Result<AwuPage, ReportError> {
-    awu_page_by(filter, limit, u32::MAX, |filter, limit| {
+    awu_page_by(persons, filter, limit, u32::MAX, |filter, limit| {
         Ok((views.awus(filter, limit, journal)?, views.as_of()))
     })
 }
@@ -169,6 +187,7 @@ fn awu_page(
 /// A page, put together from at most so many stretches, which `look` finds together with the last entry that it takes
 /// into account.
 fn awu_page_by(
+    persons: &Persons,
     filter: &Filter,
     limit: u32,
     stretches_max: u32,
@@ -182,7 +201,9 @@ fn awu_page_by(
         // What the first look takes into account, the later ones do as well: they look further back.
         let page = page.get_or_insert(AwuPage { awus: Vec::new(), as_of, next: None });
         missing = missing.saturating_sub(u32::try_from(found.records.len()).unwrap_or(u32::MAX));
-        page.awus.extend(found.records.iter().map(AwuReport::of));
+        for record in found.records {
+            page.awus.push(AwuReport::of(&persons.record(record)?));
+        }
         page.next = found.next;
         filter.before = found.next;
         if missing == 0 || found.next.is_none() {

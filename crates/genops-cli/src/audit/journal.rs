@@ -18,6 +18,7 @@ use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
 use genops::held::settled_with;
 use genops::ledger::sqlite::SqliteStore;
 use genops::ledger::{Journal, StoreError, recover};
+use genops::persons::Persons;
 
 use super::facts::{Facts, Print};
 use super::progress::Progress;
@@ -46,9 +47,12 @@ pub struct Index {
     pub entries: u64,
     /// The hash of its last frame.
     pub head: String,
+    /// How many AWUs are of persons who were erased: it is not compared what telemetry says of whose they are.
+    pub erased: u64,
     /// How many alerts, late news and reports are held.
     news: usize,
     journal: Journal,
+    persons: Persons,
 }
 
 /// Where an identity leads.
@@ -68,6 +72,8 @@ pub struct Known {
     entries: [u64; 3],
     /// When it was decided.
     pub at: Timestamp,
+    /// Whether it is a person's who was erased.
+    pub is_erased: bool,
     /// Where it stands.
     pub state: &'static str,
     /// What its span has to say, once it is over.
@@ -124,6 +130,7 @@ pub struct Models {
 /// An AWU while its entries are read.
 struct Life {
     record: AwuRecord,
+    is_erased: bool,
     started: u64,
     news: Vec<Expected>,
 }
@@ -144,8 +151,10 @@ impl Index {
             outside: 0,
             entries: verified.books.sequence(),
             head: verified.head.to_string(),
+            erased: 0,
             news: 0,
             journal: Journal::new(Box::new(open()?)),
+            persons: Persons::of_file(path).map_err(Trouble::unusable)?,
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
         let mut progress = Progress::new("entries of the journal");
@@ -178,7 +187,7 @@ impl Index {
         let life = match lives.remove(&awu) {
             Some(mut life) => {
                 let was_started = life.record.started.is_some();
-                life.news.extend(self.news_of(&journaled.entry)?);
+                life.news.extend(self.news_of(&journaled.entry, life.is_erased)?);
                 life.record.follow(journaled.entry);
                 if life.record.started.is_some() && !was_started {
                     life.started = sequence;
@@ -191,7 +200,9 @@ impl Index {
             None => match AwuRecord::begin(journaled) {
                 Some(record) if times.contains(&record.at) => {
                     self.room_beside(lives.len())?;
-                    Life { record, started: 0, news: Vec::new() }
+                    let record = self.persons.record(record).map_err(Trouble::unusable)?;
+                    let is_erased = record.names_persons();
+                    Life { record, is_erased, started: 0, news: Vec::new() }
                 }
                 Some(_) => {
                     self.outside += 1;
@@ -213,7 +224,8 @@ impl Index {
     /// Takes in what is said of an AWU after its end; nothing where it was decided at another time.
     fn learn(&mut self, awu: AwuId, entry: &Entry) -> Result<(), Trouble> {
         let Some(Found::Awu(place)) = self.find(awu) else { return Ok(()) };
-        let news = self.news_of(entry)?;
+        let is_erased = self.awus.get(place).is_some_and(|known| known.is_erased);
+        let news = self.news_of(entry, is_erased)?;
         let Some(known) = self.awus.get_mut(place) else { return Ok(()) };
         known.events.extend(news);
         if let (Command::Correct(correction), Outcome::Corrected { .. }) = (&entry.command, &entry.outcome) {
@@ -223,14 +235,16 @@ impl Index {
     }
 
     /// What an entry says of an AWU beside its decision and its end.
-    fn news_of(&mut self, entry: &Entry) -> Result<Vec<Expected>, Trouble> {
+    fn news_of(&mut self, entry: &Entry, is_erased: bool) -> Result<Vec<Expected>, Trouble> {
+        let entry = &self.persons.entry(entry.clone()).map_err(Trouble::unusable)?;
         let events = news::events(entry);
         self.news += events.len();
         if self.news > NEWS_MAX {
             let what = format!("there are more than {NEWS_MAX} alerts, corrections and reports of AWUs");
             return Err(Trouble::unusable(format!("{what}: {SHORTER}")));
         }
-        Ok(events.iter().map(|event| Expected::new(&Facts::of_event(event), entry.sequence)).collect())
+        let expected = |event| Expected::new(&Facts::of_event(event).of_whom(is_erased), entry.sequence);
+        Ok(events.iter().map(expected).collect())
     }
 
     /// The place of the next AWU, if there is room for it beside so many more.
@@ -240,7 +254,7 @@ impl Index {
         place.ok_or_else(|| Trouble::unusable(format!("there are more than {AWUS_MAX} AWUs: {SHORTER}")))
     }
 
-    fn keep(&mut self, Life { record, started, news }: Life) -> Result<(), Trouble> {
+    fn keep(&mut self, Life { record, is_erased, started, news }: Life) -> Result<(), Trouble> {
         let place = self.room_beside(0)?;
         let record = &record;
         let (ran, tokens, cost) = charge(record);
@@ -251,15 +265,17 @@ impl Index {
         let answered = answered.map_or(asked, |model| self.models.number(model));
         let ended = record.ending.as_ref().map_or(0, |ending| ending.sequence);
         let events = record.events();
-        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event), 0));
+        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event).of_whom(is_erased), 0));
+        self.erased += u64::from(is_erased);
         self.places.insert(record.id(), place);
         self.places.insert(call_of(record.id()), place);
         self.awus.push(Known {
             id: record.id(),
             entries: [record.sequence, started, ended],
             at: record.at,
+            is_erased,
             state: record.state(),
-            span: record.is_complete().then(|| Facts::of_record(record).print()),
+            span: record.is_complete().then(|| Facts::of_record(record).of_whom(is_erased).print()),
             events: events.chain(news).collect(),
             models: (asked, answered),
             ran,
@@ -313,7 +329,8 @@ impl Index {
     /// The journal cannot be read any more.
     pub fn events(&mut self, place: usize) -> Result<Vec<(&'static str, Facts)>, StoreError> {
         let Some(record) = self.record(place)? else { return Ok(Vec::new()) };
-        let told = |event: &Event<'_>| (event.name, Facts::of_event(event));
+        let is_erased = record.names_persons();
+        let told = |event: &Event<'_>| (event.name, Facts::of_event(event).of_whom(is_erased));
         let mut events: Vec<_> = record.events().iter().map(told).collect();
         let Some(known) = self.awus.get(place) else { return Ok(events) };
         let mut entries: Vec<_> =
@@ -321,7 +338,7 @@ impl Index {
         entries.dedup();
         for sequence in entries {
             if let Some(Journaled { entry, .. }) = self.journal.entry(sequence)? {
-                events.extend(news::events(&entry).iter().map(told));
+                events.extend(news::events(&self.persons.entry(entry)?).iter().map(told));
             }
         }
         Ok(events)
@@ -342,7 +359,7 @@ impl Index {
                 record.follow(journaled.entry);
             }
         }
-        Ok(Some(record))
+        Ok(Some(self.persons.record(record)?))
     }
 }
 

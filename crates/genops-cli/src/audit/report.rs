@@ -62,6 +62,8 @@ pub struct JournalReport {
     pub awus: u64,
     /// How many were decided at other times.
     pub outside: u64,
+    /// How many are of customers or sessions that were erased: whose they are is not compared.
+    pub erased: u64,
     /// What those have used of which that is known.
     pub known: Billed,
     /// How many are charged without knowing what they used.
@@ -258,6 +260,7 @@ impl Audited<'_> {
             head: self.index.head.clone(),
             awus: self.index.awus.len() as u64,
             outside: self.index.outside,
+            erased: self.index.erased,
             known,
             unsure: self.index.awus.iter().filter(|known| known.ran == Ran::Unsure).count() as u64,
         }

@@ -63,11 +63,15 @@ impl Report {
             _ => format!("; {count} {what} of other times are not compared"),
         };
         let journal = &self.journal;
+        let erased = match journal.erased {
+            0 => String::new(),
+            erased => format!("; whose {erased} of them are was erased, and is not compared"),
+        };
         let mut facts = vec![
             (
                 "journal",
                 format!(
-                    "{}: {} AWUs, {} entries{}",
+                    "{}: {} AWUs, {} entries{}{erased}",
                     journal.file,
                     journal.awus,
                     journal.entries,

@@ -114,7 +114,7 @@ async fn a_frame_of_another_format_is_refused_with_what_to_do() {
     let at = story::entries()[0].at;
     let refused = async |format| {
         let mut store = MemoryStore::default();
-        store.append(&Frame { format, ..first.clone() }).unwrap();
+        store.append(&Frame { format, ..first.clone() }, &[]).unwrap();
         recover::open(store, at).await.unwrap_err().to_string()
     };
     let newer = refused(FORMAT_VERSION + 1).await;

@@ -60,7 +60,9 @@ impl<S: Store> Writing<S> {
     }
 
     fn write(&mut self) {
-        let Next::Write(batch) = self.pipeline.next(true, &mut Vec::new()) else { panic!("nothing to write") };
+        let Next::Write(batch) = self.pipeline.next(true, &mut Vec::new()) else {
+            panic!("nothing to write")
+        };
         self.writer.write(batch).unwrap();
         drop(self.pipeline.committed(false));
     }
@@ -68,7 +70,8 @@ impl<S: Store> Writing<S> {
 
 /// Whether the bytes stand in any file of the ledger.
 fn stands_in_files(directory: &Path, wanted: &[u8]) -> bool {
-    let files = std::fs::read_dir(directory).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let files =
+        std::fs::read_dir(directory).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
     let begins = |bytes: &[u8], at: usize| bytes[at] == wanted[0] && bytes[at..].starts_with(wanted);
     files.into_iter().any(|bytes| (0..bytes.len()).any(|at| begins(&bytes, at)))
 }

@@ -13,6 +13,7 @@ use super::{
     AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, Explanation, ReportError, awu_page, budgets,
     explain,
 };
+use crate::persons::Persons;
 
 /// A ledger file, read whole.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Archive {
     books: Books,
     views: Views,
     journal: Journal,
+    persons: Persons,
 }
 
 impl Archive {
@@ -33,7 +35,7 @@ impl Archive {
         let mut journal = Journal::new(Box::new(SqliteStore::read(path)?));
         let mut views = Views::in_memory()?;
         views.catch_up(&mut journal)?;
-        Ok(Self { books: replayed.books, views, journal })
+        Ok(Self { books: replayed.books, views, journal, persons: Persons::of_file(path)? })
     }
 
     /// The books after the last entry.
@@ -55,9 +57,9 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// None; the signature is that of a running ledger.
+    /// The ledger cannot be read any more.
     pub fn budgets(&self, now: Timestamp) -> Result<BudgetList, ReportError> {
-        budgets::list(&self.books, &BudgetFilter::default(), usize::MAX, now)
+        budgets::list(&self.books, &self.persons, &BudgetFilter::default(), usize::MAX, now)
     }
 
     /// AWUs, the latest first.
@@ -66,7 +68,7 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awus(&mut self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
-        awu_page(&mut self.views, &mut self.journal, filter, limit)
+        awu_page(&mut self.views, &mut self.journal, &self.persons, filter, limit)
     }
 
     /// One AWU.
@@ -75,7 +77,8 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
-        Ok(self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record)))
+        let Some(record) = self.views.awu(id, &mut self.journal)? else { return Ok(None) };
+        Ok(Some(AwuReport::of(&self.persons.record(record)?)))
     }
 
     /// Why one AWU was decided as it was.
@@ -84,7 +87,7 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
-        explain(&self.views, &mut self.journal, id)
+        explain(&self.views, &mut self.journal, &self.persons, id)
     }
 
     /// What is read from: the tables, which are as far as the journal, and the journal.
