@@ -2,8 +2,9 @@
 //!
 //! Nothing of an erased value may stay in the file. SQLite overwrites what it deletes (`secure_delete`), but where it
 //! splits or joins pages it leaves copies of the rows that it moved. So no row is ever moved: rows are appended in the
-//! order of their numbers, and erasing writes zeros of the same length over one. The index moves its entries, which are
-//! digests; it is built anew where a person is erased. What is in the write-ahead log is for the store to remove.
+//! order of their numbers, and erasing writes zeros of the same length over one. They are looked up by digests, which are
+//! moved; where a person is erased, its table of digests is made anew. What is in the write-ahead log is for the store to
+//! remove.
 
 use std::path::{Path, PathBuf};
 
@@ -15,20 +16,35 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::sqlite::told;
 use crate::store::{PersonReader, PersonStep, StoreError};
 
-/// The rows; and by what they are looked up, but for those that were erased.
-pub(crate) const TABLE: &str = "
-    CREATE TABLE IF NOT EXISTS persons (
-        number INTEGER PRIMARY KEY,
-        facet TEXT NOT NULL,
-        look BLOB NOT NULL,
-        salt BLOB NOT NULL,
-        value BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX IF NOT EXISTS persons_by_look ON persons (look)
-        WHERE look <> x'00000000000000000000000000000000';";
+/// The digests stand in so many tables, by the first of their bytes: one of them is made anew in an erasure, and not all.
+/// With more, it takes longer to open a reader.
+const LOOKS: u8 = 16;
 
-/// So much of a digest is looked up by; all zero where the person was erased.
+/// So much of a digest is looked up by.
 const LOOK_BYTES: usize = 16;
+
+/// A table of digests has an insertion, a look-up and its copying, each with a statement.
+pub(crate) const STATEMENTS: usize = 2 * LOOKS as usize + 16;
+
+/// The tables: the rows, and the digests that they are looked up by.
+pub(crate) fn tables() -> String {
+    let rows = "CREATE TABLE IF NOT EXISTS persons (
+                    number INTEGER PRIMARY KEY,
+                    facet TEXT NOT NULL,
+                    salt BLOB NOT NULL,
+                    value BLOB NOT NULL
+                ) STRICT;";
+    let looks = (0..LOOKS).map(|place| {
+        format!(
+            "CREATE TABLE IF NOT EXISTS looks_{place} (
+                 look BLOB NOT NULL,
+                 number INTEGER NOT NULL,
+                 PRIMARY KEY (look, number)
+             ) STRICT, WITHOUT ROWID;"
+        )
+    });
+    std::iter::once(rows.to_owned()).chain(looks).collect()
+}
 
 /// Keeps and erases persons, in the transaction of the frame whose entries first name them. `true` where one was erased.
 pub(crate) fn write(connection: &Connection, steps: &[PersonStep]) -> rusqlite::Result<bool> {
@@ -39,23 +55,24 @@ pub(crate) fn write(connection: &Connection, steps: &[PersonStep]) -> rusqlite::
             PersonStep::Erase(pseudonym) => is_erased |= erase(connection, pseudonym)?,
         }
     }
-    if is_erased {
-        connection.execute_batch("REINDEX persons_by_look")?;
-    }
     Ok(is_erased)
 }
 
 fn keep(connection: &Connection, person: &Person) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO persons (number, facet, look, salt, value) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO persons (number, facet, salt, value) VALUES (?1, ?2, ?3, ?4)")?;
     statement.execute(params![
         stored(person.number),
         person.facet.as_str(),
-        look(person.facet, &person.value),
         person.salt,
         person.value.as_str().as_bytes(),
     ])?;
+    insert_look(connection, &Look::of(person.facet, &person.value), stored(person.number))
+}
+
+fn insert_look(connection: &Connection, look: &Look, number: i64) -> rusqlite::Result<()> {
+    let insert = format!("INSERT INTO {} (look, number) VALUES (?1, ?2)", look.table());
+    connection.prepare_cached(&insert)?.execute(params![look.0, number])?;
     Ok(())
 }
 
@@ -65,10 +82,40 @@ fn erase(connection: &Connection, pseudonym: &Name) -> rusqlite::Result<bool> {
     // Of the same length, so that they are written over what was there.
     let nothing = vec![0_u8; person.value.as_str().len()];
     connection.execute(
-        "UPDATE persons SET look = ?2, salt = ?3, value = ?4 WHERE number = ?1",
-        params![stored(person.number), [0_u8; LOOK_BYTES], [0_u8; 16], nothing],
+        "UPDATE persons SET salt = ?2, value = ?3 WHERE number = ?1",
+        params![stored(person.number), [0_u8; 16], nothing],
     )?;
+    forget_look(connection, &Look::of(person.facet, &person.value), stored(person.number))?;
     Ok(true)
+}
+
+/// Makes a table of digests anew without one. SQLite overwrites the pages that the table had.
+fn forget_look(connection: &Connection, look: &Look, number: i64) -> rusqlite::Result<()> {
+    let table = look.table();
+    let mut others =
+        connection.prepare(&format!("SELECT look, number FROM {table} WHERE number <> ?1 ORDER BY look"))?;
+    let rows = others.query_map([number], |row| Ok((Look(row.get(0)?), row.get::<_, i64>(1)?)))?;
+    let others = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    connection.execute(&format!("DELETE FROM {table}"), [])?;
+    others.iter().try_for_each(|(look, number)| insert_look(connection, look, *number))
+}
+
+/// What a person is looked up by.
+struct Look([u8; LOOK_BYTES]);
+
+impl Look {
+    fn of(facet: Facet, value: &Name) -> Self {
+        let digest =
+            Digest::of("genops look 1", &[facet.as_str().as_bytes(), &[0], value.as_str().as_bytes()]);
+        let mut look = [0; LOOK_BYTES];
+        look.iter_mut().zip(digest.bytes()).for_each(|(to, from)| *to = *from);
+        Self(look)
+    }
+
+    fn table(&self) -> String {
+        let [first, ..] = self.0;
+        format!("looks_{}", first % LOOKS)
+    }
 }
 
 /// Reads the persons of a ledger file.
@@ -99,15 +146,14 @@ impl SqlitePersons {
 
 impl PersonReader for SqlitePersons {
     fn of_value(&mut self, facet: Facet, value: &Name) -> Result<Option<Person>, StoreError> {
+        let look = Look::of(facet, value);
         self.ask(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT number, facet, salt, value FROM persons
-                 WHERE look = ?1 AND look <> x'00000000000000000000000000000000'",
-            )?;
-            let mut rows = statement.query([look(facet, value)])?;
+            let find = format!("SELECT number FROM {} WHERE look = ?1", look.table());
+            let mut statement = connection.prepare_cached(&find)?;
+            let mut rows = statement.query([look.0])?;
             while let Some(row) = rows.next()? {
-                if let Some(person) = person_of(row)?.filter(|one| one.facet == facet && one.value == *value)
-                {
+                let person = of_number(connection, u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default())?;
+                if let Some(person) = person.filter(|one| one.facet == facet && one.value == *value) {
                     return Ok(Some(person));
                 }
             }
@@ -142,11 +188,6 @@ fn person_of(row: &Row<'_>) -> rusqlite::Result<Option<Person>> {
     let value = String::from_utf8(value).ok().and_then(|value| Name::new(&value).ok());
     let number = u64::try_from(number).unwrap_or_default();
     Ok(facet.zip(value).map(|(facet, value)| Person { number, facet, value, salt }))
-}
-
-fn look(facet: Facet, value: &Name) -> Vec<u8> {
-    let digest = Digest::of("genops look 1", &[facet.as_str().as_bytes(), &[0], value.as_str().as_bytes()]);
-    digest.bytes().iter().take(LOOK_BYTES).copied().collect()
 }
 
 fn stored(number: u64) -> i64 {

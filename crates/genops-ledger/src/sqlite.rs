@@ -138,14 +138,15 @@ fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), 
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "secure_delete", "ON")?;
-    // An index that is built anew is sorted in memory: nothing of it comes to other files.
+    // What is sorted is sorted in memory, and comes to no other files.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(persons::STATEMENTS);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables > 0 {
         if let Err(other) = check_application(connection, path)? {
             return Ok(Err(other));
         }
-        return connection.execute_batch(persons::TABLE).map(Ok);
+        return connection.execute_batch(&format!("BEGIN; {} COMMIT;", persons::tables())).map(Ok);
     }
     connection.execute_batch(&format!(
         "BEGIN;
@@ -161,7 +162,7 @@ fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), 
          ) STRICT;
          {}
          COMMIT;",
-        persons::TABLE
+        persons::tables()
     ))?;
     Ok(Ok(()))
 }

@@ -30,6 +30,12 @@ fn person(number: u64) -> Person {
     Person { number, facet, value: name(&value(number)), salt }
 }
 
+/// A digest that needs no salt to be found by trying.
+fn look(person: &Person) -> [u8; 16] {
+    let parts: [&[u8]; 3] = [person.facet.as_str().as_bytes(), &[0], person.value.as_str().as_bytes()];
+    Digest::of("genops look 1", &parts).bytes()[..16].try_into().unwrap()
+}
+
 fn act() -> Act {
     Act { author: name("ops"), reason: name("asked to") }
 }
@@ -131,14 +137,16 @@ fn of_an_erased_person_nothing_is_left_in_any_file_and_the_others_stay() {
             writing.write();
             number += some;
         }
-        for gone in [1, 2, 777, 3_000, 5_999] {
+        for gone in [1, 777, 5_999] {
             let person = person(gone);
             let pseudonym = person.pseudonym();
             assert!(stands_in_files(directory.path(), person.value.as_str().as_bytes()), "{gone}");
+            assert!(stands_in_files(directory.path(), &look(&person)), "{gone}");
             writing.erase(&person);
             writing.write();
             assert!(!stands_in_files(directory.path(), value(gone).as_bytes()), "{gone}");
             assert!(!stands_in_files(directory.path(), &person.salt), "the salt of {gone}");
+            assert!(!stands_in_files(directory.path(), &look(&person)), "what {gone} is looked up by");
             assert!(stands_in_files(directory.path(), pseudonym.as_str().as_bytes()), "the entry says it");
         }
         reader
@@ -146,6 +154,6 @@ fn of_an_erased_person_nothing_is_left_in_any_file_and_the_others_stay() {
     for number in (1..=ALL).step_by(37) {
         let person = person(number);
         let found = reader.of_value(person.facet, &person.value).unwrap();
-        assert_eq!(found, (![1, 2, 777, 3_000, 5_999].contains(&number)).then_some(person), "{number}");
+        assert_eq!(found, (![1, 777, 5_999].contains(&number)).then_some(person), "{number}");
     }
 }
