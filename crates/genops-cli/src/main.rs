@@ -1,7 +1,7 @@
 //! The program `genops`: arguments, environment, signals and exit codes. Everything else is in the crates
 //! below.
 //!
-//! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
+//! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`], [`erase`],
 //! [`export`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
 //! [`table`] and [`client`] for those that show something.
 #![expect(
@@ -23,6 +23,8 @@ mod demo;
 mod read;
 
 mod telemetry;
+
+mod erase;
 
 mod export;
 
@@ -136,6 +138,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
         Command::Receipt(receipting) => receipt::run(&receipting),
+        Command::Erase(erasing) => erase::run(&erasing).await,
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await

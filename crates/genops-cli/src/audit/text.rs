@@ -65,7 +65,7 @@ impl Report {
         let journal = &self.journal;
         let erased = match journal.erased {
             0 => String::new(),
-            erased => format!("; whose {erased} of them are was erased, and is not compared"),
+            erased => format!("; {erased} are of erased persons, whose names are not compared"),
         };
         let mut facts = vec![
             (
