@@ -20,8 +20,9 @@ use std::process::ExitCode;
 use genops::core::{Amount, Timestamp};
 
 use crate::arguments::{Auditing, Format};
+use crate::output::print_all;
 use crate::simulate::recorded::rows;
-use crate::{Trouble, print_all, read};
+use crate::{Trouble, read};
 use findings::Findings;
 use journal::Index;
 use matching::Terms;

@@ -15,7 +15,8 @@ use genops_conformance::{Checker, Strictness};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::{Checking, MEMORY_MIB, ReportFormat};
-use crate::{Trouble, print_all, read, table};
+use crate::output::{print_all, say};
+use crate::{Trouble, output, read, table};
 
 /// Judges what is read or received; or lists requirements, or prints the schema.
 pub async fn run(checking: &Checking) -> Result<ExitCode, Trouble> {
@@ -114,8 +115,8 @@ fn tell(checking: &Checking, report: &Report) -> Result<(), Trouble> {
     let shown = file.display();
     std::fs::write(file, text)
         .map_err(|error| Trouble::unusable(format!("cannot write `{shown}`: {error}")))?;
-    table::line(&report.summary);
-    table::line(&format!("wrote {shown}"));
+    output::line(&report.summary);
+    say!("wrote {shown}");
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use genops_gateway::config::{Change, SAMPLE, diff, schema};
 use serde::Serialize;
 
 use crate::arguments::{ConfigCommand, Format};
-use crate::{Trouble, print_all, read, serve};
+use crate::output::print_all;
+use crate::{Trouble, read, serve};
 
 /// Runs one of the commands.
 pub fn run(command: &ConfigCommand) -> Result<ExitCode, Trouble> {

@@ -11,6 +11,7 @@ use genops_gateway::stand_in::StandIn;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::output::say;
 use crate::{Trouble, client, keys, serve};
 
 /// The keys of the demonstration.
@@ -31,10 +32,10 @@ pub async fn run() -> Result<(), Trouble> {
     let config = serve::read(&file)?;
     let (governor, _) =
         serve::open(&config, vec![("genops_runtime.demo".to_owned(), "true".to_owned())]).await?;
-    println!("genops {} demonstration on http://{address}", env!("CARGO_PKG_VERSION"));
-    println!("  model      a stand-in inside this process, not a model: it answers the same to everything");
-    println!("  config     {}", file.display());
-    serve::lines_of(&config, governor.now()).iter().for_each(|line| println!("{line}"));
+    say!("genops {} demonstration on http://{address}", env!("CARGO_PKG_VERSION"));
+    say!("  model      a stand-in inside this process, not a model: it answers the same to everything");
+    say!("  config     {}", file.display());
+    serve::lines_of(&config, governor.now()).iter().for_each(|line| say!("{line}"));
     let serving = tokio::spawn(serve::serve(governor, config, listener, None));
     make_calls(address, &keys).await?;
     say_what_to_try(address, &keys, &directory);
@@ -108,7 +109,7 @@ keys:
 }
 
 async fn make_calls(address: SocketAddr, keys: &DemoKeys) -> Result<(), Trouble> {
-    println!();
+    say!();
     let calls = [
         ("search", &keys.search.0, "small", "fits into the budget"),
         ("support", &keys.support.0, "large", "counts tokens, not dollars"),
@@ -127,7 +128,7 @@ async fn make_calls(address: SocketAddr, keys: &DemoKeys) -> Result<(), Trouble>
             }
             None => "ALLOWED".to_owned(),
         };
-        println!("  {team:<8} a call to `{model}` {what}: {} {told}", status.as_u16());
+        say!("  {team:<8} a call to `{model}` {what}: {} {told}", status.as_u16());
     }
     Ok(())
 }
@@ -135,20 +136,20 @@ async fn make_calls(address: SocketAddr, keys: &DemoKeys) -> Result<(), Trouble>
 fn say_what_to_try(address: SocketAddr, keys: &DemoKeys, directory: &Path) {
     let key = &keys.search.0;
     let place = directory.display();
-    println!();
-    println!("Try it with curl:");
-    println!("  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {key}' \\");
-    println!("    -H 'content-type: application/json' \\");
-    println!(
+    say!();
+    say!("Try it with curl:");
+    say!("  curl http://{address}/v1/chat/completions -H 'authorization: Bearer {key}' \\");
+    say!("    -H 'content-type: application/json' \\");
+    say!(
         "    -d '{{\"model\": \"small\", \"max_tokens\": 20, \"messages\": [{{\"role\": \"user\", \"content\": \"hi\"}}]}}'"
     );
-    println!("or with the OpenAI SDK for Python:");
-    println!("  client = openai.OpenAI(base_url=\"http://{address}/v1\", api_key=\"{key}\")");
-    println!("Then look at what happened:");
+    say!("or with the OpenAI SDK for Python:");
+    say!("  client = openai.OpenAI(base_url=\"http://{address}/v1\", api_key=\"{key}\")");
+    say!("Then look at what happened:");
     let program = std::env::args().next().unwrap_or_else(|| "genops".to_owned());
     for command in ["budgets", "awus", "verify"] {
-        println!("  {program} {command} --ledger {place}/genops.db");
+        say!("  {program} {command} --ledger {place}/genops.db");
     }
-    println!("  less {place}/telemetry/traces.jsonl");
-    println!("Stop with Ctrl-C.");
+    say!("  less {place}/telemetry/traces.jsonl");
+    say!("Stop with Ctrl-C.");
 }

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::Trouble;
 use crate::arguments::{Erasing, Format};
+use crate::output::line;
 use crate::read::{ask, print_json};
-use crate::table;
 
 /// Somebody who was erased.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,8 +45,6 @@ pub async fn run(erasing: &Erasing) -> Result<(), Trouble> {
         return print_json(&erased);
     }
     let Erased { pseudonym, sequence } = erased;
-    table::line(&format!(
-        "erased; the journal knows this {facet} as {pseudonym} for good (entry {sequence})"
-    ));
+    line(&format!("erased; the journal knows this {facet} as {pseudonym} for good (entry {sequence})"));
     Ok(())
 }

@@ -7,7 +7,8 @@ use genops_conformance::explain;
 use genops_core::AwuId;
 
 use crate::arguments::{Format, Naming};
-use crate::{Trouble, print_all, read};
+use crate::output::print_all;
+use crate::{Trouble, read};
 
 /// Explains an AWU, or each name; all of them, or none where one is not known.
 pub async fn run(naming: &Naming) -> Result<(), Trouble> {

@@ -10,6 +10,7 @@ use tempfile::NamedTempFile;
 
 use crate::Trouble;
 use crate::arguments::Exporting;
+use crate::output::say;
 
 /// Writes what is wanted.
 pub fn run(exporting: &Exporting) -> Result<(), Trouble> {
@@ -30,8 +31,8 @@ pub fn run(exporting: &Exporting) -> Result<(), Trouble> {
         };
     }
     let end = to_file(begins, source, &wanted, &exporting.to)?;
-    println!("{} has the journal through entry {}", exporting.to.display(), end.last);
-    println!("  head  {}:{}", end.last, end.head);
+    say!("{} has the journal through entry {}", exporting.to.display(), end.last);
+    say!("  head  {}:{}", end.last, end.head);
     Ok(())
 }
 

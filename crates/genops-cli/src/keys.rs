@@ -12,6 +12,7 @@ use genops_gateway::identity::hash;
 
 use crate::Trouble;
 use crate::arguments::NewKey;
+use crate::output::say;
 
 /// Makes the key that was asked for.
 pub fn run(new: &NewKey) -> Result<(), Trouble> {
@@ -37,13 +38,13 @@ fn for_signing(out: &Path) -> Result<(), Trouble> {
             _ => format!("the key cannot be written to `{shown}`: {error}"),
         })
     })?;
-    println!("public key: {public}");
-    println!("key id: {}", public.id());
-    println!();
-    println!("The signing key is in `{}`, which only you can read. Whoever has it can give", out.display());
-    println!("receipts in your name. Give the public key to those who verify them:");
-    println!();
-    println!("  genops receipt verify FILE --public-key {public}");
+    say!("public key: {public}");
+    say!("key id: {}", public.id());
+    say!();
+    say!("The signing key is in `{}`, which only you can read. Whoever has it can give", out.display());
+    say!("receipts in your name. Give the public key to those who verify them:");
+    say!();
+    say!("  genops receipt verify FILE --public-key {public}");
     Ok(())
 }
 
@@ -57,14 +58,14 @@ fn keep(path: &Path, secret: &str) -> std::io::Result<()> {
 /// Makes a key and shows it with the lines for the configuration.
 fn for_caller() {
     let (key, sha256) = make();
-    println!("key: {key}");
-    println!("Give it to the caller; it is not shown again. In genops.yaml, below `keys:`, put:");
-    println!();
-    println!("  - name: choose-a-name");
-    println!("    sha256: {sha256}");
-    println!("    team: the-team");
-    println!("    project: the-project");
-    println!("    environment: production");
+    say!("key: {key}");
+    say!("Give it to the caller; it is not shown again. In genops.yaml, below `keys:`, put:");
+    say!();
+    say!("  - name: choose-a-name");
+    say!("    sha256: {sha256}");
+    say!("    team: the-team");
+    say!("    project: the-project");
+    say!("    environment: production");
 }
 
 /// A random key and its SHA-256, both as text.

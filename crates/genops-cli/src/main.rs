@@ -3,11 +3,10 @@
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`], [`erase`],
 //! [`export`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
-//! [`table`] and [`client`] for those that show something.
+//! [`output`], [`table`] and [`client`] for those that show something.
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
-    reason = "this is the program: standard output and error are its purpose"
+    reason = "this is the program: standard error is for trouble; standard output is written in `output`"
 )]
 
 mod arguments;
@@ -46,9 +45,10 @@ mod check;
 mod explain;
 
 mod client;
+mod output;
 mod table;
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -87,7 +87,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(arguments.command)) {
+    let done = runtime.block_on(run(arguments.command));
+    match done.and_then(|code| output::finish().map(|()| code)) {
         Ok(code) => code,
         Err(trouble) => {
             complain(&trouble.message);
@@ -110,14 +111,6 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     builder.enable_all().build()
-}
-
-/// Writes to standard output. Who closes it early has read enough.
-pub fn print_all(text: &str) -> Result<(), Trouble> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Trouble::failed(error)),
-        _ => Ok(()),
-    }
 }
 
 async fn run(command: Command) -> Result<ExitCode, Trouble> {

@@ -13,8 +13,9 @@ use genops_gateway::prices::{Form, Found, Table, file, is_day, read_any};
 use serde::Serialize;
 
 use crate::arguments::{Explaining, Format, PriceTable, PricesCommand, Updating};
+use crate::output::say;
 use crate::read::print_json;
-use crate::{Trouble, table};
+use crate::{Trouble, output, table};
 
 /// Answers one of the commands.
 pub fn run(command: &PricesCommand) -> Result<(), Trouble> {
@@ -98,12 +99,7 @@ fn show(table: &Table, format: Format, wanted: impl Fn(&Found<'_>) -> bool) -> R
     };
     let headings = ["PROVIDER", "MODEL", ">INPUT", ">CACHED", ">TO CACHE", ">OUTPUT", "OTHER PRICES"];
     table::print(&headings, found.iter().map(line).collect());
-    table::line(&format!(
-        "{} rows; US dollars for a million tokens; {} {}",
-        found.len(),
-        table.source,
-        table.date
-    ));
+    say!("{} rows; US dollars for a million tokens; {} {}", found.len(), table.source, table.date);
     Ok(())
 }
 
@@ -149,7 +145,7 @@ fn explain(explaining: &Explaining) -> Result<(), Trouble> {
     if explaining.table.format == Format::Json {
         return print_json(&report(&found));
     }
-    let line = |name: &str, value: &str| table::line(&format!("{name:<12}{value}"));
+    let line = |name: &str, value: &str| say!("{name:<12}{value}");
     line("row", &found.name());
     line("published", found.source().unwrap_or("nobody says where"));
     let from = found.row.from.iter().map(|day| format!("since {day}"));
@@ -163,12 +159,12 @@ fn explain(explaining: &Explaining) -> Result<(), Trouble> {
             &format!("above {} input tokens, for the whole call: {}", tier.above, rates_line(&tier.rates)),
         );
     }
-    table::line("");
+    say!();
     let tokens = Tokens {
         cached_input: explaining.cached.min(explaining.input),
         ..Tokens::new(explaining.input, explaining.output)
     };
-    work_out(&price, tokens).iter().for_each(|line| table::line(line));
+    work_out(&price, tokens).iter().for_each(|line| output::line(line));
     Ok(())
 }
 
@@ -221,12 +217,8 @@ fn update(updating: &Updating) -> Result<(), Trouble> {
     };
     let rows = reading.table.rows().count();
     let providers: BTreeSet<_> = reading.table.rows().map(|found| found.provider().to_owned()).collect();
-    table::line(&format!(
-        "read {rows} rows of {} providers from {form}, as of {}",
-        providers.len(),
-        reading.table.date
-    ));
-    table::line(&format!("left out {}", reading.skipped.len()));
+    say!("read {rows} rows of {} providers from {form}, as of {}", providers.len(), reading.table.date);
+    say!("left out {}", reading.skipped.len());
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (row, why) in &reading.skipped {
         reasons.entry(why).or_default().push(row);
@@ -234,9 +226,9 @@ fn update(updating: &Updating) -> Result<(), Trouble> {
     for (why, rows) in reasons {
         let examples: Vec<_> = rows.iter().take(EXAMPLES).copied().collect();
         let more = if rows.len() > EXAMPLES { ", …" } else { "" };
-        table::line(&format!("  {:>5}  {why}: {}{more}", rows.len(), examples.join(", ")));
+        say!("  {:>5}  {why}: {}{more}", rows.len(), examples.join(", "));
     }
-    table::line(&format!("wrote {}; name it as `prices_file` in the configuration", updating.out.display()));
+    say!("wrote {}; name it as `prices_file` in the configuration", updating.out.display());
     Ok(())
 }
 

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::arguments::{Format, Listing, Showing, Source};
-use crate::{Trouble, client, table};
+use crate::output::{print_all, say};
+use crate::{Trouble, client, output, table};
 
 /// The environment variable with the key for `--server`.
 const KEY_VARIABLE: &str = "GENOPS_KEY";
@@ -25,8 +26,8 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
     if source.format == Format::Json {
         return print_json(&list);
     }
-    budget_table(&list).lines().for_each(table::line);
-    println!("as of entry {}", list.as_of);
+    budget_table(&list).lines().for_each(output::line);
+    say!("as of entry {}", list.as_of);
     Ok(())
 }
 
@@ -107,7 +108,7 @@ pub async fn estimates(source: &Source) -> Result<(), Trouble> {
         ">EXCEEDED",
     ];
     table::print(&headings, rows.collect());
-    table::line(&format!("tokens of calls with a usage report; as of entry {}", list.as_of));
+    say!("tokens of calls with a usage report; as of entry {}", list.as_of);
     Ok(())
 }
 
@@ -141,9 +142,9 @@ pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
     });
     let headings = ["AT", "ATTRIBUTION", "MODEL", "STATE", "RESULT", ">RESERVED", ">ACTUAL", "UNIT", "AWU"];
     table::print(&headings, rows.collect());
-    println!("as of entry {}", page.as_of);
+    say!("as of entry {}", page.as_of);
     if let Some(next) = page.next {
-        println!("more: --before {next}");
+        say!("more: --before {next}");
     }
     Ok(())
 }
@@ -169,7 +170,7 @@ pub fn not_there(id: AwuId) -> Trouble {
 }
 
 fn print_awu(awu: &AwuReport) {
-    let line = |name: &str, value: &str| println!("{name:<12}{value}");
+    let line = |name: &str, value: &str| say!("{name:<12}{value}");
     let some = |name: &str, value: Option<String>| value.iter().for_each(|value| line(name, value));
     line("AWU", &awu.id);
     line("decided", &format!("{} as entry {}", awu.at, awu.sequence));
@@ -201,7 +202,7 @@ fn print_awu(awu: &AwuReport) {
     }
     line("policy", &awu.policy_version);
     line("chain", &awu.chain);
-    println!();
+    say!();
     let rows = awu.cells.iter().map(|cell| {
         vec![
             self::cell(&cell.budget, &cell.each),
@@ -328,8 +329,7 @@ fn listing_path(listing: &Listing) -> String {
 
 /// Prints JSON for programs, laid out so that people can read it too.
 pub fn print_json<T: Serialize>(value: &T) -> Result<(), Trouble> {
-    table::line(&serde_json::to_string_pretty(value).map_err(Trouble::failed)?);
-    Ok(())
+    print_all(&format!("{}\n", serde_json::to_string_pretty(value).map_err(Trouble::failed)?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use genops::receipt::{Receipt, Statement};
 use genops_core::AwuId;
 
 use crate::arguments::{ReceiptCommand, ReceiptVerification, Receipting};
-use crate::{Trouble, print_all, table};
+use crate::output::print_all;
+use crate::{Trouble, table};
 
 /// More than any receipt has: one whose frame holds half a million entries.
 const BYTES_MAX: u64 = 64 << 20;

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Trouble;
+use crate::output::say;
 use crate::watch::Watch;
 
 /// Runs the gateway until it is told to stop. Its configuration is watched.
@@ -27,8 +28,8 @@ pub async fn run(path: &Path) -> Result<(), Trouble> {
 /// Says whether a configuration is good.
 pub fn check(path: &Path) -> Result<(), Trouble> {
     let config = read(path)?;
-    println!("{} is good", path.display());
-    lines_of(&config, genops::clock::wall()).iter().for_each(|line| println!("{line}"));
+    say!("{} is good", path.display());
+    lines_of(&config, genops::clock::wall()).iter().for_each(|line| say!("{line}"));
     Ok(())
 }
 
@@ -126,17 +127,18 @@ fn told_to_stop(governor: Governor) -> Result<impl Future<Output = ()> + Send + 
 
 fn say_what_is_set_up(config: &Config, listener: &TcpListener, governor: &Governor, recovered: Recovered) {
     if let Ok(address) = listener.local_addr() {
-        println!("genops {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+        say!("genops {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     }
-    lines_of(config, governor.now()).iter().for_each(|line| println!("{line}"));
+    lines_of(config, governor.now()).iter().for_each(|line| say!("{line}"));
     if recovered.entries > 0 {
-        println!("  recovered  {} entries; chain and invariants hold", recovered.entries);
+        say!("  recovered  {} entries; chain and invariants hold", recovered.entries);
     }
     if recovered.released + recovered.in_doubt > 0 {
-        println!(
+        say!(
             "  resolved   {} AWUs in doubt (their process died while they ran; their reservation is charged), \
              {} released (they had not started)",
-            recovered.in_doubt, recovered.released
+            recovered.in_doubt,
+            recovered.released
         );
     }
 }

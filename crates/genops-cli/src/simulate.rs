@@ -19,7 +19,8 @@ use genops::core::{Name, Timestamp};
 use genops_gateway::Config;
 
 use crate::arguments::{Format, Simulating};
-use crate::{Trouble, print_all, read, serve, table};
+use crate::output::{print_all, say};
+use crate::{Trouble, read, serve};
 use decisions::Decisions;
 use offered::{Calls, Defaults, Gaps, Past};
 use recorded::{Traffic, rows, spans};
@@ -43,7 +44,7 @@ pub fn run(simulating: &Simulating) -> Result<(), Trouble> {
         Format::Table => {
             print_all(&simulated.report.text())?;
             let written = simulating.plot.iter().chain(&simulating.decisions);
-            written.for_each(|path| table::line(&format!("\nwrote {}", path.display())));
+            written.for_each(|path| say!("\nwrote {}", path.display()));
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! Tables and lines for people.
 
-use std::io::Write;
-
 use comfy_table::{CellAlignment, Column, ColumnConstraint, ContentArrangement, Table, TableStyle, Width};
+
+use crate::output;
 
 /// So many columns a text has that is broken into lines: what every terminal has.
 const WIDTH: u16 = 80;
@@ -15,7 +15,7 @@ const NAMES_WIDTH: u16 = 14;
 
 /// Prints rows below headings; columns whose heading begins with `>` are numbers and stand to the right.
 pub fn print(headings: &[&str], rows: Vec<Vec<String>>) {
-    whole(headings, rows).lines().for_each(line);
+    output::write(&whole(headings, rows));
 }
 
 /// Rows below headings, as [`print`] prints them, each in one line.
@@ -70,9 +70,4 @@ fn numbers<'a>(headings: &'a [&str], table: &'a mut Table) -> impl Iterator<Item
 
 fn trimmed(table: &Table) -> String {
     table.to_string().lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// Prints a line. Somebody who has seen enough (`| head`) closes the pipe; that is no error.
-pub fn line(text: &str) {
-    drop(writeln!(std::io::stdout().lock(), "{text}"));
 }

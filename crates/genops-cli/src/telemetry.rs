@@ -7,6 +7,7 @@ use genops::telemetry::{ResendReport, TelemetryReport, resend_in_file, telemetry
 use serde_json::json;
 
 use crate::arguments::{Format, Resending, Source};
+use crate::output::say;
 use crate::read::{ask, print_json};
 use crate::{Trouble, table};
 
@@ -23,7 +24,7 @@ pub async fn status(source: &Source) -> Result<(), Trouble> {
         return print_json(&report);
     }
     if report.followers.is_empty() {
-        println!("nothing has been sent anywhere");
+        say!("nothing has been sent anywhere");
         return Ok(());
     }
     let rows = report.followers.iter().map(|follower| {
@@ -41,7 +42,7 @@ pub async fn status(source: &Source) -> Result<(), Trouble> {
     let headings = ["FOLLOWER", ">DELIVERED THROUGH", ">WAITING", ">OLDEST", ">DEAD LETTERS", "NOTE"];
     table::print(&headings, rows.collect());
     print_dead_letters(&report);
-    println!("as of entry {}", report.as_of);
+    say!("as of entry {}", report.as_of);
     Ok(())
 }
 
@@ -63,10 +64,10 @@ fn print_dead_letters(report: &TelemetryReport) {
     }
     let more = rows.len().saturating_sub(DEAD_LETTERS_SHOWN);
     rows.truncate(DEAD_LETTERS_SHOWN);
-    println!();
+    say!();
     table::print(&["DEAD LETTER OF", "ENTRIES", ">RECORDS", "STATE", "REASON"], rows);
     if more > 0 {
-        println!("and {more} more; `--format json` shows all");
+        say!("and {more} more; `--format json` shows all");
     }
 }
 
@@ -96,7 +97,7 @@ pub async fn resend(resending: &Resending) -> Result<(), Trouble> {
             format!("dead letters: {count}, records: {}; they are sent again {when}", report.records)
         }
     };
-    println!("{told}");
+    say!("{told}");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `genops verify`: recomputes the chain and every invariant of a journal, entry by entry, and holds it against what was
 //! noted of it.
 
+use genops::ledger::frame::BadFrame;
 use genops::ledger::recover::OpenError;
 use genops::ledger::source::{Source, Sources};
 use genops::ledger::store::StoreError;
@@ -10,6 +11,7 @@ use genops_core::Digest;
 use serde::Serialize;
 
 use crate::arguments::{Format, Recorded, Verification};
+use crate::output::say;
 use crate::{Trouble, read};
 
 /// What was verified.
@@ -23,6 +25,9 @@ struct Holds {
     cells: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     open_awus: Option<usize>,
+    /// Entries that newer rules decided; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newer: Option<u64>,
     heads: usize,
     head: Digest,
 }
@@ -75,7 +80,11 @@ pub fn open(recorded: &Recorded) -> Result<Sources, Trouble> {
 
 /// Whether the trouble is with reading, so that nothing is known of the journal.
 pub const fn is_unreadable(error: &OpenError) -> bool {
-    matches!(error, OpenError::Store(StoreError::Failed { .. } | StoreError::Missing { .. }))
+    matches!(
+        error,
+        OpenError::Store(StoreError::Failed { .. } | StoreError::Missing { .. })
+            | OpenError::Frame(BadFrame::Newer { .. })
+    )
 }
 
 /// The trouble that it is when a journal does not hold; programs are told on standard output too.
@@ -101,7 +110,7 @@ pub fn named(recorded: &Recorded) -> String {
 }
 
 fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Trouble> {
-    let Verified { first, last, frames, head, ref books } = *verified;
+    let Verified { first, last, frames, head, newer, ref books } = *verified;
     let entries = (last + 1).saturating_sub(first);
     let cells = books.as_ref().map(|books| books.cells().len());
     let open_awus = books.as_ref().map(|books| books.open_awus().len());
@@ -113,27 +122,34 @@ fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Tr
             frames,
             cells,
             open_awus,
+            newer: (newer > 0).then_some(newer),
             heads,
             head,
         });
     }
-    println!("{} holds", named(recorded));
-    println!(
+    say!("{} holds", named(recorded));
+    say!(
         "  entries     {entries} in {frames} frames, {first} to {last}, each following from those before it"
     );
-    println!("  chain       intact; head {head}");
+    say!("  chain       intact; head {head}");
     match (cells, open_awus) {
         (Some(cells), Some(open)) => {
-            println!("  invariants  I1 to I6 hold after every entry, over {cells} cells");
-            println!("  open AWUs   {open}");
+            say!("  invariants  I1 to I6 hold after every entry, over {cells} cells");
+            say!("  open AWUs   {open}");
         }
-        _ => println!("  invariants  not checked: that takes every entry from the first on"),
+        _ => say!("  invariants  not checked: that takes every entry from the first on"),
+    }
+    if newer > 0 {
+        say!(
+            "  newer       {newer} entries were decided by newer rules than those of this program: what follows from them \
+             was computed, and whether they were decided so is not known here"
+        );
     }
     match heads {
-        0 => println!(
+        0 => say!(
             "  heads       none was given; an end that was cut off, or a chain made anew, would not show"
         ),
-        heads => println!("  heads       {heads} given, and the journal has what was noted"),
+        heads => say!("  heads       {heads} given, and the journal has what was noted"),
     }
     Ok(())
 }

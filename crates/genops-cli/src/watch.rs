@@ -12,7 +12,8 @@ use genops_gateway::config::{Change, diff_of_running};
 use genops_gateway::{Config, Gateway};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{Trouble, complain, print_all, serve};
+use crate::output::print_all;
+use crate::{Trouble, complain, serve};
 
 /// A configuration file that is watched.
 #[derive(Debug)]

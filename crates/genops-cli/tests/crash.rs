@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::collector::{Collector, Manner, Telling};
-use common::{Client, Gateway, PROGRAM, Site, Told, is_admitted};
+use common::process::{PROGRAM, Process};
+use common::{Client, Site, Told, is_admitted};
 use genops::ledger::views::Filter;
 use genops::report::{Archive, AwuReport};
 use genops_core::AwuId;
@@ -74,10 +75,10 @@ async fn no_kill_loses_an_acknowledged_decision_or_the_telemetry_of_an_awu() {
     let sent_again = kill_before_telemetry_is_acknowledged(&site).await;
 
     site.collector.behave(Manner::GOOD);
-    let mut gateway = Gateway::start(site.serve());
-    let listed = gateway.listens().await.awus().await;
+    let gateway = Process::start(site.serve());
+    let listed = Client::to(gateway.origin()).awus().await;
     site.collector.until(|telling| telling.has_all_of(&listed)).await;
-    gateway.stop().await;
+    gateway.stop();
 
     let verified = Command::new(PROGRAM).arg("verify").arg("--ledger").arg(site.ledger()).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
@@ -109,15 +110,15 @@ fn poor(round: u64) -> String {
 
 /// Kills a gateway that nobody calls: while it starts, recovers, or sends what the one before left.
 async fn kill_while_it_starts(site: &Site, rng: &mut StdRng) {
-    let gateway = Gateway::start(site.serve());
+    let gateway = Process::start(site.serve());
     tokio::time::sleep(Duration::from_millis(rng.random_range(1..100))).await;
     drop(gateway);
 }
 
 /// Kills a gateway while it is called, and gives what the callers had been told.
 async fn kill_under_load(site: &Site, round: u64, rng: &mut StdRng) -> Vec<Told> {
-    let mut gateway = Gateway::start(site.serve());
-    let client = gateway.listens().await;
+    let gateway = Process::start(site.serve());
+    let client = Client::to(gateway.origin());
     let load = Arc::new(Load::default());
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
@@ -190,8 +191,8 @@ async fn stream(
 /// Kills a gateway whose collector has a span and has not said so, and gives what was told of that AWU.
 async fn kill_before_telemetry_is_acknowledged(site: &Site) -> Told {
     site.collector.behave(Manner::GOOD);
-    let mut gateway = Gateway::start(site.serve());
-    let client = gateway.listens().await;
+    let gateway = Process::start(site.serve());
+    let client = Client::to(gateway.origin());
     let listed = client.awus().await;
     site.collector.until(|telling| telling.has_all_of(&listed)).await;
     site.collector.behave(DENIES);

@@ -23,7 +23,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Client, Gateway, Site, Told, is_admitted};
+use common::process::Process;
+use common::{Client, Site, Told, is_admitted};
 use disk::{Disk, Kind, Record, records};
 use genops::report::{Archive, AwuReport};
 use genops_core::AwuId;
@@ -52,12 +53,12 @@ async fn nothing_leaves_the_process_before_the_disk_can_answer_for_it() {
     let mut command = site.serve();
     command.env("LD_PRELOAD", compile_recorder(folder.path()));
     command.env("RECORDER_LOG", &log).env("RECORDER_PREFIX", &ledger_folder);
-    let mut gateway = Gateway::start(command);
-    let client = gateway.listens().await;
+    let gateway = Process::start(command);
+    let client = Client::to(gateway.origin());
     let told = make_calls(&client).await;
     let listed = client.awus().await;
     site.collector.until(|telling| telling.has_all_of(&listed)).await;
-    gateway.stop().await;
+    gateway.stop();
 
     let mut check = Check {
         images: Images {

@@ -194,11 +194,11 @@ impl<'a> Asking<'a> {
         let mut refused = ControlFlow::Continue(());
         for rule in index.covering(rules, self.proposal) {
             let step = self.ask_rate(rule);
-            let has_room = step.answer.has_room();
+            let answer = step.answer;
+            let has_room = answer.has_room();
             self.rates.push(step);
             if !has_room && refused.is_continue() {
-                let said = Decision::RateLimited(ReasonCode::RateLimited);
-                refused = self.found(Question::Rate, Some(&rule.name), said, rule.mode);
+                refused = self.found(Question::Rate, Some(&rule.name), answer.says(), rule.mode);
             }
         }
         refused
@@ -215,7 +215,11 @@ impl<'a> Asking<'a> {
             RateLimit::Flow(flow) => {
                 let before = self.books.flow_until(&key);
                 let cost = cost_of(flow.measure, self.proposal, self.proposal.bound);
-                let answer = cost.map_or(RateAnswer::TooMuch, |cost| flow.ask(self.at, cost, before));
+                let answer = if !rule.each.is_empty() && !self.books.has_place_for_flow(&key) {
+                    RateAnswer::NoPlace
+                } else {
+                    cost.map_or(RateAnswer::TooMuch, |cost| flow.ask(self.at, cost, before))
+                };
                 RateStep { key, before: RateState::Until(before), answer, mode: rule.mode }
             }
         }

@@ -139,6 +139,9 @@ impl Amount {
     pub const ZERO: Self = Self(0);
     /// The most that can be counted.
     pub const MAX: Self = Self(i128::MAX);
+    /// The most that one step may allocate, reserve, charge, correct or grant: a thousand million million units. It takes
+    /// 170,000 million such steps to come to what cannot be counted, so no sum of the books ever does.
+    pub const STEP_MAX: Self = Self(1_000_000_000_000_000 * Self::WHOLE);
     /// Decimal digits after the point.
     pub const DECIMALS: usize = 12;
     /// Atoms in one whole unit.
@@ -194,6 +197,12 @@ impl Amount {
             }
         };
         plain.parse()
+    }
+
+    /// Whether one step may come to so much, or take so much away.
+    #[must_use]
+    pub const fn is_step(self) -> bool {
+        self.0.unsigned_abs() <= Self::STEP_MAX.0.unsigned_abs()
     }
 
     /// So many whole units; never overflows.

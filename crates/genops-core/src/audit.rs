@@ -226,12 +226,12 @@ impl Auditor {
     }
 
     fn corrected(&mut self, at: Timestamp, correction: &Correction, books: &Books) -> Option<Vec<CellId>> {
-        for Posting { cell, amount } in &correction.postings {
+        for Posting { cell, amount, charged_at } in &correction.postings {
             let window = books.cell(*cell)?.key.window;
             let tally = self.cells.get_mut(cell)?;
             tally.corrected = tally.corrected.checked_add(*amount)?;
             tally.corrected_up = tally.corrected_up.checked_add((*amount).max(Amount::ZERO))?;
-            tally.post(window, at, correction.charged_at, *amount)?;
+            tally.post(window, at, *charged_at, *amount)?;
         }
         Some(correction.postings.iter().map(|posting| posting.cell).collect())
     }

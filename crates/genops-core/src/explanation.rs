@@ -146,7 +146,7 @@ impl AwuRecord {
         };
         // A rate behind the one that refused was asked for the wait alone.
         let has_room = rate.is_none_or(|step| step.answer.has_room());
-        let said = if has_room { Decision::Allowed } else { Decision::RateLimited(ReasonCode::RateLimited) };
+        let said = rate.map_or(Decision::Allowed, |step| step.answer.says());
         let is_observed = rate.is_some_and(|step| !has_room && step.mode == Mode::Observe);
         Asked { question, rule: rule.cloned(), said, is_observed, why }
     }
@@ -235,6 +235,7 @@ impl AwuRecord {
             }
             RateAnswer::Full => format!("rate `{key}` has as many calls in flight as it takes"),
             RateAnswer::TooMuch => format!("rate `{key}` never has room for a call of this size"),
+            RateAnswer::NoPlace => format!("rate `{key}` {}", no_place("rate_shares")),
             RateAnswer::Takes(_) | RateAnswer::TakesPlace => format!("rate `{key}` has room"),
         }
     }
@@ -258,6 +259,9 @@ impl AwuRecord {
         match finding.said.reason_code() {
             Some(ReasonCode::AccountingInvariantViolation) => {
                 "the amount cannot be counted: it is beyond what the books can hold".to_owned()
+            }
+            Some(code) if *code == ReasonCode::too_many_shares() => {
+                format!("budget `{}` {}", step.key, no_place("cells"))
             }
             Some(code) if *code == ReasonCode::output_capped() => {
                 let limit = self.output_limit().unwrap_or_default();
@@ -322,6 +326,14 @@ pub struct EndFinding {
     pub why: String,
 }
 
+/// Why what is new is not taken, and what helps.
+fn no_place(limit: &str) -> String {
+    format!(
+        "has no share for this call yet, and there are as many shares as may be; whoever runs the gateway can raise \
+         `limits.{limit}`"
+    )
+}
+
 /// What an observed or asked-on rate that has no room says; `None` where it has.
 fn waits(step: &RateStep) -> Option<String> {
     match step.answer {
@@ -329,5 +341,6 @@ fn waits(step: &RateStep) -> Option<String> {
         RateAnswer::Wait(until) => Some(format!("has no room before {until}")),
         RateAnswer::Full => Some("is full".to_owned()),
         RateAnswer::TooMuch => Some("never has room for a call of this size".to_owned()),
+        RateAnswer::NoPlace => Some("has no place for another share".to_owned()),
     }
 }

@@ -94,6 +94,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         }
         Command::Settle { awu, execution } => {
             expect_units(&execution.quantities)?;
+            expect_steps(&execution.quantities)?;
             match expect_open(books, *awu)? {
                 open if open.state == State::Reserved => {
                     Err(Rejection::WrongState { awu: *awu, state: open.state })
@@ -103,6 +104,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         }
         Command::Resolve { awu, execution, act: _ } => {
             expect_units(&execution.quantities)?;
+            expect_steps(&execution.quantities)?;
             let open = expect_state(books, *awu, State::InDoubt)?;
             Ok(Outcome::Settled(settle::settle(books, at, open, execution)))
         }
@@ -149,6 +151,9 @@ fn expect_new(books: &Books, at: Timestamp, request: &Admit) -> Result<(), Rejec
             None if idempotency::made_at(key).is_some_and(|made| at.nanos_since(made) > horizon) => {
                 return Err(Rejection::KeyTooOld);
             }
+            None if books.is_full_of_keys(at) => {
+                return Err(Rejection::TooManyKeys { most: books.policy().ceilings.idempotency_keys });
+            }
             None => {}
         }
     }
@@ -165,6 +170,12 @@ fn expect_units(quantities: &[Quantity]) -> Result<(), Rejection> {
         before.any(|other| other.unit == quantity.unit).then_some(quantity.unit)
     };
     quantities.iter().enumerate().find_map(is_twice).map_or(Ok(()), |unit| Err(Rejection::UnitTwice(unit)))
+}
+
+/// What somebody says to have used has to be something that can be charged. Too much in a proposal is refused instead.
+fn expect_steps(quantities: &[Quantity]) -> Result<(), Rejection> {
+    let too_much = quantities.iter().find(|quantity| !quantity.amount.is_step());
+    too_much.map_or(Ok(()), |quantity| Err(Rejection::TooMuch(quantity.unit)))
 }
 
 /// Nobody holds the AWU any more: what was not started is released, what was may be owed for.
@@ -184,16 +195,30 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
     if books.open_awu(correction.awu).is_some() {
         return Err(Rejection::StillOpen { awu: correction.awu });
     }
-    let fits = |posting: &Posting| {
-        let mut others = correction.postings.iter();
-        let is_single = others.by_ref().filter(|other| other.cell == posting.cell).count() == 1;
-        is_single && books.cell(posting.cell).is_some_and(|cell| cell.can_correct(posting.amount))
-    };
-    if correction.postings.is_empty() || !correction.postings.iter().all(fits) {
+    let postings = &correction.postings;
+    let mut sums: Vec<(CellId, Amount)> = Vec::new();
+    for (place, posting) in postings.iter().enumerate() {
+        let mut before = postings.iter().take(place).filter(|other| other.cell == posting.cell);
+        let is_apart = |other: &Posting| {
+            let take_away = posting.amount.is_negative() && other.amount.is_negative();
+            take_away && other.charged_at != posting.charged_at
+        };
+        if !before.all(is_apart) {
+            return Err(Rejection::CorrectionMisfits);
+        }
+        match sums.iter_mut().find(|(cell, _)| *cell == posting.cell) {
+            None => sums.push((posting.cell, posting.amount)),
+            Some((_, sum)) => {
+                *sum = sum.checked_add(posting.amount).ok_or(Rejection::CorrectionMisfits)?;
+            }
+        }
+    }
+    let fits =
+        |(cell, amount): &(CellId, Amount)| books.cell(*cell).is_some_and(|cell| cell.can_correct(*amount));
+    if sums.is_empty() || !sums.iter().all(fits) {
         return Err(Rejection::CorrectionMisfits);
     }
-    let postings: Vec<_> = correction.postings.iter().map(|posting| (posting.cell, posting.amount)).collect();
-    Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &postings) })
+    Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &sums) })
 }
 
 /// Every admission looks at the grants that hold.
@@ -204,6 +229,7 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
     match books.in_force().budget(&grant.budget, at) {
         None => misfits("the policy in force has no budget of this name"),
         Some(_) if grant.amount <= Amount::ZERO => misfits("it has to be more than nothing"),
+        Some(_) if !grant.amount.is_step() => misfits("it has to be at most 1000000000000000"),
         Some(_) if grant.until <= at => misfits("it has ended before it begins"),
         Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
             misfits("it has to name one value for each facet of the budget's `each`, or none")

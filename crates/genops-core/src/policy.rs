@@ -34,6 +34,8 @@ pub struct Policy {
     pub zone_rules: Name,
     /// For how long an idempotency key is remembered, in nanoseconds.
     pub remember_ns: u64,
+    /// How much callers can make the books grow.
+    pub ceilings: Ceilings,
     /// Whether an AWU is refused that cannot be bounded or priced, or only warned about. Every rule has a mode of its
     /// own.
     pub mode: Mode,
@@ -55,6 +57,27 @@ pub struct Policy {
     pub budgets: Vec<Budget>,
 }
 
+/// How much callers can make the books grow with names of their own. What is at its ceiling takes nothing new, and what
+/// it holds already goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceilings {
+    /// With so many cells, no share of a budget is opened any more. Budgets that are not divided by `each` always have
+    /// their cell, since callers cannot make those more.
+    pub cells: u64,
+    /// So many shares of rates are kept at a time, and the latencies of as many classes. Shares that have flowed off, and
+    /// classes that are old, are forgotten.
+    pub rate_shares: u64,
+    /// So many idempotency keys are remembered at a time.
+    pub idempotency_keys: u64,
+}
+
+impl Default for Ceilings {
+    /// Twice what one process is made for.
+    fn default() -> Self {
+        Self { cells: 2_000_000, rate_shares: 2_000_000, idempotency_keys: 1_000_000 }
+    }
+}
+
 impl Policy {
     /// A policy that asks nothing and limits nothing; it accounts in US dollars.
     #[must_use]
@@ -64,6 +87,7 @@ impl Policy {
             accounting_unit: Unit::Usd,
             zone_rules: Name::nearest(TZDB_VERSION),
             remember_ns: REMEMBER_NS,
+            ceilings: Ceilings::default(),
             mode: Mode::Enforce,
             models: Vec::new(),
             regions: Vec::new(),
@@ -146,6 +170,10 @@ impl Policy {
                 Some(PolicyProblem::ReservedName)
             } else if budget.limit < Amount::ZERO {
                 Some(PolicyProblem::NegativeLimit)
+            } else if !budget.limit.is_step()
+                || matches!(budget.overdraft, Overdraft::UpTo(most) if !most.is_step())
+            {
+                Some(PolicyProblem::LimitTooLarge)
             } else if budget.on_insufficient == (OnInsufficient::Cap { minimum_output_tokens: 0 }) {
                 Some(PolicyProblem::CapToNothing)
             } else if matches!(budget.overdraft, Overdraft::UpTo(amount) if amount <= Amount::ZERO) {
@@ -191,6 +219,11 @@ pub enum PolicyProblem {
     /// A budget allows less than nothing.
     #[error("a budget's limit is negative")]
     NegativeLimit,
+    /// A budget allows more than can be counted safely.
+    #[error(
+        "a budget's limit and its overdraft are at most 1000000000000000; leave the budget out where there is no limit"
+    )]
+    LimitTooLarge,
     /// A rate would never admit anything.
     #[error("a rate of nothing, or without a burst, would admit nothing")]
     EmptyRate,

@@ -8,6 +8,7 @@
 
 use core::fmt;
 
+use genops_spec::{Decision, ReasonCode};
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Unit};
@@ -127,6 +128,8 @@ pub enum RateAnswer {
     Full,
     /// It asks for more than the burst holds: there never is room.
     TooMuch,
+    /// As many shares of rates are kept as may be, and this one is new.
+    NoPlace,
 }
 
 /// A stretch of time that an AWU takes of a flow.
@@ -209,6 +212,16 @@ impl RateAnswer {
     #[must_use]
     pub const fn has_room(self) -> bool {
         matches!(self, Self::Takes(_) | Self::TakesPlace)
+    }
+
+    /// The decision that it comes to.
+    #[must_use]
+    pub fn says(self) -> Decision {
+        match self {
+            Self::Takes(_) | Self::TakesPlace => Decision::Allowed,
+            Self::Wait(_) | Self::Full | Self::TooMuch => Decision::RateLimited(ReasonCode::RateLimited),
+            Self::NoPlace => Decision::Blocked(ReasonCode::too_many_shares()),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use crate::admit::{Admitted, Refused, Reservation, Ruling};
 use crate::amount::Amount;
 use crate::awu::{AwuId, Execution, State};
 use crate::digest::Digest;
-use crate::ledger::{Act, Admit, Command, Correction, Entry, Outcome, Settled};
-use crate::spec::Decision;
+use crate::ledger::{Act, Admit, Command, Correction, Entry, Outcome, Posting, Settled};
+use crate::spec::{Decision, ReasonCode};
 use crate::time::Timestamp;
 
 /// An entry, and the chain hash of the frame that carries it.
@@ -280,20 +280,62 @@ impl AwuRecord {
         self.later.iter().try_fold(first, |(charged, incomplete), later| match &later.news {
             News::Settled { settled, .. } => Some((*settled.actual.get(position)?, settled.incomplete)),
             News::Corrected(correction) => {
-                let mut postings = correction.postings.iter();
-                match postings.find(|posting| posting.cell == cell) {
-                    Some(posting) => Some((charged.checked_add(posting.amount)?, false)),
-                    None => Some((charged, incomplete)),
-                }
+                let postings = correction.postings.iter().filter(|posting| posting.cell == cell);
+                postings
+                    .map(|posting| posting.amount)
+                    .try_fold((charged, incomplete), |(charged, _), amount| {
+                        Some((charged.checked_add(amount)?, false))
+                    })
             }
         })
     }
 
-    /// When it was first charged: its end, or when it came into doubt. A late settlement that came to less took away from
-    /// there, and one that came to more added later; so what is taken away there is never missed where others were charged.
+    /// The postings that change the charge in the cell at `position` of the path by `amount`; `None` where it has no
+    /// charge, or not so much. What is added is charged when it is posted. What is taken away is taken from what was
+    /// charged last: so a correction gives back what one before it took, and nothing of what others were charged; and what
+    /// is left counts from when the AWU was first charged, which is never later than anything else of it.
     #[must_use]
-    pub fn charged_at(&self) -> Option<Timestamp> {
-        self.ending.as_ref().map(|ending| ending.at)
+    pub fn postings(&self, position: usize, amount: Amount) -> Option<Vec<Posting>> {
+        let cell = self.cells().get(position)?.cell;
+        let charges = self.charges(position)?;
+        if !amount.is_negative() {
+            return Some(vec![Posting { cell, amount, charged_at: charges.first()?.0 }]);
+        }
+        let mut rest = amount.checked_neg()?;
+        let mut postings = Vec::new();
+        for (charged_at, charge) in charges.into_iter().rev() {
+            let taken = rest.min(charge);
+            if taken > Amount::ZERO {
+                rest = rest.checked_sub(taken)?;
+                postings.push(Posting { cell, amount: taken.checked_neg()?, charged_at });
+            }
+        }
+        (rest == Amount::ZERO).then_some(postings)
+    }
+
+    /// What it is charged in the cell at `position` of the path, by when it was charged, the first time first.
+    fn charges(&self, position: usize) -> Option<Vec<(Timestamp, Amount)>> {
+        let cell = self.cells().get(position)?.cell;
+        let mut charges = vec![(self.ending.as_ref()?.at, self.charged(position)?.0)];
+        for Later { at, news, .. } in &self.later {
+            match news {
+                // It takes away from, or adds to, the one charge that there is.
+                News::Settled { settled, .. } => {
+                    let charged = sum(&charges)?;
+                    let more = settled.actual.get(position)?.checked_sub(charged)?;
+                    let first = charges.first()?.0;
+                    charge(&mut charges, if more.is_negative() { first } else { *at }, more)?;
+                }
+                News::Corrected(correction) => {
+                    for posting in correction.postings.iter().filter(|posting| posting.cell == cell) {
+                        let is_less = posting.amount.is_negative();
+                        let of = if is_less { posting.charged_at } else { *at };
+                        charge(&mut charges, of, posting.amount)?;
+                    }
+                }
+            }
+        }
+        Some(charges)
     }
 
     /// The latency that is told of the AWU (section 6.3), in nanoseconds; `None` where it did not execute. Where its
@@ -322,7 +364,7 @@ impl AwuRecord {
     }
 
     /// The digest of exactly the state that the decision read: policy, time, circuit, rates, latencies and cells
-    /// (section 3.5). Only a decision that asked one of the first four depends on the time beyond the windows of its
+    /// (section 3.5), and whether the books had a place for what was new. Only a decision that asked one of the first four depends on the time beyond the windows of its
     /// cells.
     #[must_use]
     pub fn state_digest(&self) -> Digest {
@@ -335,6 +377,22 @@ impl AwuRecord {
         let sla = ruling.sla.as_ref().map(|step| (&step.class, step.expected_ns, step.last_admitted));
         let cells: Vec<_> = ruling.cells.iter().map(|step| (&step.key, step.before)).collect();
         let asked_at = (circuit.is_some() || !rates.is_empty() || sla.is_some()).then_some(self.at);
-        Digest::of_value("genops state 4", &(ruling.policy, asked_at, circuit, rates, sla, cells))
+        let is_full = ruling.findings.iter().any(|finding| {
+            finding.said.reason_code().is_some_and(|code| *code == ReasonCode::too_many_shares())
+        });
+        Digest::of_value("genops state 4", &(ruling.policy, asked_at, circuit, rates, sla, cells, is_full))
     }
+}
+
+/// Adds to what was charged at `at`.
+fn charge(charges: &mut Vec<(Timestamp, Amount)>, at: Timestamp, amount: Amount) -> Option<()> {
+    match charges.iter_mut().find(|(charged_at, _)| *charged_at == at) {
+        Some((_, charged)) => *charged = charged.checked_add(amount)?,
+        None => charges.push((at, amount)),
+    }
+    Some(())
+}
+
+fn sum(charges: &[(Timestamp, Amount)]) -> Option<Amount> {
+    charges.iter().try_fold(Amount::ZERO, |sum, (_, amount)| sum.checked_add(*amount))
 }

@@ -149,6 +149,9 @@ pub fn refused(refusal: &Refusal, awu: Option<&AwuReport>, now: Timestamp) -> Re
         Some(ReasonCode::AccountingInvariantViolation) => {
             (StatusCode::SERVICE_UNAVAILABLE, "accounting_error", false)
         }
+        Some(code) if *code == ReasonCode::too_many_shares() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "capacity_error", false)
+        }
         _ => (StatusCode::FORBIDDEN, "policy_error", false),
     };
     let message = format!("{}: {}", word(decision.state()), refusal.reason());
@@ -242,6 +245,12 @@ pub fn encoded(encoding: &HeaderValue) -> Response {
 #[must_use]
 pub fn unavailable(message: &str) -> Response {
     error(StatusCode::SERVICE_UNAVAILABLE, "gateway_error", None, None, message)
+}
+
+/// The books hold as much of something as they may; nothing was decided.
+#[must_use]
+pub fn full(code: &str, message: &str) -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "capacity_error", Some(code), None, message)
 }
 
 /// An error as the OpenAI protocol writes it, and the governance API as well.

@@ -39,6 +39,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("listAwus", "/awus", Read, "AWUs, the latest first", reading::awus),
         Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu),
         Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation),
+        Route::get("getReceipt", "/awus/{id}/receipt", Read, "A signed receipt of the decision about an AWU", reading::receipt).with_errors(&["409"]),
         Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose).with_headers(proposing::HEADERS),
         Route::act("startAwu", "/awus/{id}/start", Operate, "Say that the work begins", operating::start),
         Route::act("extendAwu", "/awus/{id}/extend", Operate, "Say that the work goes on, and have more time", operating::extend),

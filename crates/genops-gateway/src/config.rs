@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use genops::receipt::key::SigningKey;
 use genops::{Destination, LedgerPlace};
 use genops_core::period::Windows;
 use genops_core::policy::Policy;
@@ -66,6 +67,8 @@ pub struct Config {
     pub in_flight_max: usize,
     /// How long calls that are in flight may take to end when the gateway stops.
     pub drain_within: Duration,
+    /// What signs receipts; without it none are given over HTTP.
+    pub receipt_key: Option<Arc<SigningKey>>,
     /// `genops.operation.type` of a chat completion.
     pub inference: Name,
 }

@@ -68,7 +68,7 @@ impl Frame {
         } else if self.count == 0 {
             bad("holds no entry")
         } else if self.format > FORMAT_VERSION {
-            bad("was written by a newer version of genops: open it with that version, or a later one")
+            Err(BadFrame::Newer { first: self.first, count: self.count, format: self.format })
         } else if self.format < FORMAT_VERSION {
             bad(
                 "has a format that was never released: a version of genops from before its first release wrote it, and \
@@ -180,6 +180,19 @@ pub enum BadFrame {
         /// The entry that comes in its place.
         first: u64,
     },
+    /// Nobody here can read it.
+    #[error(
+        "the frame at entry {first} ({count} entries) was written by a newer version of genops, in format {format}, and this \
+         one reads format {FORMAT_VERSION}: open it with that version, or a later one"
+    )]
+    Newer {
+        /// The first entry of the frame.
+        first: u64,
+        /// How many entries it says it has.
+        count: u32,
+        /// The version of its bytes.
+        format: u16,
+    },
     /// A frame stands in its place and is not what it should be.
     #[error("the frame at entry {first} ({count} entries) {what}")]
     Bad {
@@ -198,7 +211,7 @@ impl BadFrame {
     pub const fn entry(&self) -> u64 {
         match self {
             Self::Gap { due, .. } | Self::OutOfPlace { due, .. } => *due,
-            Self::Bad { first, .. } => *first,
+            Self::Newer { first, .. } | Self::Bad { first, .. } => *first,
         }
     }
 }

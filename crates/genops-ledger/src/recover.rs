@@ -5,7 +5,7 @@
 
 use genops_core::audit::{Auditor, Breach};
 use genops_core::awu::State;
-use genops_core::ledger::{self, Books, Command, Entry, Mismatch};
+use genops_core::ledger::{self, Books, Command, ENGINE_VERSION, Entry, Mismatch};
 use genops_core::{Digest, Timestamp};
 
 use crate::frame::{BadFrame, Frame};
@@ -20,6 +20,9 @@ use crate::store::{FrameReader, Store, StoreError};
 /// The journal is damaged, breaks an invariant, or the store does not take the resolutions.
 pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recovered), OpenError> {
     let replayed = replay(&mut *store.readers()()?)?;
+    if replayed.engine > ENGINE_VERSION {
+        return Err(OpenError::NewerRules { sequence: replayed.books.sequence(), engine: replayed.engine });
+    }
     let mut recovered = Recovered { entries: replayed.books.sequence(), ..Recovered::default() };
     // What has a deadline is held by somebody else, who may be alive.
     let ours = replayed.books.open_awus().into_iter().filter(|(_, open)| open.deadline.is_none());
@@ -60,6 +63,8 @@ pub struct Replayed {
     pub head: Digest,
     /// How many frames there are.
     pub frames: u64,
+    /// The newest version of the rules that decided any of it.
+    pub engine: u16,
     auditor: Auditor,
 }
 
@@ -82,6 +87,7 @@ impl Replayed {
         }
         self.head = frame.hash;
         self.frames += 1;
+        self.engine = self.engine.max(frame.engine);
         Ok(())
     }
 
@@ -117,9 +123,20 @@ pub enum OpenError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chain of frames is broken.
-    #[error("the journal is damaged: {0}")]
+    /// The chain of frames is broken, or nobody here can read it.
+    #[error("{damage}{0}", damage = damage(.0))]
     Frame(#[from] BadFrame),
+    /// What was decided holds, and nothing may be decided on top of it by older rules.
+    #[error(
+        "the ledger's entries up to {sequence} were decided by version {engine} of the rules, and this version of genops \
+         decides by version {ENGINE_VERSION}: open it with the version that wrote it, or a later one"
+    )]
+    NewerRules {
+        /// The last entry.
+        sequence: u64,
+        /// The newest version of the rules that decided any of them.
+        engine: u16,
+    },
     /// An entry does not follow from those before it.
     #[error("the journal contradicts itself: {0}")]
     Mismatch(#[from] Mismatch),
@@ -140,7 +157,17 @@ impl OpenError {
             Self::Mismatch(mismatch) => Some(mismatch.sequence),
             Self::Breach(breach) => Some(breach.sequence),
             Self::Store(StoreError::Export(bad)) => bad.entry,
-            Self::Store(_) | Self::Ledger(_) => None,
+            Self::Store(_) | Self::Ledger(_) | Self::NewerRules { .. } => None,
+        }
+    }
+}
+
+/// What a frame says that it does not itself: what is newer is not damaged.
+const fn damage(bad: &BadFrame) -> &'static str {
+    match bad {
+        BadFrame::Newer { .. } => "",
+        BadFrame::Gap { .. } | BadFrame::OutOfPlace { .. } | BadFrame::Bad { .. } => {
+            "the journal is damaged: "
         }
     }
 }

@@ -4,9 +4,13 @@
 //! Entries that another version of the rules decided are applied and not decided: what was acknowledged then holds,
 //! whatever the rules have become since.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use genops_core::ledger::{self, Books, ENGINE_VERSION, Entry, FORMAT_VERSION, Outcome, Rejection};
+use genops_core::Name;
+use genops_core::budget::Budget;
+use genops_core::ledger::{self, Books, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Outcome, Rejection};
+use genops_core::period::{Period, TZDB_VERSION};
 
 use crate::differ::{self, Difference};
 use crate::frame::Frame;
@@ -26,6 +30,11 @@ pub struct Redecided {
     pub decided: u64,
     /// Entries of other versions of the rules: evolved, not decided.
     pub evolved: u64,
+    /// Entries that come to another outcome here, and whose policy counts periods by another edition of the rules of time
+    /// zones than this program has: which window they were in cannot be judged here, and so neither can they.
+    pub unjudged: u64,
+    /// The other editions.
+    pub editions: BTreeSet<Name>,
     /// What the journal comes to.
     pub replayed: Replayed,
 }
@@ -40,16 +49,43 @@ pub fn redecide(frames: impl Iterator<Item = Result<Frame, StoreError>>) -> Resu
     for frame in frames {
         let frame = frame.map_err(OpenError::from)?;
         let engine = frame.engine;
-        redecided.replayed.follow(&frame, |books, entry| match engine {
-            ENGINE_VERSION => agree(books, entry),
-            engine if ENGINES.contains(&engine) => Ok(()),
-            engine => Err(Disagreement::Engine { sequence: entry.sequence, engine }),
+        let Redecided { decided, evolved, unjudged, editions, replayed } = &mut redecided;
+        replayed.follow(&frame, |books, entry| {
+            match engine {
+                ENGINE_VERSION => match (agree(books, entry), other_edition(books, entry)) {
+                    (Ok(()), _) => *decided += 1,
+                    (Err(_), Some(edition)) => {
+                        *unjudged += 1;
+                        editions.insert(edition);
+                    }
+                    (Err(disagreement), None) => return Err(disagreement),
+                },
+                engine if ENGINES.contains(&engine) => *evolved += 1,
+                engine if engine > ENGINE_VERSION => {
+                    return Err(Disagreement::Newer { sequence: entry.sequence, engine });
+                }
+                engine => return Err(Disagreement::Engine { sequence: entry.sequence, engine }),
+            }
+            Ok(())
         })?;
-        let count = if engine == ENGINE_VERSION { &mut redecided.decided } else { &mut redecided.evolved };
-        *count += u64::from(frame.count);
     }
     redecided.replayed.conclude()?;
     Ok(redecided)
+}
+
+/// The edition of the rules of time zones that the policy an entry was decided under counts by, where it is not the one
+/// here and any of its budgets goes by the clocks of a zone that has rules.
+fn other_edition(books: &Books, entry: &Entry) -> Option<Name> {
+    let policy = match &entry.command {
+        Command::AdoptPolicy(policy) => policy,
+        _ => books.policy(),
+    };
+    let has_rules = |budget: &Budget| match &budget.period {
+        Period::Calendar { zone, .. } => zone.as_str() != "UTC",
+        Period::None | Period::Between { .. } | Period::Rolling { .. } => false,
+    };
+    let is_other = policy.zone_rules.as_str() != TZDB_VERSION && policy.budgets.iter().any(has_rules);
+    is_other.then(|| policy.zone_rules.clone())
 }
 
 fn agree(books: &Books, entry: &Entry) -> Result<(), Disagreement> {
@@ -88,6 +124,18 @@ pub enum Disagreement {
         /// The version that is said.
         engine: u16,
     },
+    /// Newer rules are said to have decided it.
+    #[error(
+        "entry {sequence} is said to be decided by version {engine} of the rules, which is newer than version \
+         {ENGINE_VERSION} of this program: nothing is shown of it, or of what follows; replay it with the version of genops \
+         that wrote it, or a later one"
+    )]
+    Newer {
+        /// The entry.
+        sequence: u64,
+        /// The version that is said.
+        engine: u16,
+    },
     /// The rules reject the command.
     #[error(
         "entry {sequence} was never decided so: its command does not fit the books before it: {rejection}"
@@ -115,6 +163,7 @@ impl Disagreement {
         match self {
             Self::Journal(error) => error.entry(),
             Self::Engine { sequence, .. }
+            | Self::Newer { sequence, .. }
             | Self::Rejected { sequence, .. }
             | Self::Differs { sequence, .. } => Some(*sequence),
         }

@@ -3,7 +3,7 @@
 //! Of a part that does not begin with the first entry only the chain can be verified: no books follow from it.
 
 use genops_core::Digest;
-use genops_core::ledger::Books;
+use genops_core::ledger::{Books, ENGINE_VERSION};
 
 use crate::frame::{BadFrame, Frame};
 use crate::recover::{OpenError, Replayed};
@@ -21,6 +21,9 @@ pub struct Verified {
     pub frames: u64,
     /// The hash of the last frame.
     pub head: Digest,
+    /// How many entries newer rules than those here decided: what follows from them was computed, and that is all that can
+    /// be said of them here.
+    pub newer: u64,
     /// What the journal comes to; `None` where it does not begin with the first entry, so that no invariant was checked.
     pub books: Option<Books>,
 }
@@ -38,7 +41,8 @@ pub fn verify(
     let (first, head) = begins;
     let mut replayed = (first == 1).then(Replayed::default);
     witness.begin(first, head)?;
-    let mut verified = Verified { first, last: first.saturating_sub(1), frames: 0, head, books: None };
+    let mut verified =
+        Verified { first, last: first.saturating_sub(1), frames: 0, head, newer: 0, books: None };
     while let Some(frame) = frames.next() {
         let frame = frame.map_err(OpenError::from)?;
         let checked = frame.check(verified.head, verified.last.saturating_add(1));
@@ -53,6 +57,9 @@ pub fn verify(
         }
         (verified.last, verified.head) = (frame.last(), frame.hash);
         verified.frames += 1;
+        if frame.engine > ENGINE_VERSION {
+            verified.newer += u64::from(frame.count);
+        }
     }
     witness.conclude(verified.last)?;
     if let Some(replayed) = replayed {

@@ -6,7 +6,8 @@
 //! that they never get in the way of a commit.
 //!
 //! Rows are appended in the order of the journal. There is no index over identities: they are random, and an
-//! index over them would write a page for each AWU. Looking one up walks the rows, the latest first.
+//! index over them would write a page for each AWU. Looking one up that has ended walks the rows, the latest first; where an
+//! open one stands is known.
 
 mod estimates;
 mod gathered;
@@ -103,6 +104,10 @@ const TABLES: &str = "
         again INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     COMMIT;";
+
+const BY_ROW: &str = "SELECT id, admitted, started, ended FROM awus WHERE admitted = ?1";
+const BY_ID: &str =
+    "SELECT id, admitted, started, ended FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1";
 
 /// Tables over the journal, as of some entry.
 #[derive(Debug)]
@@ -349,15 +354,24 @@ impl Views {
     ///
     /// The tables or the journal cannot be read.
     pub fn awu(&self, id: AwuId, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
-        let find = || {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT id, admitted, started, ended FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1",
-            )?;
-            statement.query_row([bytes(id)], place_of).optional()
-        };
-        match find().map_err(|error| told(&self.path, &error))? {
+        match self.place(id).map_err(|error| told(&self.path, &error))? {
             Some(place) => self.record_at(&place, journal),
             None => Ok(None),
+        }
+    }
+
+    /// Where the entries of an AWU stand. Of one that is open the row is known; for one that has ended, the rows are
+    /// walked.
+    fn place(&self, id: AwuId) -> rusqlite::Result<Option<Place>> {
+        match self.open.get(&id) {
+            Some(admitted) => {
+                let mut statement = self.connection.prepare_cached(BY_ROW)?;
+                statement.query_row([stored(*admitted)], place_of).optional()
+            }
+            None => {
+                let mut statement = self.connection.prepare_cached(BY_ID)?;
+                statement.query_row([bytes(id)], place_of).optional()
+            }
         }
     }
 
@@ -438,4 +452,39 @@ fn bytes(id: AwuId) -> [u8; 24] {
     trace.copy_from_slice(&id.trace_id);
     span.copy_from_slice(&id.span_id);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    fn id(number: u8) -> AwuId {
+        AwuId { trace_id: [number; 16], span_id: [number; 8] }
+    }
+
+    /// Walking the rows would keep everybody else from the tables for as long as there are rows.
+    #[test]
+    fn an_open_awu_is_found_without_walking_the_rows_and_one_that_has_ended_by_walking_to_it() {
+        let mut views = Views::in_memory().unwrap();
+        for number in 1..=200_u8 {
+            let state = if number == 3 { "EXECUTING" } else { "SETTLED" };
+            let insert = "INSERT INTO awus (admitted, id, started, at, team, project, environment, operation_type, result, \
+                          state) VALUES (?1, ?2, NULL, 0, '', '', '', '', '', ?3)";
+            let row = rusqlite::params![number, bytes(id(number)), state];
+            views.connection.execute(insert, row).unwrap();
+        }
+        views.open = views.open_rows().unwrap();
+        let steps = |views: &Views, sql| {
+            let statement = views.connection.prepare_cached(sql).unwrap();
+            statement.reset_status(StatementStatus::FullscanStep)
+        };
+        assert_eq!(views.place(id(3)).unwrap().unwrap().admitted, 3);
+        assert_eq!((steps(&views, BY_ROW), steps(&views, BY_ID)), (0, 0));
+        assert_eq!(views.place(id(190)).unwrap().unwrap().admitted, 190);
+        let walked = steps(&views, BY_ID);
+        assert!((1..=11).contains(&walked), "{walked}");
+        assert!(views.place(id(201)).unwrap().is_none());
+    }
 }

@@ -86,6 +86,12 @@ impl ReasonCode {
     pub fn output_capped() -> Self {
         Self::Extension(Extension("x_output_capped".to_owned()))
     }
+
+    /// Extension code of this runtime: the share of a budget or rate is new, and the books hold as many as they may.
+    #[must_use]
+    pub fn too_many_shares() -> Self {
+        Self::Extension(Extension("x_too_many_shares".to_owned()))
+    }
 }
 
 impl fmt::Display for ReasonCode {

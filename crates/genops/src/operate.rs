@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use genops_core::amount::Quantity;
 use genops_core::awu::{AwuId, Execution};
-use genops_core::ledger::{Act, Command, Correction, Grant, Posting, Revision};
+use genops_core::ledger::{Act, Command, Correction, Grant, Revision};
 use genops_core::record::AwuRecord;
 use genops_core::selector::Facet;
 use genops_core::{Name, Timestamp};
@@ -140,7 +140,8 @@ fn correction(record: &AwuRecord, charged: &[Quantity], act: Act) -> Result<Opti
         let (now, _) = record.charged_now(position).ok_or_else(|| misfits("has no charge to correct"))?;
         let amount = quantity.amount.checked_sub(now).ok_or_else(|| misfits("cannot be charged so much"))?;
         if amount.atoms() != 0 {
-            postings.push(Posting { cell: step.cell, amount });
+            let of_cell = record.postings(position, amount);
+            postings.extend(of_cell.ok_or_else(|| misfits("is not charged so much"))?);
         }
     }
     if postings.is_empty() {
@@ -152,7 +153,6 @@ fn correction(record: &AwuRecord, charged: &[Quantity], act: Act) -> Result<Opti
     Ok(Some(Correction {
         awu,
         admitted: record.sequence,
-        charged_at: record.charged_at().unwrap_or(record.at),
         postings,
         revision: Revision {
             attribution: record.request.proposal.attribution.clone(),

@@ -20,6 +20,7 @@ use genops_core::{AwuId, Digest, hex};
 use genops_ledger::frame::{self, BadFrame, Frame};
 use genops_ledger::views::Views;
 use genops_ledger::{Journal, LedgerError, StoreError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
@@ -35,7 +36,7 @@ pub const FORMAT: &str = "genops receipt";
 pub const VERSION: u32 = 1;
 
 /// A receipt: a statement, and the signature over its bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// What is stated.
@@ -45,7 +46,7 @@ pub struct Receipt {
 }
 
 /// What a receipt states. The order of the fields belongs to the format.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {
     /// [`FORMAT`].
@@ -81,7 +82,7 @@ pub struct Statement {
 }
 
 /// The frame that carries an entry: all that its hash covers. Digests are in hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Chain {
     /// The first entry of the frame.
@@ -103,7 +104,7 @@ pub struct Chain {
 }
 
 /// Who signs a receipt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signer {
     /// [`key::ALGORITHM`].

@@ -415,9 +415,13 @@ impl Known {
 
     /// What was charged was corrected.
     fn correct(&mut self, correction: &Correction) {
-        let mut postings = correction.postings.iter();
-        let Some(posting) = postings.find(|posting| Some(posting.cell) == self.cell) else { return };
-        self.cost = self.cost.and_then(|cost| cost.checked_add(posting.amount));
+        let postings = correction.postings.iter().filter(|posting| Some(posting.cell) == self.cell);
+        let amounts: Vec<_> = postings.map(|posting| posting.amount).collect();
+        if amounts.is_empty() {
+            return;
+        }
+        let add = |cost: Amount, amount: &Amount| cost.checked_add(*amount);
+        self.cost = self.cost.and_then(|cost| amounts.iter().try_fold(cost, add));
         // As with records: what somebody has corrected is not charged for want of a measurement.
         if self.ran == Ran::Unsure && self.tokens.is_some() {
             self.ran = Ran::Known;

@@ -7,7 +7,8 @@ use genops::report::{
 use genops_core::AwuId;
 
 use crate::arguments::{Format, Source};
-use crate::{Trouble, print_all, read, table};
+use crate::output::print_all;
+use crate::{Trouble, read, table};
 
 /// Explains the AWU, from a server or from a ledger file.
 pub async fn run(id: AwuId, source: &Source) -> Result<(), Trouble> {
@@ -151,6 +152,7 @@ fn rates(rates: &[RateReport]) -> Vec<(&str, String)> {
             ("taken", None) => "room".to_owned(),
             ("room", None) => "room, of which a refused call takes nothing".to_owned(),
             ("never", None) => "never room for so much".to_owned(),
+            ("no_place", None) => "no place for another share".to_owned(),
             (answer, None) => answer.to_owned(),
         };
         let (before, after) = (state(&rate.before), state(&rate.after));

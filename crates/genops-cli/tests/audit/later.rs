@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use genops::core::amount::Quantity;
 use genops::core::awu::{AwuId, End, Execution, Proposal, Used};
 use genops::core::budget::Budget;
+use genops::core::finding::Mode;
 use genops::core::ledger::{Act, Admit, Reported};
 use genops::core::policy::Policy;
 use genops::core::price::{Price, Tokens};
@@ -88,7 +89,9 @@ async fn record(unit: Unit) -> Told {
     // What is charged reaches a hundredth of this, and no nine tenths.
     let allocated = if unit == Unit::Usd { "0.005" } else { "5000" };
     let budget = Budget { alerts: vec![1, 90], ..Budget::new(name("all"), unit, allocated.parse().unwrap()) };
-    let policy = Policy { budgets: vec![budget], ..Policy::unrestricted() };
+    // A model without a price is refused, unless that is only observed.
+    let mode = if unit == Unit::Usd { Mode::Enforce } else { Mode::Observe };
+    let policy = Policy { accounting_unit: unit, mode, budgets: vec![budget], ..Policy::unrestricted() };
     let governor = open_with(Settings::in_file(folder.path().join("genops.db"), policy), &telemetry).await;
     let corrected = started(&governor, unit, None).await;
     let used = Used::Reported(Tokens::new(100, 100));

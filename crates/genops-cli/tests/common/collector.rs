@@ -24,7 +24,7 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use super::PATIENCE;
+use super::process::PATIENCE;
 
 /// A collector, at work for as long as the test runs.
 pub struct Collector {

@@ -1,15 +1,15 @@
-//! The gateway as a process of its own, and around it, in this process: a stand-in for a model, a collector
-//! of telemetry, and callers. What is promised stands in the tests.
+//! What a gateway runs in: a model that a stand-in plays, a collector of telemetry, callers; the process itself is in
+//! [`process`]. What is promised stands in the tests.
 
 pub mod collector;
+pub mod process;
 
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use genops::report::{AwuPage, AwuReport};
@@ -24,18 +24,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 use collector::Collector;
-
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_genops");
+use process::PROGRAM;
 
 /// The key that every caller shows. It leaves the team open: a header says it.
 const KEY: &str = "gk-of-the-test";
-
-/// How long anything may take that is waited for. Reached only where something is broken.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long the stand-in thinks, so that there is always something in flight.
 const DELAY: Duration = Duration::from_millis(5);
@@ -116,83 +110,6 @@ budgets:
     }
 }
 
-// === The process ===
-
-/// A running gateway. Dropping it is `kill -9`.
-pub struct Gateway {
-    child: Child,
-    output: Arc<Mutex<Vec<String>>>,
-    address: oneshot::Receiver<SocketAddr>,
-}
-
-impl Gateway {
-    /// Starts the process, and waits for nothing.
-    pub fn start(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let output = Arc::<Mutex<Vec<String>>>::default();
-        let (tell, address) = oneshot::channel();
-        let mut tell = Some(tell);
-        read_lines(child.stdout.take().unwrap(), &output, move |line| {
-            if let Some((_, origin)) = line.split_once(" listens on http://") {
-                tell.take().unwrap().send(origin.parse().unwrap()).unwrap_or_default();
-            }
-        });
-        read_lines(child.stderr.take().unwrap(), &output, |_| ());
-        Self { child, output, address }
-    }
-
-    /// Waits until callers are answered, and gives a way to call.
-    pub async fn listens(&mut self) -> Client {
-        match tokio::time::timeout(PATIENCE, &mut self.address).await {
-            Ok(Ok(address)) => Client::to(address),
-            _ => panic!("the gateway does not listen:\n{}", self.output()),
-        }
-    }
-
-    /// Tells the process to stop, and waits until it has: it must end well.
-    pub async fn stop(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "the gateway does not stop:\n{}", self.output());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        assert!(status.success(), "the gateway ended with {status}:\n{}", self.output());
-    }
-
-    fn output(&self) -> String {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Both fail only for a process that is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Keeps what a process prints, and shows each line to `look`.
-fn read_lines(
-    from: impl Read + Send + 'static,
-    output: &Arc<Mutex<Vec<String>>>,
-    mut look: impl FnMut(&str) + Send + 'static,
-) {
-    let output = Arc::clone(output);
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            look(&line);
-            output.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-        }
-    });
-}
-
 // === The callers ===
 
 /// A way to call a gateway. Clones share their connections.
@@ -218,9 +135,10 @@ pub struct Told {
 }
 
 impl Client {
-    fn to(address: SocketAddr) -> Self {
+    /// Calls whoever listens at `origin`: `http://127.0.0.1:4100`.
+    pub fn to(origin: String) -> Self {
         let http = legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self { http, origin: format!("http://{address}") }
+        Self { http, origin }
     }
 
     /// Makes a call, which stands in the journal under the operation's name; the name is in the prompt too.

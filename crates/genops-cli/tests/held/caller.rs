@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::request::{KEYS, Key};
-use crate::server::KEY;
+use crate::site::KEY;
 
 /// What every process is to do now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -16,8 +16,10 @@
 
 mod books;
 mod caller;
+#[path = "../common/process.rs"]
+mod process;
 mod request;
-mod server;
+mod site;
 mod tally;
 
 use std::ops::RangeInclusive;
@@ -27,8 +29,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use caller::Order;
+use process::Process;
 use request::KEYS;
-use server::{Server, Site};
+use site::Site;
 use tally::Callers;
 
 /// How many processes there are.
@@ -58,14 +61,14 @@ fn no_kill_gives_a_key_two_outcomes_or_tells_two_processes_differently() {
             kill_while_it_starts(&site, &mut rng);
             early += 1;
         }
-        let server = Server::start(&site);
+        let server = Process::start(site.serve());
         callers.order(&Order { server: round, origin: server.origin(), round, is_last: false });
         callers.await_answers(rng.random_range(ANSWERS));
         // Answers come in batches: the kill is to meet every moment between two.
         std::thread::sleep(Duration::from_micros(rng.random_range(0..20_000)));
         drop(server);
     }
-    let server = Server::start(&site);
+    let server = Process::start(site.serve());
     callers.order(&Order { server: rounds, origin: server.origin(), round: rounds, is_last: true });
     let tally = callers.end();
     server.stop();
@@ -79,7 +82,7 @@ fn no_kill_gives_a_key_two_outcomes_or_tells_two_processes_differently() {
 
 /// Kills a server that nobody calls: while it starts and recovers.
 fn kill_while_it_starts(site: &Site, rng: &mut StdRng) {
-    let server = Server::start(site);
+    let server = Process::start(site.serve());
     std::thread::sleep(Duration::from_millis(rng.random_range(1..100)));
     drop(server);
 }

@@ -11,8 +11,8 @@ use genops::report::AwuReport;
 
 use crate::CALLERS;
 use crate::caller::{Order, Step, Told, as_decided};
+use crate::process::PATIENCE;
 use crate::request::{Key, Kind};
-use crate::server::PATIENCE;
 
 /// The processes. Dropping them ends them.
 pub struct Callers {

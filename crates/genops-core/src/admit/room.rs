@@ -23,7 +23,13 @@ impl<'a> Asking<'a> {
             let reservation = self.reservation(budget, key, wanted.unwrap_or_default());
             let before = reservation.before;
             let counted = wanted.filter(|amount| self.can_count(&reservation, *amount));
+            let has_place = self.has_place(&reservation);
             self.cells.push(reservation);
+            if !has_place {
+                // What has no cell cannot be counted, whoever only observes.
+                let (name, said) = (budget.map(|budget| &budget.name), ReasonCode::too_many_shares());
+                return self.found(Question::Room, name, Decision::Blocked(said), Mode::Enforce);
+            }
             let overdraft = budget.map(|budget| budget.overdraft).unwrap_or_default();
             let code = match counted.ok_or(CANNOT_COUNT).and_then(|amount| before.takes(amount, overdraft)) {
                 Ok(Fit::Within) => continue,
@@ -82,9 +88,16 @@ impl<'a> Asking<'a> {
         Reservation { cell, key, amount, before }
     }
 
-    /// Whether the running totals of the cell can hold the amount.
+    /// Whether the cell has been opened, or may be. Only shares can be made more by whoever calls.
+    fn has_place(&self, reservation: &Reservation) -> bool {
+        let next = self.books.next_cell();
+        let before = self.cells.iter().filter(|step| step.cell >= next).count();
+        reservation.key.each.is_empty() || reservation.cell < next || self.books.has_place_for_cell(before)
+    }
+
+    /// Whether it is no more than a step may be, and the running totals of the cell can hold it.
     fn can_count(&self, reservation: &Reservation, amount: Amount) -> bool {
-        self.books.cell(reservation.cell).is_none_or(|cell| cell.can_admit(amount))
+        amount.is_step() && self.books.cell(reservation.cell).is_none_or(|cell| cell.can_admit(amount))
     }
 
     /// Lowers the output limit of each choice to what every budget affords, and with it every reservation. A budget for

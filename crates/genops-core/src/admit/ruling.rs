@@ -161,7 +161,7 @@ impl Refused {
             match step.answer {
                 RateAnswer::Takes(_) | RateAnswer::TakesPlace => {}
                 RateAnswer::Wait(until) => latest = latest.max(Some(until)),
-                RateAnswer::Full | RateAnswer::TooMuch => return None,
+                RateAnswer::Full | RateAnswer::TooMuch | RateAnswer::NoPlace => return None,
             }
         }
         latest

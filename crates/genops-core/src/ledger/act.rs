@@ -44,9 +44,8 @@ pub struct Correction {
     pub awu: AwuId,
     /// The entry that admitted it.
     pub admitted: u64,
-    /// When it was charged.
-    pub charged_at: Timestamp,
-    /// By how much each cell's charge changes.
+    /// By how much each cell's charge changes: by one posting that adds, or by some that take away, each what was charged
+    /// at another time.
     pub postings: Vec<Posting>,
     /// What that means in the AWU's accounting unit.
     pub revision: Revision,
@@ -61,6 +60,8 @@ pub struct Posting {
     pub cell: CellId,
     /// How much is added to what has been used there.
     pub amount: Amount,
+    /// Where it takes away: when that was charged. What it adds is charged when it is posted.
+    pub charged_at: Timestamp,
 }
 
 /// What an AWU was charged, and what it is charged now, in its accounting unit.

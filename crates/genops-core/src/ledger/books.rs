@@ -92,6 +92,7 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
         (Command::Admit(request), Outcome::Admitted(admitted)) => books.admit(entry, request, admitted),
         (Command::Admit(request), Outcome::Refused(_)) => {
             books.remember(entry, request);
+            books.traffic.forget(entry.at, books.in_force.policy().ceilings.rate_shares);
             Some(())
         }
         (Command::Start { awu }, Outcome::Started) => books.start(*awu),
@@ -268,6 +269,23 @@ impl Books {
         self.remembered.find(caller, key, at.minus_nanos(self.policy().remember_ns))
     }
 
+    /// Whether as many idempotency keys are remembered at `at` as may be.
+    pub(super) fn is_full_of_keys(&self, at: Timestamp) -> bool {
+        let policy = self.policy();
+        self.remembered.is_full(at.minus_nanos(policy.remember_ns), policy.ceilings.idempotency_keys)
+    }
+
+    /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
+    pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
+        let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
+        cells < self.policy().ceilings.cells
+    }
+
+    /// Whether a share of a flow is kept, or there is a place for it.
+    pub(crate) fn has_place_for_flow(&self, key: &RateKey) -> bool {
+        self.traffic.has_place_for_flow(key, self.policy().ceilings.rate_shares)
+    }
+
     /// The AWUs whose holders are taken for lost at `at`, the longest lost first, at most `most`.
     #[must_use]
     pub fn overdue(&self, at: Timestamp, most: usize) -> Vec<AwuId> {
@@ -395,7 +413,8 @@ impl Books {
             let excess = after.beyond().checked_sub(beyond)?;
             cell.totals.excess = cell.totals.excess.checked_add(excess)?;
         }
-        self.traffic.admit(entry.at, entry.sequence, admitted);
+        let most = self.policy().ceilings.rate_shares;
+        self.traffic.admit(entry.at, entry.sequence, admitted, most);
         self.remember(entry, request);
         let state = if admitted.started() { State::Executing } else { State::Reserved };
         let deadline = request.within_ns.map(|within| entry.at.plus_nanos(within));
@@ -487,7 +506,8 @@ impl Books {
         }
         self.note_alerts(&settled.alerts)?;
         if open.doubted_at.is_none() {
-            self.traffic.settle(at, open.admitted, &open.granted, execution, settled);
+            let most = self.policy().ceilings.rate_shares;
+            self.traffic.settle(at, open.admitted, &open.granted, execution, settled, most);
         }
         Some(())
     }
@@ -510,9 +530,9 @@ impl Books {
     }
 
     fn correct(&mut self, at: Timestamp, correction: &Correction, alerts: &[Alert]) -> Option<()> {
-        for Posting { cell, amount } in &correction.postings {
+        for Posting { cell, amount, charged_at } in &correction.postings {
             let cell = self.cells.get_mut(cell.index())?;
-            cell.post(at, correction.charged_at, *amount)?;
+            cell.post(at, *charged_at, *amount)?;
             cell.totals.corrected = cell.totals.corrected.checked_add(*amount)?;
             let up = (*amount).max(Amount::ZERO);
             cell.totals.corrected_up = cell.totals.corrected_up.checked_add(up)?;

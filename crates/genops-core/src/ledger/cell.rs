@@ -169,7 +169,7 @@ impl Cell {
             self.standing.used.checked_add(actual).and_then(|used| used.checked_add(self.standing.out)),
             actual.checked_sub(reserved).and_then(|over| self.totals.overrun.checked_add(over)),
         ];
-        sums.iter().all(Option::is_some)
+        actual.is_step() && sums.iter().all(Option::is_some)
     }
 
     /// Whether the sums can hold a correction of this size, and the cell does not come to less than nothing by it.
@@ -181,7 +181,9 @@ impl Cell {
             corrected_up.checked_add(amount),
         ];
         let after = self.standing.used.checked_add(aged).and_then(|ever| ever.checked_add(amount));
-        sums.iter().all(Option::is_some) && after.is_some_and(|after| after >= Amount::ZERO)
+        amount.is_step()
+            && sums.iter().all(Option::is_some)
+            && after.is_some_and(|after| after >= Amount::ZERO)
     }
 
     /// Whether people have been told of a threshold, or of a higher one.

@@ -274,9 +274,21 @@ pub enum Rejection {
         "the idempotency key is older than what is remembered, so nobody can say whether it was used; take a new key"
     )]
     KeyTooOld,
+    /// As many keys are remembered as may be.
+    #[error(
+        "{most} idempotency keys are remembered, which is as many as may be, so another could not be held to; nothing was \
+         decided: ask again with the same key later, or without one, or let whoever runs the ledger raise the limit"
+    )]
+    TooManyKeys {
+        /// So many.
+        most: u64,
+    },
     /// A unit stands twice among the quantities of a proposal or an execution.
     #[error("`{0}` stands twice among the quantities; each unit has one amount")]
     UnitTwice(Unit),
+    /// More is said to have been used than one AWU can be charged.
+    #[error("more of `{0}` is said to have been used than can be charged: at most 1000000000000000")]
+    TooMuch(Unit),
     /// The deadline has not come.
     #[error("AWU {awu} still has time")]
     NotDue {

@@ -38,6 +38,14 @@ impl Remembered {
         (known.at >= since).then_some((known.sequence, known.payload))
     }
 
+    /// Whether `most` keys have been used since `since`.
+    pub fn is_full(&self, since: Timestamp, most: u64) -> bool {
+        let is_older = |of: &Use| self.known.get(of).is_none_or(|known| known.at < since);
+        let forgotten = self.order.partition_point(is_older);
+        let remembered = self.order.len().saturating_sub(forgotten);
+        u64::try_from(remembered).unwrap_or(u64::MAX) >= most
+    }
+
     /// Takes in an admission, whatever came of it, and forgets what is older than `since`.
     pub fn take(&mut self, sequence: u64, at: Timestamp, request: &Admit, since: Timestamp) {
         while let Some(oldest) = self.order.front()

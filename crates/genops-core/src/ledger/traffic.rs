@@ -32,6 +32,8 @@ pub struct Traffic {
     circuits: HashMap<Name, Circuit>,
     /// There may be so many flows and classes before those that say nothing are looked for.
     crowded_at: usize,
+    /// When they were last looked for.
+    looked_at: Timestamp,
 }
 
 /// What has been taken of a flow.
@@ -46,11 +48,19 @@ struct Taken {
 /// Fewer than that are not worth looking through.
 const CROWD_MIN: usize = 64;
 
+/// Where there are as many as may be, those that say nothing are looked for so often: ten seconds.
+const LOOK_NS: u64 = 10_000_000_000;
+
 // === reading ===
 
 impl Traffic {
     pub fn flow_until(&self, key: &RateKey) -> Timestamp {
         self.flows.get(key).map(|taken| taken.until).unwrap_or_default()
+    }
+
+    /// Whether a flow is kept, or fewer than `most` are.
+    pub fn has_place_for_flow(&self, key: &RateKey, most: u64) -> bool {
+        !reaches(self.flows.len(), most) || self.flows.contains_key(key)
     }
 
     pub fn in_flight(&self, key: &RateKey) -> u64 {
@@ -94,7 +104,7 @@ impl Traffic {
         }
     }
 
-    pub fn admit(&mut self, at: Timestamp, sequence: u64, admitted: &Admitted) {
+    pub fn admit(&mut self, at: Timestamp, sequence: u64, admitted: &Admitted, most: u64) {
         let ruling = admitted.ruling();
         for step in &ruling.rates {
             match step.answer {
@@ -109,14 +119,16 @@ impl Traffic {
                     let calls = self.in_flight.entry(step.key.clone()).or_default();
                     *calls = calls.saturating_add(1);
                 }
-                RateAnswer::Wait(_) | RateAnswer::Full | RateAnswer::TooMuch => {}
+                RateAnswer::Wait(_) | RateAnswer::Full | RateAnswer::TooMuch | RateAnswer::NoPlace => {}
             }
         }
-        if let Some(sla) = &ruling.sla {
-            self.latencies.entry(sla.class.clone()).or_default().admitted(at);
+        if let Some(sla) = &ruling.sla
+            && let Some(latencies) = self.class(&sla.class, most)
+        {
+            latencies.admitted(at);
         }
         self.step(ruling.circuit.as_ref());
-        self.forget(at);
+        self.forget(at, most);
     }
 
     /// The AWU did not run: whatever has not flowed by then is given back.
@@ -135,13 +147,16 @@ impl Traffic {
         granted: &Admitted,
         execution: &Execution,
         settled: &Settled,
+        most: u64,
     ) {
         for shift in &settled.rates {
             self.shift(&shift.key, admitted, shift.nanos);
         }
         self.leave(admitted, granted);
-        if let (Some(sla), Some(latency)) = (&granted.ruling().sla, sample(execution)) {
-            self.latencies.entry(sla.class.clone()).or_default().took(at, latency);
+        if let (Some(sla), Some(latency)) = (&granted.ruling().sla, sample(execution))
+            && let Some(latencies) = self.class(&sla.class, most)
+        {
+            latencies.took(at, latency);
         }
         self.step(settled.circuit.as_ref());
     }
@@ -182,9 +197,17 @@ impl Traffic {
                         self.in_flight.remove(&step.key);
                     }
                 }
-                RateAnswer::Wait(_) | RateAnswer::Full | RateAnswer::TooMuch => {}
+                RateAnswer::Wait(_) | RateAnswer::Full | RateAnswer::TooMuch | RateAnswer::NoPlace => {}
             }
         }
+    }
+
+    /// The latencies of a class; `None` where it is new and has no place: nothing is expected of it then.
+    fn class(&mut self, class: &LatencyClass, most: u64) -> Option<&mut Latencies> {
+        if reaches(self.latencies.len(), most) {
+            return self.latencies.get_mut(class);
+        }
+        Some(self.latencies.entry(class.clone()).or_default())
     }
 
     fn step(&mut self, step: Option<&CircuitStep>) {
@@ -195,13 +218,22 @@ impl Traffic {
     }
 
     /// Forgets flows that are empty and latencies that are old. It looks for them each time that there are twice as
-    /// many as were left the last time, so that looking costs little for each admission.
-    fn forget(&mut self, at: Timestamp) {
-        if self.flows.len() + self.latencies.len() <= self.crowded_at.max(CROWD_MIN) {
+    /// many as were left the last time, so that looking costs little for each admission; and where there are `most`, which
+    /// leaves no place for others, from time to time.
+    pub fn forget(&mut self, at: Timestamp, most: u64) {
+        let is_crowded = self.flows.len() + self.latencies.len() > self.crowded_at.max(CROWD_MIN);
+        let is_full = reaches(self.flows.len(), most) || reaches(self.latencies.len(), most);
+        let looks_again = is_full && self.looked_at.plus_nanos(LOOK_NS) <= at;
+        if !is_crowded && !looks_again {
             return;
         }
         self.flows.retain(|_, taken| taken.until > at || !taken.stretches.is_empty());
         self.latencies.retain(|_, latencies| !latencies.is_forgotten(at));
         self.crowded_at = (self.flows.len() + self.latencies.len()) * 2;
+        self.looked_at = at;
     }
+}
+
+fn reaches(many: usize, most: u64) -> bool {
+    u64::try_from(many).unwrap_or(u64::MAX) >= most
 }

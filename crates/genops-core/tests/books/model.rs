@@ -29,8 +29,6 @@ pub struct Model {
     history: Vec<(i128, Event)>,
     /// Everything that was ever charged, or taken away again.
     posts: Vec<Post>,
-    /// What the negative posts of a cell took from elsewhere than from what they were about.
-    astray: Vec<(CellKey, i128)>,
 }
 
 /// What happened; the numbers are places in the list of works.
@@ -131,7 +129,6 @@ impl Default for Model {
             works: Vec::new(),
             history: Vec::new(),
             posts: Vec::new(),
-            astray: Vec::new(),
         }
     }
 }
@@ -185,15 +182,21 @@ impl Model {
                 self.works[place].doubted_at = Some(at);
                 let steps = self.works[place].ruled.path.clone();
                 let postings: Vec<_> = steps.into_iter().map(|step| (step.key, step.atoms)).collect();
-                expected = self.post(place, at, at, &postings);
+                expected = self.post(place, at, &postings);
                 Event::Doubted
             }
             (Command::Correct(correction), Outcome::Corrected { .. }) => {
                 let key = |cell: CellId| books.cell(cell).unwrap().key.clone();
-                let postings = correction.postings.iter();
-                let postings: Vec<_> = postings.map(|post| (key(post.cell), post.amount.atoms())).collect();
+                let mut postings: Vec<(CellKey, i128)> = Vec::new();
+                for posting in &correction.postings {
+                    let (key, atoms) = (key(posting.cell), posting.amount.atoms());
+                    match postings.iter_mut().find(|(known, _)| *known == key) {
+                        Some((_, sum)) => *sum += atoms,
+                        None => postings.push((key, atoms)),
+                    }
+                }
                 let place = self.works.iter().position(|work| work.awu == correction.awu).unwrap();
-                expected = self.post(place, at, nanos(correction.charged_at), &postings);
+                expected = self.post(place, at, &postings);
                 Event::Corrected(postings)
             }
             (Command::Grant(grant), Outcome::Granted) => Event::Granted(entry.sequence, Arc::clone(grant)),
@@ -264,7 +267,7 @@ impl Model {
             };
             assert!(steps.any(is_told), "{late:?}");
         }
-        let alerts = self.post(place, at, doubted_at.unwrap_or(at), &postings);
+        let alerts = self.post(place, at, &postings);
         let event = match doubted_at {
             None => Event::Settled(place, execution.clone()),
             Some(_) => Event::SettledLate,
@@ -332,7 +335,7 @@ impl Work {
     fn charge(&self, execution: &Execution) -> (Vec<i128>, bool) {
         let path = &self.ruled.path;
         let amounts: Vec<_> =
-            path.iter().map(|step| used(step.key.unit, &self.proposal, execution)).collect();
+            path.iter().map(|step| used(step.key.unit, &self.proposal, execution).filter(is_step)).collect();
         let is_counted = execution.end.was_sent() && matches!(execution.used, Used::Counted(_));
         let incomplete = is_counted || amounts.contains(&None);
         let actual = amounts.into_iter().zip(path).map(|(actual, step)| actual.unwrap_or(step.atoms));
@@ -355,6 +358,13 @@ fn decision_of(findings: &[corridor::Note]) -> Decision {
             Decision::Warning(code.parse().unwrap())
         }
     }
+}
+
+/// The most atoms that one step may come to: 1e15 units.
+const STEP_MAX: i128 = 1_000_000_000_000_000_000_000_000_000;
+
+fn is_step(atoms: &i128) -> bool {
+    *atoms <= STEP_MAX
 }
 
 /// Nanoseconds since the epoch, as the model counts.

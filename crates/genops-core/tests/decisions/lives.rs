@@ -1,7 +1,7 @@
 //! What happens to an AWU beside being admitted and settled: deadlines, doubt and late news, corrections, and keys that
 //! name a request.
 
-use genops_core::awu::{AwuId, Execution, Used};
+use genops_core::awu::{AwuId, Execution, Proposal, Used};
 use genops_core::budget::Budget;
 use genops_core::ledger::{
     Admit, Command, Correction, Entry, Idempotency, Outcome, Posting, Revision, Settled,
@@ -9,10 +9,10 @@ use genops_core::ledger::{
 use genops_core::period::Period;
 use genops_core::policy::Policy;
 use genops_core::record::{AwuRecord, Journaled};
-use genops_core::{Amount, Digest, Unit};
+use genops_core::{Amount, Digest, Quantity, Unit};
 
 use super::shares::act;
-use super::world::{SECOND, World, call, completed, name, said, sized, took};
+use super::world::{SECOND, World, amount, call, completed, name, said, sized, took};
 
 fn policy(period: Period, limit: u64) -> Policy {
     let budget = Budget { period, ..Budget::new(name("b"), Unit::Tokens, Amount::from_whole(limit)) };
@@ -140,7 +140,8 @@ fn charged(world: &mut World) -> (AwuRecord, impl Fn(&str) -> Correction + use<>
     let (awu, entry) = world.ask(&call());
     let mut record = AwuRecord::begin(Journaled { entry, chain: Digest::ZERO }).unwrap();
     record.follow(world.settle(awu, completed(1_000, 0)));
-    let (step, charged_at) = (record.cells().first().unwrap().clone(), record.charged_at().unwrap());
+    let step = record.cells().first().unwrap().clone();
+    let charged_at = record.ending.as_ref().unwrap().at;
     let (attribution, admitted) = (call().attribution, record.sequence);
     let correction = move |tokens: &str| {
         let (amount, before) = (tokens.parse().unwrap(), Amount::from_whole(1_000));
@@ -149,8 +150,7 @@ fn charged(world: &mut World) -> (AwuRecord, impl Fn(&str) -> Correction + use<>
         Correction {
             awu,
             admitted,
-            charged_at,
-            postings: vec![Posting { cell: step.cell, amount }],
+            postings: vec![Posting { cell: step.cell, amount, charged_at }],
             revision: Revision { attribution, unit, reserved, before, actual },
             act: act(),
         }
@@ -180,6 +180,27 @@ fn a_correction_posts_to_the_cells_and_leaves_nothing_less_than_nothing() {
     }
 }
 
+/// A step that is larger than any work would leave no room to count in, for good.
+#[test]
+fn no_step_uses_up_what_can_be_counted() {
+    let rolling = Period::Rolling { length_ns: 20 * SECOND, parts: 4 };
+    let mut world = World::under(policy(rolling, 10_000));
+    let used =
+        |amount| Execution { quantities: vec![Quantity { unit: Unit::Tokens, amount }], ..completed(0, 0) };
+    let too_much = Amount::from_atoms(Amount::STEP_MAX.atoms() + 1);
+    for _ in 0..100 {
+        let awu = world.runs(&call());
+        let why = world.rejected(Command::Settle { awu, execution: used(too_much) });
+        assert!(why.starts_with("more of `tokens` is said to have been used"), "{why}");
+        world.settle(awu, used(Amount::STEP_MAX));
+        world.wait(60 * SECOND);
+    }
+    let sent = Proposal { quantities: used(too_much).quantities, ..call() };
+    let (_, refused) = world.ask(&sent);
+    assert_eq!(said(&refused), "BLOCKED ACCOUNTING_INVARIANT_VIOLATION by b");
+    world.runs(&call());
+}
+
 #[test]
 fn a_correction_is_of_what_was_settled_in_each_cell_once() {
     let mut world = world();
@@ -190,7 +211,11 @@ fn a_correction_is_of_what_was_settled_in_each_cell_once() {
     assert!(world.rejected(Command::Correct(of_open.into())).contains("has not been settled"));
     let posting = good.postings[0];
     let no_cell = Posting { cell: world.books.next_cell(), ..posting };
-    for postings in [vec![], vec![posting, posting], vec![posting, no_cell], vec![no_cell]] {
+    let less = Posting { amount: amount("-1"), ..posting };
+    let before = Posting { charged_at: posting.charged_at.minus_nanos(1), ..less };
+    let more_and_less = [vec![posting, before], vec![before, posting], vec![less, before, less]];
+    let others = [vec![], vec![posting, posting], vec![posting, no_cell], vec![no_cell], vec![less, less]];
+    for postings in others.into_iter().chain(more_and_less) {
         let correction = Correction { postings, ..good.clone() };
         assert!(
             world.rejected(Command::Correct(correction.into())).starts_with("the correction does not fit")
@@ -212,13 +237,12 @@ fn a_correction_takes_away_where_the_awu_was_charged_and_not_from_others() {
     world.wait(10 * SECOND);
     world.ran(&call(), completed(700, 0));
     record.follow(world.settle(awu, completed(300, 0)));
-    let (amount, actual) = (Amount::ZERO.checked_sub(Amount::from_whole(300)).unwrap(), Amount::ZERO);
+    let (amount, actual) = (amount("-300"), Amount::ZERO);
     let (attribution, before) = (call().attribution, Amount::from_whole(300));
     let correction = Correction {
         awu,
         admitted: record.sequence,
-        charged_at: record.charged_at().unwrap(),
-        postings: vec![Posting { cell: record.cells()[0].cell, amount }],
+        postings: record.postings(0, amount).unwrap(),
         revision: Revision {
             attribution,
             unit: Unit::Tokens,
@@ -231,6 +255,49 @@ fn a_correction_takes_away_where_the_awu_was_charged_and_not_from_others() {
     world.apply(Command::Correct(correction.into()));
     world.wait(15 * SECOND);
     assert_eq!(world.cells("b"), ["b rolling 20s: 0 out, 700 used of 10000"]);
+}
+
+/// What a correction took, wherever it was booked, a later one gives back; and what is left counts for as long as it would
+/// have without either.
+#[test]
+fn in_a_window_that_moves_a_correction_is_undone_as_a_whole() {
+    let rolling = Period::Rolling { length_ns: 20 * SECOND, parts: 4 };
+    // What it is corrected to, every ten seconds, and what is used then; the others are charged 700 beside it.
+    let cases: [&[(u64, u64)]; 4] = [
+        &[(5_000, 5_700), (1_000, 1_700), (1_000, 0)],
+        &[(5_000, 5_700), (400, 1_100), (400, 0)],
+        // What was added ten seconds later stays for as much longer.
+        &[(5_000, 5_700), (2_000, 2_700), (2_000, 1_000)],
+        &[(2_000, 2_700), (6_000, 6_700), (1_500, 500)],
+    ];
+    for case in cases {
+        let mut world = World::under(policy(rolling.clone(), 10_000));
+        let (mut record, _) = charged(&mut world);
+        world.ran(&call(), completed(700, 0));
+        for (charged, used) in case {
+            world.wait(10 * SECOND);
+            let (before, _) = record.charged_now(0).unwrap();
+            let actual = Amount::from_whole(*charged);
+            if actual != before {
+                let correction = Correction {
+                    awu: record.id(),
+                    admitted: record.sequence,
+                    postings: record.postings(0, actual.checked_sub(before).unwrap()).unwrap(),
+                    revision: Revision {
+                        attribution: call().attribution,
+                        unit: Unit::Tokens,
+                        reserved: record.cells()[0].amount,
+                        before,
+                        actual,
+                    },
+                    act: act(),
+                };
+                record.follow(world.apply(Command::Correct(correction.into())));
+            }
+            assert_eq!(record.charged_now(0), Some((actual, false)));
+            assert_eq!(world.cells("b"), [format!("b rolling 20s: 0 out, {used} used of 10000")], "{case:?}");
+        }
+    }
 }
 
 // === idempotency ===

@@ -41,7 +41,13 @@ impl<'de> Deserialize<'de> for Decimal {
                 ));
             }
         };
-        amount.map(Self).map_err(|problem| D::Error::custom(format!("an amount {problem}")))
+        match amount {
+            Ok(amount) if amount.is_step() => Ok(Self(amount)),
+            Ok(_) => {
+                Err(D::Error::custom("an amount has to be at most 1000000000000000, or as far below nothing"))
+            }
+            Err(problem) => Err(D::Error::custom(format!("an amount {problem}"))),
+        }
     }
 }
 

@@ -257,7 +257,10 @@ impl From<HeldError> for Problem {
             HeldError::Ledger(LedgerError::Rejected(rejection)) => match rejection {
                 Rejection::KeyConflict { .. } => Self::Conflict { code: "idempotency_key_reused", message },
                 Rejection::KeyTooOld => Self::Conflict { code: "idempotency_key_too_old", message },
-                Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) => Self::Bad { field: None, message },
+                Rejection::TooManyKeys { .. } => Self::Full { code: "too_many_idempotency_keys", message },
+                Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
+                    Self::Bad { field: None, message }
+                }
                 _ => Self::Conflict { code: "awu_state", message },
             },
             HeldError::Ledger(_) | HeldError::Report(_) => Self::Unavailable(message),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use genops::Governor;
 use genops::ledger::views::Filter;
+use genops::receipt::{Receipt, ReceiptError};
 use genops::report::{
     AwuPage, AwuReport, BudgetCursor, BudgetFilter, BudgetList, CellBalance, CellFilter, CellPage,
     EntryFilter, EntryKind, EntryPage, EntryReport, EstimateList, Explanation, GrantList, PolicyReport,
@@ -247,6 +248,21 @@ pub async fn explanation(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<
     about_one(&gateway, &one, Governor::explain).await
 }
 
+/// `GET /awus/{id}/receipt`.
+pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Receipt, Problem> {
+    let id = one.read()?;
+    let Some(key) = gateway.setups.current().config.receipt_key.clone() else {
+        let message =
+            "nobody signs receipts here: whoever runs the gateway names a key in `receipts.signing_key`";
+        return Err(Problem::Conflict { code: "no_signing_key", message: message.to_owned() });
+    };
+    let governor = gateway.governor.clone();
+    blocking(move || Ok(governor.receipt(id, &key))).await?.map_err(|error| match error {
+        ReceiptError::NotFound { .. } => no_awu(id),
+        error => Problem::Unavailable(error.to_string()),
+    })
+}
+
 /// `GET /entries`.
 pub async fn entries(gateway: Arc<Gateway>, _: Nothing, asked: OfEntries) -> Result<EntryPage, Problem> {
     let filter = EntryFilter { from: asked.from.unwrap_or_default(), kind: asked.kind };
@@ -286,7 +302,11 @@ async fn about_one<T: Serialize + Send + 'static>(
     let id = one.read()?;
     let governor = gateway.governor.clone();
     let found = blocking(move || ask(&governor, id)).await?;
-    found.ok_or_else(|| not_found("id", format!("no AWU {id} is in this ledger")))
+    found.ok_or_else(|| no_awu(id))
+}
+
+fn no_awu(id: AwuId) -> Problem {
+    not_found("id", format!("no AWU {id} is in this ledger"))
 }
 
 pub(super) fn not_found(field: &'static str, message: String) -> Problem {

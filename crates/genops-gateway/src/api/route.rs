@@ -175,6 +175,13 @@ pub enum Problem {
     Refused(Box<Refused>),
     /// The ledger cannot answer, or not yet.
     Unavailable(String),
+    /// The books hold as much of something as they may.
+    Full {
+        /// Of what, for programs.
+        code: &'static str,
+        /// The same for people, and what to do.
+        message: String,
+    },
 }
 
 /// A refusal, and how it is told.
@@ -307,6 +314,12 @@ impl Route {
     #[must_use]
     pub fn with_headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
         Self { headers, ..self }
+    }
+
+    /// The same, which may answer these errors as well.
+    #[must_use]
+    pub fn with_errors(self, errors: &'static [&'static str]) -> Self {
+        Self { errors, ..self }
     }
 
     /// Where it is.
@@ -469,6 +482,7 @@ impl IntoResponse for Problem {
             Self::TooLarge => answer::too_large(BODY_BYTES_MAX),
             Self::TooSlow => answer::too_slow(BODY_WITHIN.as_secs()),
             Self::Unavailable(message) => answer::unavailable(&message),
+            Self::Full { code, message } => answer::full(code, &message),
         }
     }
 }

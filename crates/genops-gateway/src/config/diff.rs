@@ -72,6 +72,8 @@ pub enum Section {
     Key,
     /// `limits`
     Limits,
+    /// `receipts`
+    Receipts,
 }
 
 /// From when on a change counts.
@@ -101,6 +103,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         body_bytes_max,
         in_flight_max,
         drain_within,
+        receipt_key,
         inference: _, // Nobody can configure it.
     } = old;
     let mut changes = Changes::default();
@@ -128,6 +131,10 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         it.at_next_start().field("calls at a time", in_flight_max, &new.in_flight_max, usize::to_string, "");
         let seconds = |time: &std::time::Duration| format!("{} s", time.as_secs());
         it.at_next_start().field("time to end when it stops", drain_within, &new.drain_within, seconds, "");
+    });
+    changes.one(Section::Receipts, None, |it| {
+        let [old, new] = [receipt_key, &new.receipt_key].map(|key| key.as_ref().map(|key| key.public().id()));
+        it.field("the key that signs", &old, &new, or("none"), "");
     });
     changes.sorted()
 }
@@ -166,6 +173,7 @@ impl Section {
             Self::Budget => "budget",
             Self::Key => "key",
             Self::Limits => "limits",
+            Self::Receipts => "receipts",
         }
     }
 }

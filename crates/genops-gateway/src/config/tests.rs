@@ -3,6 +3,7 @@
 mod budgets;
 mod webhooks;
 
+use genops::receipt::key::SigningKey;
 use serde_json::Value;
 
 use super::{Config, SAMPLE, schema};
@@ -26,6 +27,8 @@ fn read_file(path: &str) -> std::io::Result<String> {
             "p":{"source":null,"rows":[
             {"model":"m","names":["m*"],"input":"1","cached_input":"0.1","output":"2"}]}}}"#
             .to_owned()),
+        "genops-signing.key" => Ok(SigningKey::text(&[1; 32])),
+        "bad.key" => Ok("sk-live-123".to_owned()),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     }
 }
@@ -254,6 +257,8 @@ fn what_may_be_a_secret_is_never_told() {
         "telemetry:\n  webhooks:\n    - {url: 'https://h/sk-live-123', header: {}}".to_owned(),
         "telemetry:\n  webhooks:\n    - sk-live-123".to_owned(),
         "keys:\n  - {name: '', sha256: sk-live-123}".to_owned(),
+        "receipts: {signing_key: sk-live-123}".to_owned(),
+        "receipts: {signing_key: file:bad.key}".to_owned(),
         "budgets:\n  - {name: a, for: {key: sk-live-123}, unit: USD, limit: 1}".to_owned(),
         "budgets:\n  - {name: a, for: {key: [a, sk-live-123]}, unit: USD, limit: 1}".to_owned(),
         "keys:\n  - sk-live-123".to_owned(),
@@ -436,7 +441,7 @@ fn fallbacks_are_few_and_each_stands_there_once() {
 
 #[test]
 fn a_condition_cannot_speak_in_the_gateways_own_words() {
-    for code in ["x_output_capped", "x_unpriced_model", "x_unbounded_request"] {
+    for code in ["x_output_capped", "x_unpriced_model", "x_unbounded_request", "x_too_many_shares"] {
         let told = problems(&format!("conditions: [{{name: a, when: streamed, code: {code}}}]"));
         assert_eq!(
             told,

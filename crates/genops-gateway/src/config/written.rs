@@ -89,6 +89,19 @@ pub struct Written {
     /// What the gateway takes at most.
     #[serde(default)]
     pub limits: Limits,
+    /// Who signs receipts of decisions. Default: nobody, and none are given over HTTP.
+    #[serde(default)]
+    pub receipts: Option<Receipts>,
+}
+
+/// Who signs receipts of decisions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receipts {
+    /// The key that they are signed with, as `genops keys new --signing` writes it, by reference: `env:VARIABLE` or
+    /// `file:PATH`.
+    #[schemars(with = "SecretReference", example = &"file:genops-signing.key")]
+    pub signing_key: Text,
 }
 
 /// Where telemetry goes.
@@ -370,6 +383,21 @@ pub struct Limits {
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 8_760), extend("default" = 24))]
     pub idempotency_hours: Option<Spanned<u64>>,
+    /// How many idempotency keys are remembered at a time; with as many, a request with another is not decided (503).
+    /// Default: 1000000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 1_000_000))]
+    pub idempotency_keys: Option<Spanned<u64>>,
+    /// With how many cells no share of a budget (`each`) is opened any more: a call that needs one is refused with
+    /// `x_too_many_shares`. Cells are kept, also of periods that are over. Default: 2000000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
+    pub cells: Option<Spanned<u64>>,
+    /// How many shares of rates (`each`) are kept at a time, until they have flowed off; a call that needs another is
+    /// refused with `x_too_many_shares`. Default: 2000000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
+    pub rate_shares: Option<Spanned<u64>>,
 }
 
 /// A name, or a list of names; nothing where it is left out.
@@ -455,7 +483,9 @@ impl Written {
             self.telemetry.webhooks.iter().flat_map(|webhook| webhook.headers.values().chain([&webhook.url]));
         let of_providers =
             self.providers.iter().flat_map(|provider| provider.api_key.iter().chain([&provider.base_url]));
-        of_collectors.chain(of_webhooks).chain(of_providers).chain(self.keys.iter().map(|key| &key.sha256))
+        let of_receipts = self.receipts.iter().map(|receipts| &receipts.signing_key);
+        let of_callers = self.keys.iter().map(|key| &key.sha256);
+        of_collectors.chain(of_webhooks).chain(of_providers).chain(of_callers).chain(of_receipts)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use genops::receipt::key::SigningKey;
+use genops::receipt::verify::verify;
 use genops_gateway::api;
 use genops_gateway::identity::Role;
 use genops_gateway::stand_in::StandIn;
@@ -77,6 +79,38 @@ async fn every_route_is_described_and_answers_those_whose_key_has_its_role() {
         assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
         assert_eq!(other.error().0, 405);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_is_given_for_every_decision_and_holds_with_the_public_key_alone() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    house.ended(&house.chat(BODY).await).await;
+    let refused = house.chat(&BODY.replace("small", "denied")).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let key = SigningKey::from_seed(&[7; 32]).unwrap().public();
+    let listed = house.get("/genops/v1/awus", KEY).await.json();
+    for awu in listed["awus"].as_array().unwrap() {
+        let id = awu["id"].as_str().unwrap();
+        let given = house.get(&format!("/genops/v1/awus/{id}/receipt"), KEY).await;
+        let holds = verify(&given.body, &key).unwrap().receipt;
+        assert_eq!((holds.awu.as_str(), &json!(holds.decision.result)), (id, &awu["result"]), "{awu:#}");
+        let stranger = SigningKey::from_seed(&[8; 32]).unwrap().public();
+        assert!(verify(&given.body, &stranger).is_err());
+    }
+    assert_eq!(listed["awus"].as_array().unwrap().len(), 2);
+    let unknown = format!("/genops/v1/awus/{}-{}/receipt", "ab".repeat(16), "cd".repeat(8));
+    assert_eq!(house.get(&unknown, KEY).await.error(), (404, String::new(), "id".to_owned()));
+    assert_eq!(house.get("/genops/v1/awus/x/receipt", KEY).await.error().0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_signs_no_receipt_is_given_and_who_asks_is_told_what_to_do() {
+    let house = House::with(StandIn::default(), "receipts: null").await;
+    house.ended(&house.chat(BODY).await).await;
+    let awu = house.get("/genops/v1/awus", KEY).await.json()["awus"][0]["id"].as_str().unwrap().to_owned();
+    let told = house.get(&format!("/genops/v1/awus/{awu}/receipt"), KEY).await;
+    assert_eq!(told.error(), (409, "no_signing_key".to_owned(), String::new()));
+    assert!(told.json()["error"]["message"].as_str().unwrap().contains("`receipts.signing_key`"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use genops::receipt::key::SigningKey;
 use genops::{Governor, Settings};
 use genops_gateway::identity::hash;
 use genops_gateway::stand_in::StandIn;
@@ -89,6 +90,7 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let hex = |key: &str| hash(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let limits = if more.contains("limits:") { "" } else { "limits: {body_bytes: 4096}" };
+        let receipts = if more.contains("receipts:") { "" } else { "receipts: {signing_key: env:SIGNING}" };
         let (key, open_key, administrator) = (hex(KEY), hex(OPEN_KEY), hex(ADMINISTRATOR_KEY));
         let (operator, jobs) = (hex(OPERATOR_KEY), hex(JOBS_KEY));
         let place = directory.path().display();
@@ -119,12 +121,17 @@ keys:
   - {{name: jobs, sha256: {jobs}, team: research, project: tuning, environment: production, roles: [operate]}}
   - {{name: open, sha256: {open_key}, team: search, environment: staging, trusts_trace_context: true}}
 {limits}
+{receipts}
 {more}"
         );
         let written: Value = serde_saphyr::from_str(&text).unwrap();
         let refused: Vec<_> = schema().iter_errors(&written).map(|error| error.to_string()).collect();
         assert!(refused.is_empty(), "the schema refuses a configuration that is used: {refused:#?}");
-        let env = |name: &str| (name == "UPSTREAM").then(|| UPSTREAM_SECRET.to_owned());
+        let env = |name: &str| match name {
+            "UPSTREAM" => Some(UPSTREAM_SECRET.to_owned()),
+            "SIGNING" => Some(SigningKey::text(&[7; 32])),
+            _ => None,
+        };
         let config = Config::read("test", &text, &env, &|_| Err(std::io::ErrorKind::NotFound.into()))
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let settings = Settings {

@@ -118,7 +118,9 @@ async fn a_frame_of_another_format_is_refused_with_what_to_do() {
         recover::open(store, at).await.unwrap_err().to_string()
     };
     let newer = refused(FORMAT_VERSION + 1).await;
-    assert!(newer.contains("was written by a newer version of genops: open it with that version"), "{newer}");
+    let due = format!("was written by a newer version of genops, in format {}", FORMAT_VERSION + 1);
+    assert!(newer.contains(&due) && newer.ends_with("open it with that version, or a later one"), "{newer}");
+    assert!(!newer.contains("damaged"), "{newer}");
     for older in 0..5 {
         let older = refused(older).await;
         assert!(older.contains("has a format that was never released"), "{older}");
@@ -197,12 +199,12 @@ const WORDS: &str = "\
     Always Between Calendar Rolling None Hour Day Week Month Quarter Year \
     UpTo Unbounded Refuse Cap Enforce Observe Deny Warn \
     Flow InFlight Requests Tokens Usd Second Minute \
-    Takes TakesPlace Wait Full TooMuch Until \
+    Takes TakesPlace Wait Full TooMuch NoPlace Until \
     Keyword Pattern Email PaymentCard ApiKey PrivateKey Holds Failed Content \
     Model Region Condition Provider Bound Price Rate Sla Room \
     Project CustomerId Team Key \
     BUDGET_EXCEEDED BUDGET_RESERVATION_FAILED POLICY_DENY_MODEL POLICY_DENY_REGION POLICY_DENY_CONTENT RATE_LIMITED \
-    SLA_LATENCY_VIOLATION PROVIDER_ERROR_UPSTREAM ACCOUNTING_INVARIANT_VIOLATION x_night compute_seconds";
+    SLA_LATENCY_VIOLATION PROVIDER_ERROR_UPSTREAM ACCOUNTING_INVARIANT_VIOLATION x_too_many_shares x_night compute_seconds";
 
 #[test]
 fn the_journal_of_this_format_tells_everything_that_a_journal_can() {

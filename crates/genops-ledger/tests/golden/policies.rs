@@ -4,7 +4,7 @@ use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
 use genops_core::period::{Period, Span};
-use genops_core::policy::Policy;
+use genops_core::policy::{Ceilings, Policy};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::rule::{ConditionRule, ContentKind, ContentRule, Effect, ListRule, OnError};
 use genops_core::selector::{Facet, Selector};
@@ -23,6 +23,7 @@ pub fn first() -> Policy {
         // Its own, so that a later edition does not change the story.
         zone_rules: name("2026a"),
         remember_ns: 3_600 * SECOND,
+        ceilings: Ceilings { cells: 1_000, rate_shares: 1_001, idempotency_keys: 1_002 },
         mode: Mode::Enforce,
         models: vec![list("no model", &["tiny", "medium-*"])],
         regions: vec![list("no region", &["eu-*"])],
@@ -44,14 +45,15 @@ pub fn first() -> Policy {
     }
 }
 
-/// One budget has less than before.
+/// One budget has less than before, and nothing new has a share.
 pub fn second() -> Policy {
     let lower = |budget: Budget| match budget.name.as_str() {
         "all" => Budget { limit: amount("500"), ..budget },
         _ => budget,
     };
     let first = first();
-    Policy { mode: Mode::Observe, budgets: first.budgets.into_iter().map(lower).collect(), ..first }
+    let ceilings = Ceilings { cells: 1, rate_shares: 1, ..first.ceilings };
+    Policy { mode: Mode::Observe, ceilings, budgets: first.budgets.into_iter().map(lower).collect(), ..first }
 }
 
 fn of(project: &str) -> Selector {

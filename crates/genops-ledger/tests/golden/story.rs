@@ -51,6 +51,7 @@ pub fn entries() -> Vec<Entry> {
     story.ends();
     story.tell(Command::AdoptPolicy(Arc::new(policies::second())));
     story.runs("after");
+    story.new_shares();
     story.entries
 }
 
@@ -241,8 +242,8 @@ impl Story {
             before,
             actual: before.checked_add(less).unwrap(),
         };
-        let postings = vec![Posting { cell: step.cell, amount: less }];
-        Correction { awu, admitted, charged_at: charge.at, postings, revision, act: act() }
+        let postings = vec![Posting { cell: step.cell, amount: less, charged_at: charge.at }];
+        Correction { awu, admitted, postings, revision, act: act() }
     }
 
     /// Every question says no.
@@ -353,6 +354,16 @@ impl Story {
                 ..completed()
             },
         );
+    }
+
+    /// Somebody new finds no place: one share of a rate and one cell are as many as may be by then.
+    fn new_shares(&mut self) {
+        let mut request = self.call("too soon");
+        request.proposal.key = Some(name("another-api"));
+        self.refused(request);
+        let mut request = self.call("after");
+        request.proposal.labels.customer_id = Some(name("newcomer"));
+        self.refused(request);
     }
 
     /// Every way in which work ends, and everything that may be known of what it used.

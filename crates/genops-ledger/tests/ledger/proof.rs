@@ -4,17 +4,23 @@ mod parts;
 
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::Arc;
 
+use genops_core::budget::Budget;
 use genops_core::ledger::{self, Books, Command, ENGINE_VERSION, Entry, Outcome};
-use genops_core::{Digest, Timestamp};
+use genops_core::period::{Period, Span, TZDB_VERSION};
+use genops_core::policy::Policy;
+use genops_core::{Digest, Name, Timestamp, Unit};
 use genops_ledger::export::{self, ExportError, ExportReader, Wanted};
 use genops_ledger::frame::Frame;
+use genops_ledger::memory::MemoryStore;
 use genops_ledger::redecide::{Disagreement, redecide};
 use genops_ledger::source::Sources;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::store::{Store, StoreError};
 use genops_ledger::verify::{Failure, Verified, verify};
 use genops_ledger::witness::{Contradiction, Head, Witness};
+use genops_ledger::{OpenError, recover};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -397,10 +403,77 @@ proptest! {
             rechain(&mut frames);
             verify(START, given(&frames), &mut nobody()).unwrap();
             let failure = redecide(given(&frames)).unwrap_err();
-            let due = Disagreement::Engine { sequence: frames[place].first, engine };
+            let sequence = frames[place].first;
+            let due = if engine > ENGINE_VERSION {
+                Disagreement::Newer { sequence, engine }
+            } else {
+                Disagreement::Engine { sequence, engine }
+            };
             prop_assert_eq!(failure, due);
         }
     }
+}
+
+/// What newer rules decided holds; it is said that they did, and nothing is decided on top of it.
+#[tokio::test]
+async fn a_ledger_of_newer_rules_is_verified_and_not_opened() {
+    let mut books = Books::default();
+    let entry = |number| vec![ledger::apply(&mut books, wall(), admit(number)).unwrap()];
+    let mut frames = sealed(&[1, 2, 3].map(entry));
+    assert_eq!(verify(START, given(&frames), &mut nobody()).unwrap().newer, 0);
+    frames[1].engine = ENGINE_VERSION + 1;
+    rechain(&mut frames);
+    let verified = verify(START, given(&frames), &mut nobody()).unwrap();
+    assert_eq!((verified.last, verified.newer), (3, 1));
+    assert!(verified.books.is_some());
+    let mut store = MemoryStore::default();
+    frames.iter().for_each(|frame| store.append(frame, &[]).unwrap());
+    let refused = recover::open(store.clone(), wall()).await.unwrap_err();
+    assert_eq!(refused, OpenError::NewerRules { sequence: 3, engine: ENGINE_VERSION + 1 });
+    let told = refused.to_string();
+    assert!(told.ends_with("open it with the version that wrote it, or a later one"), "{told}");
+    store.with_frames(|kept| assert_eq!(kept, &frames, "nothing was written"));
+}
+
+/// A policy that counts a day by Berlin's clocks, as they are by this edition.
+fn policy(edition: &str, zone: &str) -> Arc<Policy> {
+    let period = Period::Calendar { span: Span::Day, zone: Name::new(zone).unwrap() };
+    let budget = Budget::new(Name::new("day").unwrap(), Unit::Usd, "1".parse().unwrap());
+    let zone_rules = Name::new(edition).unwrap();
+    Arc::new(Policy { zone_rules, budgets: vec![Budget { period, ..budget }], ..Policy::unrestricted() })
+}
+
+/// A journal of one admission, in the window that the clocks of `there` say, under a policy that says another zone.
+fn decided_by_other_clocks(edition: &str, zone: &str, there: &str) -> Vec<Frame> {
+    let mut books = Books::default();
+    let said = policy(edition, there);
+    let adopted = ledger::apply(&mut books, wall(), Command::AdoptPolicy(Arc::clone(&said))).unwrap();
+    let mut admitted = ledger::apply(&mut books, wall(), admit_and_start(1)).unwrap();
+    // What the ruling says of its policy.
+    let (old, new) = (said.version(), policy(edition, zone).version());
+    let text = serde_json::to_string(&admitted.outcome).unwrap();
+    let [old, new] = [old, new].map(|version| serde_json::to_string(&version).unwrap());
+    assert!(text.contains(&old));
+    admitted.outcome = serde_json::from_str(&text.replace(&old, &new)).unwrap();
+    let command = Command::AdoptPolicy(policy(edition, zone));
+    let outcome =
+        Outcome::PolicyAdopted { version: policy(edition, zone).version(), reallocated: Vec::new() };
+    sealed(&[vec![Entry { command, outcome, ..adopted }, admitted]])
+}
+
+#[test]
+fn what_differs_by_another_edition_of_time_zones_is_not_judged_and_everything_else_is() {
+    let judged = |edition: &str, zone: &str, there: &str| {
+        redecide(given(&decided_by_other_clocks(edition, zone, there)))
+    };
+    let same = judged("1999z", "Europe/Berlin", "Europe/Berlin").unwrap();
+    assert_eq!((same.decided, same.unjudged), (2, 0), "the clocks were the same then");
+    let other = judged("1999z", "Europe/Berlin", "Asia/Tokyo").unwrap();
+    assert_eq!((other.decided, other.unjudged), (1, 1));
+    assert_eq!(other.editions, [Name::new("1999z").unwrap()].into());
+    let forged = |edition: &str, zone: &str| judged(edition, zone, "Asia/Tokyo").unwrap_err();
+    assert!(matches!(forged(TZDB_VERSION, "Europe/Berlin"), Disagreement::Differs { sequence: 2, .. }));
+    assert!(matches!(forged("1999z", "UTC"), Disagreement::Differs { sequence: 2, .. }));
 }
 
 const START: (u64, Digest) = (1, Digest::ZERO);

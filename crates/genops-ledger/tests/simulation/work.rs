@@ -80,8 +80,11 @@ fn correction(random: &mut Random, books: &Books) -> Option<Command> {
     Some(Command::Correct(Arc::new(Correction {
         awu: identity(u64::MAX - 1),
         admitted: 1,
-        charged_at: books.at().minus_nanos(random.below(10_000_000_000)),
-        postings: vec![Posting { cell: id, amount: Amount::from_atoms(by * 1_000_000) }],
+        postings: vec![Posting {
+            cell: id,
+            amount: Amount::from_atoms(by * 1_000_000),
+            charged_at: books.at().minus_nanos(random.below(10_000_000_000)),
+        }],
         revision,
         act: act(),
     })))

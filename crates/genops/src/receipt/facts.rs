@@ -10,10 +10,11 @@ use genops_core::admit::Reservation;
 use genops_core::awu::Proposal;
 use genops_core::price::{Price, Rates, Tier, Tokens};
 use genops_core::record::{AwuRecord, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     /// ALLOWED, WARNING, BLOCKED or RATE_LIMITED.
@@ -29,7 +30,7 @@ pub struct Decision {
 }
 
 /// What an AWU asked to do. Absent is what nobody said or knew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
     /// Its team.
@@ -91,7 +92,7 @@ pub struct Facts {
 }
 
 /// The most tokens that a call can use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
     /// Read by the model.
@@ -101,7 +102,7 @@ pub struct Bound {
 }
 
 /// A price row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceFacts {
     /// Where it comes from.
@@ -114,7 +115,7 @@ pub struct PriceFacts {
 }
 
 /// Other prices for calls that read much.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TierFacts {
     /// It applies to calls with more input tokens than this.
@@ -124,7 +125,7 @@ pub struct TierFacts {
 }
 
 /// What a million tokens cost, in US dollars.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateFacts {
     /// Input.
@@ -140,7 +141,7 @@ pub struct RateFacts {
 }
 
 /// What an AWU reserved in one budget, or wanted to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cell {
     /// The budget.

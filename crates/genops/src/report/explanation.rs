@@ -228,6 +228,7 @@ impl RateReport {
             RateAnswer::Wait(earliest) => ("wait", Some(text(earliest))),
             RateAnswer::Full => ("full", None),
             RateAnswer::TooMuch => ("never", None),
+            RateAnswer::NoPlace => ("no_place", None),
         };
         let after = match (step.before, step.answer) {
             (_, RateAnswer::Takes(stretch)) if is_admitted => RateState::Until(stretch.until),

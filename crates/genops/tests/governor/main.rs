@@ -8,7 +8,11 @@ mod common;
 use std::time::Duration;
 
 use common::{admitted, executing, execution, policy, proposal};
+use genops::core::Name;
 use genops::core::ledger::Admit;
+use genops::core::policy::Policy;
+use genops::ledger::recover;
+use genops::ledger::sqlite::SqliteStore;
 use genops::ledger::views::Filter;
 use genops::report::{BudgetFilter, BudgetReport};
 use genops::{Admission, Governor, Settings};
@@ -99,5 +103,20 @@ async fn a_new_policy_counts_on_in_the_same_cells() {
         }
         assert_eq!(budget_of(&governor).await.remaining.as_deref(), Some(remaining), "{limit}");
         governor.close().await.unwrap();
+    }
+}
+
+/// Periods begin by the clocks of the edition that decides, so which one it is stands in the journal.
+#[tokio::test]
+async fn a_program_with_another_edition_of_time_zones_adopts_the_policy_anew_and_the_same_one_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let current = policy("1");
+    let before = Policy { zone_rules: Name::new("2019a").unwrap(), ..current.clone() };
+    for (policy, entries) in [(&before, 1), (&current, 2), (&current, 2)] {
+        let (governor, _) = Governor::open(Settings::in_file(path.clone(), policy.clone())).await.unwrap();
+        governor.close().await.unwrap();
+        let books = recover::replay(&mut SqliteStore::read(&path).unwrap()).unwrap().books;
+        assert_eq!((books.sequence(), books.policy()), (entries, policy));
     }
 }

@@ -1,6 +1,6 @@
 //! The model's cells: limits, grants, charges and alerts, each time from everything that happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use genops_core::Unit;
 use genops_core::budget::CellKey;
@@ -100,53 +100,39 @@ impl Model {
         posts.filter(counts).map(|post| post.atoms).sum()
     }
 
-    /// Charges a work, or takes away from what was charged at `charged_at`; says which alerts that has to give.
-    pub(super) fn post(
-        &mut self,
-        work: usize,
-        at: i128,
-        charged_at: i128,
-        postings: &[(CellKey, i128)],
-    ) -> Vec<Told> {
+    /// Charges a work, or takes away from what it was charged last; says which alerts that has to give.
+    pub(super) fn post(&mut self, work: usize, at: i128, postings: &[(CellKey, i128)]) -> Vec<Told> {
         let told: Vec<_> = postings.iter().flat_map(|(key, atoms)| self.alerts(key, at, *atoms)).collect();
         for (key, asked) in postings {
-            let mut post = Post { work, key: key.clone(), at, asked: *asked, atoms: *asked };
-            if let Some((length, part)) = rolling(key).filter(|_| *asked < 0) {
-                let in_part = |other: &&Post| other.key == *key && other.at / part == charged_at / part;
-                let charged: i128 = self.posts.iter().filter(in_part).map(|other| other.atoms).sum();
-                let has_left = (charged_at / part + 1) * part + length <= at;
-                post.at = charged_at;
-                post.atoms = if has_left { 0 } else { -(-asked).min(charged) };
-                let own = self.own(key, work).into_iter().filter(|(at, _)| *at == charged_at);
-                let own: i128 = own.map(|(_, atoms)| atoms).sum();
-                self.astray.push((key.clone(), (-asked - own).max(0)));
+            if *asked >= 0 {
+                self.posts.push(Post { work, key: key.clone(), at, asked: *asked, atoms: *asked });
+                continue;
             }
-            self.posts.push(post);
+            let mut less = -asked;
+            for (charged_at, charge) in self.own(key, work).into_iter().rev() {
+                let taken = less.min(charge);
+                less -= taken;
+                let has_left =
+                    rolling(key).is_some_and(|(length, part)| (charged_at / part + 1) * part + length <= at);
+                let atoms = if has_left { 0 } else { -taken };
+                self.posts.push(Post { work, key: key.clone(), at: charged_at, asked: -taken, atoms });
+            }
+            assert_eq!(less, 0, "a work is charged less than nothing");
         }
         told
     }
 
-    /// What a work was charged in a cell, at which times: what was taken away again was taken from the first.
-    fn own(&self, key: &CellKey, work: usize) -> Vec<(i128, i128)> {
-        let mut charges: Vec<(i128, i128)> = Vec::new();
+    /// What a work is charged in a cell, by when it was charged.
+    fn own(&self, key: &CellKey, work: usize) -> BTreeMap<i128, i128> {
+        let mut charges = BTreeMap::new();
         for post in self.posts.iter().filter(|post| post.key == *key && post.work == work) {
-            if post.asked >= 0 {
-                charges.push((post.at, post.asked));
-                continue;
-            }
-            let mut less = -post.asked;
-            for (_, charge) in &mut charges {
-                let taken = less.min(*charge);
-                *charge -= taken;
-                less -= taken;
-            }
-            assert_eq!(less, 0, "a work is charged less than nothing");
+            *charges.entry(post.at).or_default() += post.asked;
         }
         charges
     }
 
     /// An independent judge of windows that move: what an admission counted is never less than what was charged in the
-    /// time before it, and more only by what was charged in one part, or taken from where it was not charged.
+    /// time before it, and more only by what was charged in one part.
     pub(super) fn check_rolling(&self, place: usize) {
         let now = self.works[place].at;
         for step in &self.works[place].ruled.path {
@@ -156,10 +142,8 @@ impl Model {
                 charges.iter().filter(|(at, _)| *at > from).map(|(_, atoms)| atoms).sum::<i128>()
             };
             let counted = self.counted(&step.key, now);
-            let astray = self.astray.iter().filter(|(key, _)| *key == step.key);
-            let astray: i128 = astray.map(|(_, atoms)| atoms).sum();
             assert!(counted >= since(now - length), "{:?} counts too little", step.key);
-            assert!(counted <= since(now - length - part) + astray, "{:?} counts too much", step.key);
+            assert!(counted <= since(now - length - part), "{:?} counts too much", step.key);
         }
     }
 

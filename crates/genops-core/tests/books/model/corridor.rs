@@ -1,5 +1,7 @@
 //! The model's corridor: what an admission has to come to, question by question, from the history alone.
 
+use std::collections::BTreeSet;
+
 use genops_core::awu::Proposal;
 use genops_core::budget::{Budget, CellKey, OnInsufficient, Overdraft};
 use genops_core::finding::{Mode, Question};
@@ -12,7 +14,7 @@ use genops_core::spec::{Decision, ReasonCode};
 use genops_core::{Name, Timestamp, Unit};
 
 use super::traffic::Class;
-use super::{Model, Step, bound, decision_of, nanos};
+use super::{Model, STEP_MAX, Step, bound, decision_of, nanos};
 
 /// What an admission comes to.
 #[derive(Debug, Default)]
@@ -300,8 +302,13 @@ impl Model {
         let running = self.running(call);
         for (budget, key) in &running {
             let bound = bound(budget.unit, call.proposal, output);
+            let has_place = self.has_place(&ruled.path, key);
             ruled.path.push(Step { key: key.clone(), atoms: bound.unwrap_or_default() });
-            let Some(bound) = bound else {
+            if !has_place {
+                let said = blocked("x_too_many_shares");
+                return ruled.note(Question::Room, Some(&budget.name), said, Mode::Enforce);
+            }
+            let Some(bound) = bound.filter(|bound| *bound <= STEP_MAX) else {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
                 return ruled.note(Question::Room, Some(&budget.name), said, Mode::Enforce);
             };
@@ -331,12 +338,19 @@ impl Model {
             let bound = bound(unit, call.proposal, output);
             let key = CellKey { budget: None, each: Vec::new(), unit, window: Window::Always };
             ruled.path.push(Step { key, atoms: bound.unwrap_or_default() });
-            if bound.is_none() {
+            if bound.is_none_or(|bound| bound > STEP_MAX) {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
                 return ruled.note(Question::Room, None, said, Mode::Enforce);
             }
         }
         self.cap(call, &caps, ruled);
+    }
+
+    /// Whether a cell is there, or may be, behind those of the path.
+    fn has_place(&self, path: &[Step], key: &CellKey) -> bool {
+        let before = self.works.iter().flat_map(|work| &work.ruled.path).chain(path);
+        let opened: BTreeSet<_> = before.map(|step| &step.key).collect();
+        key.each.is_empty() || opened.contains(key) || (opened.len() as u64) < self.policy.ceilings.cells
     }
 
     fn cap(&self, call: &Call<'_>, caps: &[(u64, &&Budget, usize)], ruled: &mut Ruled) {

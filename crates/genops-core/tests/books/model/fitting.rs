@@ -1,13 +1,14 @@
 //! Which commands fit, by what happened before; and why the others do not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use genops_core::awu::AwuId;
+use genops_core::awu::{AwuId, Execution};
 use genops_core::ledger::{Admit, Command, Correction, Grant, Rejection};
 use genops_core::policy::Policy;
 use genops_core::{Amount, Timestamp};
 
-use super::{Event, Model, nanos};
+use super::{Event, Model, STEP_MAX, is_step, nanos};
 
 /// Why a command was rejected, as far as the model tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub enum Misfit {
     Remembered(u64),
     Conflict(u64),
     TooOld,
+    TooMany,
     Other,
 }
 
@@ -24,6 +26,7 @@ impl From<Rejection> for Misfit {
             Rejection::Remembered { sequence } => Self::Remembered(sequence),
             Rejection::KeyConflict { sequence } => Self::Conflict(sequence),
             Rejection::KeyTooOld => Self::TooOld,
+            Rejection::TooManyKeys { .. } => Self::TooMany,
             _ => Self::Other,
         }
     }
@@ -58,10 +61,14 @@ impl Model {
             Command::Admit(request) => return self.admit_misfit(request, at),
             Command::Start { awu } | Command::Release { awu } => state(awu) == "reserved",
             Command::Extend { awu, .. } => deadline(awu).is_some(),
-            Command::Settle { awu, .. } => matches!(state(awu), "executing" | "in doubt"),
+            Command::Settle { awu, execution } => {
+                matches!(state(awu), "executing" | "in doubt") && is_said_in_steps(execution)
+            }
             Command::Orphan { awu } => matches!(state(awu), "reserved" | "executing"),
             Command::Expire { awu } => deadline(awu).is_some_and(|deadline| deadline <= nanos(at)),
-            Command::Resolve { awu, .. } => state(awu) == "in doubt",
+            Command::Resolve { awu, execution, .. } => {
+                state(awu) == "in doubt" && is_said_in_steps(execution)
+            }
             Command::Correct(correction) => self.can_correct(correction),
             Command::Grant(grant) => self.can_grant(grant, at),
             Command::Revoke { grant, .. } => {
@@ -102,6 +109,14 @@ impl Model {
             {
                 return Some(Misfit::TooOld);
             }
+            let is_known = |(place, (used_at, event)): (usize, &(i128, Event))| {
+                let is_use = matches!(event, Event::Used(..));
+                is_use && *used_at >= nanos(at) - remember && !self.is_forgotten(place)
+            };
+            let known = self.history.iter().enumerate().filter(|use_| is_known(*use_)).count();
+            if known as u64 >= policy.ceilings.idempotency_keys {
+                return Some(Misfit::TooMany);
+            }
         }
         let is_fresh = match request.assessed_under {
             Some(version) => version == policy.version(),
@@ -125,12 +140,19 @@ impl Model {
 
     fn can_correct(&self, correction: &Correction) -> bool {
         let postings = &correction.postings;
-        let is_twice =
-            (1..postings.len()).any(|at| postings[..at].iter().any(|other| other.cell == postings[at].cell));
+        let is_twice = (1..postings.len()).any(|at| {
+            let mut before = postings[..at].iter();
+            before.any(|other| {
+                let is_apart = [other, &postings[at]].iter().all(|posting| posting.amount < Amount::ZERO)
+                    && other.charged_at != postings[at].charged_at;
+                other.cell == postings[at].cell && !is_apart
+            })
+        });
         let Some(work) = self.works.iter().rfind(|work| work.awu == correction.awu) else { return false };
         // In the work here there are never more postings than cells, and only those that are flawed take more than there is.
-        let fits = postings.iter().all(|posting| posting.amount.atoms() > -(1 << 121));
-        let is_known = postings.len() <= work.ruled.path.len();
+        let fits = postings.iter().all(|posting| posting.amount.atoms().abs() <= STEP_MAX);
+        let cells: BTreeSet<_> = postings.iter().map(|posting| posting.cell).collect();
+        let is_known = cells.len() <= work.ruled.path.len();
         !postings.is_empty() && !is_twice && fits && is_known && self.open(correction.awu).is_none()
     }
 
@@ -150,9 +172,17 @@ impl Model {
         budget.is_some_and(|budget| {
             let names_share = grant.each.is_empty() || grant.each.len() == budget.each.len();
             let is_new = !self.holding(at).any(|of| **of == *grant);
-            names_share && grant.amount > Amount::ZERO && grant.until > at && is_new
+            names_share
+                && grant.amount > Amount::ZERO
+                && is_step(&grant.amount.atoms())
+                && grant.until > at
+                && is_new
         })
     }
+}
+
+fn is_said_in_steps(execution: &Execution) -> bool {
+    execution.quantities.iter().all(|quantity| is_step(&quantity.amount.atoms()))
 }
 
 /// When a key was made, in nanoseconds, if it is a UUID of version 7: the keys here end in zeros.

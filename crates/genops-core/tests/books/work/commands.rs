@@ -170,18 +170,15 @@ fn correction(fix: &Fix, books: &Books, records: &[AwuRecord]) -> Option<Correct
     let record = records.iter().rev().nth(fix.back.checked_rem(records.len())?)?;
     let charged = |position| record.charged_now(position).map(|(charged, _)| charged.atoms());
     let to = |charged: i128| Amount::from_atoms(charged * fix.percent / 100 - charged);
-    let mut postings: Vec<_> = (0..record.cells().len())
-        .filter_map(|position| {
-            Some(Posting { cell: record.cells()[position].cell, amount: to(charged(position)?) })
-        })
-        .collect();
+    let of_cell = |position| record.postings(position, to(charged(position)?));
+    let mut postings: Vec<_> = (0..record.cells().len()).filter_map(of_cell).flatten().collect();
     match (fix.flaw, postings.first().copied()) {
         (Flaw::None, _) | (_, None) => {}
         (Flaw::Empty, _) => postings.clear(),
         (Flaw::Twice, Some(first)) => postings.push(first),
         (Flaw::NoSuchCell, Some(first)) => postings.push(Posting { cell: books.next_cell(), ..first }),
         (Flaw::TooMuch, Some(first)) => {
-            postings[0] = Posting { cell: first.cell, amount: Amount::from_atoms(-FAR_TOO_MUCH) };
+            postings[0] = Posting { amount: Amount::from_atoms(-FAR_TOO_MUCH), ..first };
         }
     }
     let (position, step) = record.accounting()?;
@@ -193,15 +190,7 @@ fn correction(fix: &Fix, books: &Books, records: &[AwuRecord]) -> Option<Correct
         before,
         actual: before.checked_add(to(before.atoms())).unwrap(),
     };
-    let charged_at = record.charged_at().unwrap_or(record.at);
-    Some(Correction {
-        awu: record.id(),
-        admitted: record.sequence,
-        charged_at,
-        postings,
-        revision,
-        act: act(),
-    })
+    Some(Correction { awu: record.id(), admitted: record.sequence, postings, revision, act: act() })
 }
 
 fn grant(lent: &Lent, at: Timestamp) -> Grant {

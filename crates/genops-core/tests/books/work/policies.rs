@@ -4,7 +4,7 @@ use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
 use genops_core::period::{Period, Span};
-use genops_core::policy::Policy;
+use genops_core::policy::{Ceilings, Policy};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::rule::{ConditionRule, ContentKind, ContentRule, Effect, ListRule, OnError};
 use genops_core::selector::{Facet, Selector};
@@ -67,6 +67,11 @@ pub fn policy(knobs: &Knobs) -> Policy {
     Policy {
         accounting_unit: if knobs.options[0] { Unit::Usd } else { Unit::Tokens },
         remember_ns: if knobs.options[6] { 3 * SECOND } else { SECOND },
+        ceilings: Ceilings {
+            cells: if knobs.options[8] { 1_000 } else { 7 },
+            idempotency_keys: if knobs.options[9] { 1_000 } else { 2 },
+            ..Ceilings::default()
+        },
         mode: mode(RULES),
         models: knobs
             .kept([(0, list(0, "models", team("b"), if knobs.options[1] { "*" } else { "small*" }))]),

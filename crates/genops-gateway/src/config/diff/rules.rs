@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use genops_core::finding::Mode;
-use genops_core::policy::Policy;
+use genops_core::policy::{Ceilings, Policy};
 use genops_core::rate::{Flow, Measure, RateLimit, RateRule};
 use genops_core::rule::{ConditionRule, ContentRule, Effect, ListRule, OnError};
 use genops_core::selector::{Clause, Facet, Selector};
@@ -24,6 +24,7 @@ pub(super) fn compare(changes: &mut Changes, old: &Policy, new: &Policy) {
         accounting_unit: _, // Nobody can configure it.
         zone_rules: _,      // They come with the program.
         remember_ns,
+        ceilings,
         mode: of_file,
         models,
         regions,
@@ -57,6 +58,11 @@ pub(super) fn compare(changes: &mut Changes, old: &Policy, new: &Policy) {
     changes.one(Section::Limits, None, |it| {
         let hours = |nanos: &u64| format!("{} h", Duration::from_nanos(*nanos).as_secs() / 3_600);
         it.field("idempotency keys are remembered for", remember_ns, &new.remember_ns, hours, "");
+        let Ceilings { cells, rate_shares, idempotency_keys } = ceilings;
+        let of = &new.ceilings;
+        it.field("idempotency keys at a time", idempotency_keys, &of.idempotency_keys, u64::to_string, "");
+        it.field("cells with which no share is opened", cells, &of.cells, u64::to_string, "");
+        it.field("shares of rates at a time", rate_shares, &of.rate_shares, u64::to_string, "");
     });
 }
 

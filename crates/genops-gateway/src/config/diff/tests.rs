@@ -1,5 +1,6 @@
 //! Every field of a configuration by itself, and the words for what people change most.
 
+use genops::receipt::key::SigningKey;
 use serde_json::{Value, json};
 
 use super::{Change, diff, diff_of_running};
@@ -22,6 +23,8 @@ fn read(text: &str) -> Config {
     let file = |path: &str| match path {
         "prices.json" => Ok(table("1")),
         "other.json" => Ok(table("3")),
+        "genops-signing.key" => Ok(SigningKey::text(&[1; 32])),
+        "other-signing.key" => Ok(SigningKey::text(&[2; 32])),
         _ => Err(std::io::ErrorKind::NotFound.into()),
     };
     Config::read("test", text, &env, &file).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
@@ -86,6 +89,7 @@ fn other(at: &str, value: &Value) -> Value {
         ("protocol", _) => text("grpc"),
         ("compression", _) => text("gzip"),
         ("authorization" | "api_key", _) => text("env:OTHER_KEY"),
+        ("signing_key", _) => text("file:other-signing.key"),
         ("prices_file", _) => text("other.json"),
         ("base_url", _) => text("https://elsewhere.example/v1"),
         ("output_limit_field", _) => text("max_tokens"),
@@ -298,6 +302,21 @@ fn what_a_change_means_is_said_in_words() {
             none.clone(),
             "limits: {idempotency_hours: 48}".to_owned(),
             "limits: idempotency keys are remembered for 24 h -> 48 h",
+        ),
+        (
+            none.clone(),
+            "limits: {idempotency_keys: 10}".to_owned(),
+            "limits: idempotency keys at a time 1000000 -> 10",
+        ),
+        (
+            none.clone(),
+            "limits: {cells: 3000000}".to_owned(),
+            "limits: cells with which no share is opened 2000000 -> 3000000",
+        ),
+        (
+            none.clone(),
+            "limits: {rate_shares: 5}".to_owned(),
+            "limits: shares of rates at a time 2000000 -> 5",
         ),
         (
             rule("allow: [a]"),

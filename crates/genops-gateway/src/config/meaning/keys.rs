@@ -1,7 +1,9 @@
-//! Callers: keys, whom their calls belong to, and what else they may do.
+//! Callers: keys, whom their calls belong to, and what else they may do; and the key that signs receipts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use genops::receipt::key::SigningKey;
 use genops_core::attribution::{Field, Meaningful};
 use genops_core::awu::Labels;
 use genops_core::hex;
@@ -27,6 +29,19 @@ impl Reading<'_> {
             }
         }
         keys
+    }
+
+    /// The key that signs receipts.
+    pub(super) fn signing_key(&mut self, written: &written::Receipts) -> Option<Arc<SigningKey>> {
+        let secret = self.secret("`signing_key`", &written.signing_key)?;
+        match secret.parse() {
+            Ok(key) => Some(Arc::new(key)),
+            Err(problem) => {
+                let message = format!("what `signing_key` refers to {problem}");
+                self.problem_with_secret(&written.signing_key, message);
+                None
+            }
+        }
     }
 
     fn key(&mut self, written: &written::Key) -> Option<Key> {

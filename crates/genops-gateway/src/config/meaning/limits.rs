@@ -1,11 +1,12 @@
-//! What the limits on traffic of `genops.yaml` mean: rates, circuits, and how long idempotency keys are remembered.
+//! What the limits on traffic of `genops.yaml` mean: rates, circuits, how long idempotency keys are remembered,
+//! and how far the books may grow.
 //!
 //! Whom they cover is read where all selectors are, in [`policy`](super::policy); budgets are in
 //! [`budgets`](super::budgets).
 
 use genops_core::Amount;
 use genops_core::circuit::CircuitRule;
-use genops_core::policy::{Policy, REMEMBER_NS};
+use genops_core::policy::{Ceilings, Policy, REMEMBER_NS};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use serde_saphyr::Spanned;
 
@@ -19,6 +20,9 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// A key that is older than a year belongs to nothing that still runs.
 const IDEMPOTENCY_HOURS_MAX: u64 = 8_760;
+/// More than any memory holds.
+const CEILING_MAX: u64 = 1_000_000_000;
+
 const HOUR_NS: u64 = 3_600 * NANOS_PER_SECOND;
 
 impl Reading<'_> {
@@ -126,6 +130,23 @@ impl Reading<'_> {
             });
         }
         circuits
+    }
+
+    pub(super) fn ceilings(&mut self, written: &written::Limits) -> Ceilings {
+        let Ceilings { cells, rate_shares, idempotency_keys } = Ceilings::default();
+        Ceilings {
+            cells: self.ceiling(written.cells.as_ref(), cells),
+            rate_shares: self.ceiling(written.rate_shares.as_ref(), rate_shares),
+            idempotency_keys: self.ceiling(written.idempotency_keys.as_ref(), idempotency_keys),
+        }
+    }
+
+    fn ceiling(&mut self, written: Option<&Spanned<u64>>, default: u64) -> u64 {
+        let Some(most) = written else { return default };
+        if !(1..=CEILING_MAX).contains(&most.value) {
+            self.problem(most, format!("has to be from 1 to {CEILING_MAX}"));
+        }
+        most.value
     }
 
     pub(super) fn remember_ns(&mut self, written: Option<&Spanned<u64>>) -> u64 {

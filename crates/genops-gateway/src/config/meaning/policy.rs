@@ -244,8 +244,12 @@ impl Reading<'_> {
     /// A code that a condition may give: one of policy's, or one of the organisation's own.
     fn code(&mut self, written: &Text) -> Option<ReasonCode> {
         use ReasonCode::{Extension, PolicyDenyContent, PolicyDenyModel, PolicyDenyRegion};
-        let own =
-            [ReasonCode::unpriced_model(), ReasonCode::unbounded_request(), ReasonCode::output_capped()];
+        let own = [
+            ReasonCode::unpriced_model(),
+            ReasonCode::unbounded_request(),
+            ReasonCode::output_capped(),
+            ReasonCode::too_many_shares(),
+        ];
         match written.value.parse::<ReasonCode>() {
             Ok(code) if own.contains(&code) => {
                 let message =

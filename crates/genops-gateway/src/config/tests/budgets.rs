@@ -2,7 +2,7 @@
 
 use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::period::{Period, Span};
-use genops_core::policy::REMEMBER_NS;
+use genops_core::policy::{Ceilings, REMEMBER_NS};
 use genops_core::selector::Facet;
 use genops_core::{Amount, Name, Timestamp, Unit};
 
@@ -227,5 +227,22 @@ fn idempotency_keys_are_remembered_for_a_day_or_for_as_long_as_is_written() {
         let text = format!("limits: {{idempotency_hours: {hours}}}");
         assert_eq!(problems(&text), ["1:29: has to be from 1 to 8760, which is a year"]);
         assert!(!refused(&text).is_empty(), "the schema accepts {text}");
+    }
+}
+
+#[test]
+fn the_books_grow_as_far_as_is_written_or_to_twice_what_one_process_is_made_for() {
+    let read = |text: &str| read(text).unwrap().policy.ceilings;
+    let default = Ceilings { cells: 2_000_000, rate_shares: 2_000_000, idempotency_keys: 1_000_000 };
+    assert_eq!(read("{}"), default);
+    assert_eq!(read("limits: {cells: 7}"), Ceilings { cells: 7, ..default });
+    assert_eq!(read("limits: {rate_shares: 7}"), Ceilings { rate_shares: 7, ..default });
+    assert_eq!(read("limits: {idempotency_keys: 7}"), Ceilings { idempotency_keys: 7, ..default });
+    for (field, column) in [("cells", 17), ("rate_shares", 23), ("idempotency_keys", 28)] {
+        for most in [0, 1_000_000_001, u64::MAX] {
+            let text = format!("limits: {{{field}: {most}}}");
+            assert_eq!(problems(&text), [format!("1:{column}: has to be from 1 to 1000000000")]);
+            assert!(!refused(&text).is_empty(), "the schema accepts {text}");
+        }
     }
 }
