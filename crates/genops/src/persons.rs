@@ -98,6 +98,9 @@ pub enum EraseError {
     /// The facet says nothing of a person.
     #[error("a {0} is no person; customers and sessions are erased")]
     NotPersonal(Facet),
+    /// The reason names it, and would stay.
+    #[error("the reason names the {0} that it is about, and stays in the journal for good: say it without")]
+    InReason(Facet),
     /// The ledger did not take it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -218,6 +221,9 @@ impl Persons {
         if !facet.is_personal() {
             return Err(EraseError::NotPersonal(facet));
         }
+        if [&act.reason, &act.author].iter().any(|said| has_word(said.as_str(), value.as_str())) {
+            return Err(EraseError::InReason(facet));
+        }
         let mut known = self.known();
         let one = known.one(facet, value).map_err(LedgerError::Failed)?.ok_or(EraseError::Unknown(facet))?;
         let pseudonym = one.pseudonym.clone();
@@ -333,6 +339,15 @@ fn is_named(policy: &Policy, facet: Facet, value: &Name, pseudonym: &Name) -> bo
     let mut expressions = policy.conditions.iter().map(|rule| &rule.expression);
     policy.names(facet, pseudonym)
         || expressions.any(|expression| quoted.iter().any(|quoted| expression.contains(quoted)))
+}
+
+/// Whether a value stands in a text, and not only as a part of a word.
+fn has_word(text: &str, value: &str) -> bool {
+    text.match_indices(value).any(|(at, found)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at.saturating_add(found.len())..).and_then(|after| after.chars().next());
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    })
 }
 
 /// A command on its way in, and the persons that it is the first to name.

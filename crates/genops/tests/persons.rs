@@ -368,6 +368,11 @@ async fn whom_the_policy_in_force_names_is_not_erased_until_it_does_not() {
     governor.erase(Facet::CustomerId, &name("big-customer"), act()).await.unwrap();
     let named = governor.erase(Facet::SessionId, &name("in-a-condition"), act()).await;
     assert!(matches!(named, Err(EraseError::Named(Facet::SessionId))), "{named:?}");
+    for (reason, stays) in [("big-customer: a request", true), ("by big-customers", false)] {
+        let act = Act { reason: name(reason), ..act() };
+        let told = governor.erase(Facet::CustomerId, &name("big-customer"), act).await;
+        assert_eq!(matches!(told, Err(EraseError::InReason(_))), stays, "{reason}: {told:?}");
+    }
     let team = governor.erase(Facet::Team, &name("search"), act()).await;
     assert!(matches!(team, Err(EraseError::NotPersonal(Facet::Team))), "{team:?}");
 }

@@ -87,6 +87,7 @@ fn problem(error: &EraseError, facet: Facet) -> Problem {
     match error {
         EraseError::Unknown(_) => not_found(facet.as_str(), message),
         EraseError::Named(_) => Problem::Conflict { code: "named_by_policy", message },
+        EraseError::InReason(_) => Problem::Bad { field: Some("reason".to_owned()), message },
         EraseError::NotPersonal(_) => Problem::Bad { field: Some(facet.as_str().to_owned()), message },
         EraseError::Ledger(_) => Problem::Unavailable(message),
     }

@@ -444,6 +444,7 @@ budgets:
         (r#"{"customer_id":"acme","reason":"r"}"#, 404, "customer_id"),
         (r#"{"session_id":"acme","reason":"r"}"#, 404, "session_id"),
         (r#"{"customer_id":"big","reason":"r"}"#, 409, ""),
+        (r#"{"session_id":"s-1","reason":"s-1 asked for it"}"#, 400, "reason"),
         (r#"{"reason":"r"}"#, 400, ""),
         (r#"{"customer_id":"a","session_id":"b","reason":"r"}"#, 400, ""),
         (r#"{"customer_id":"a"}"#, 400, "reason"),
