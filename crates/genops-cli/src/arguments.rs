@@ -1,5 +1,6 @@
 //! What the program can be asked: its commands and their arguments.
 
+mod archive;
 mod proof;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use jiff::SignedDuration;
 
 use crate::simulate::recorded::spans::Mapped;
 
+pub use archive::Archiving;
 pub use proof::{
     Auditing, Exporting, ReceiptCommand, ReceiptVerification, Receipting, Recorded, Verification,
 };
@@ -49,6 +51,8 @@ pub enum Command {
     Simulate(Simulating),
     /// Write the journal as text that anybody can read and verify
     Export(Exporting),
+    /// Move old entries out of a ledger that no server holds, into a file
+    Archive(Archiving),
     /// Verify a ledger: the hash chain, every invariant after every entry, and heads that were noted
     Verify(Verification),
     /// Hold the journal, delivered telemetry and a provider's usage against each other

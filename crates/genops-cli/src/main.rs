@@ -1,9 +1,9 @@
 //! The program `genops`: arguments, environment, signals and exit codes. Everything else is in the crates
 //! below.
 //!
-//! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`], [`erase`],
-//! [`export`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`], [`explain`], with
-//! [`output`], [`table`] and [`client`] for those that show something.
+//! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
+//! [`erase`], [`export`], [`archive`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`],
+//! [`check`], [`explain`], with [`output`], [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stderr,
     reason = "this is the program: standard error is for trouble; standard output is written in `output`"
@@ -26,6 +26,8 @@ mod telemetry;
 mod erase;
 
 mod export;
+
+mod archive;
 
 mod verify;
 
@@ -128,6 +130,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Show(showing) => read::show(&showing).await,
         Command::Simulate(simulating) => simulate::run(&simulating),
         Command::Export(exporting) => export::run(&exporting),
+        Command::Archive(archiving) => archive::run(&archiving),
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
         Command::Receipt(receipting) => receipt::run(&receipting),

@@ -1,9 +1,10 @@
 //! `genops budgets`, `genops estimates`, `genops awus` and `genops show`: the same answers from a running server or from a
 //! ledger file, as tables or as JSON.
 
+use genops::ledger::StoreError;
 use genops::ledger::views::Filter;
 use genops::report::{
-    Archive, AwuPage, AwuReport, BudgetList, EstimateList, LabelReport, SlaReport, TokenReport,
+    Archive, AwuPage, AwuReport, BudgetList, EstimateList, LabelReport, ReportError, SlaReport, TokenReport,
 };
 use genops_core::AwuId;
 use http::StatusCode;
@@ -146,6 +147,9 @@ pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
     if let Some(next) = page.next {
         say!("more: --before {next}");
     }
+    if let Some(through) = page.archived {
+        say!("the entries through {through} are archived; what they decided is in the archive");
+    }
     Ok(())
 }
 
@@ -154,7 +158,7 @@ pub async fn show(showing: &Showing) -> Result<(), Trouble> {
     let id: AwuId = showing.awu.parse().map_err(Trouble::unusable)?;
     let found: Option<AwuReport> = match &showing.source.server {
         Some(server) => Some(ask(server, &format!("/genops/v1/awus/{id}"), None).await?),
-        None => archive(&showing.source)?.awu(id).map_err(Trouble::failed)?,
+        None => of_one(&showing.source, |archive| archive.awu(id))?,
     };
     let Some(awu) = found else { return Err(not_there(id)) };
     if showing.source.format == Format::Json {
@@ -275,6 +279,23 @@ pub fn tokens_line(tokens: TokenReport) -> String {
 
 pub fn archive(source: &Source) -> Result<Archive, Trouble> {
     Archive::open(&source.ledger).map_err(Trouble::failed)
+}
+
+/// Asks a ledger file about one AWU. Where that has left the ledger, says which file it may be in.
+pub fn of_one<T>(
+    source: &Source,
+    ask: impl FnOnce(&mut Archive) -> Result<Option<T>, ReportError>,
+) -> Result<Option<T>, Trouble> {
+    let mut archive = archive(source)?;
+    ask(&mut archive).map_err(|error| match error {
+        ReportError::PerhapsArchived { .. } | ReportError::Store(StoreError::Archived { .. }) => {
+            let files = archive.archives().unwrap_or_default();
+            let files: Vec<_> =
+                files.iter().map(|(through, file)| format!("`{file}` (through entry {through})")).collect();
+            Trouble::failed(format!("{error}: {}", files.join(", ")))
+        }
+        error => Trouble::failed(error),
+    })
 }
 
 /// Asks a server for something, or with a body to do something.

@@ -130,8 +130,14 @@ fn say_what_is_set_up(config: &Config, listener: &TcpListener, governor: &Govern
         say!("genops {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     }
     lines_of(config, governor.now()).iter().for_each(|line| say!("{line}"));
-    if recovered.entries > 0 {
-        say!("  recovered  {} entries; chain and invariants hold", recovered.entries);
+    let Recovered { entries, snapshot, .. } = recovered;
+    match snapshot {
+        _ if entries == 0 => {}
+        0 => say!("  recovered  {entries} entries; chain and invariants hold"),
+        _ => say!(
+            "  recovered  {entries} entries: a snapshot of the books stands for the first {snapshot}; chain and \
+             invariants hold behind it"
+        ),
     }
     if recovered.released + recovered.in_doubt > 0 {
         say!(

@@ -58,7 +58,7 @@ pub fn run(verification: &Verification) -> Result<(), Trouble> {
         let begins = source.begins();
         (Box::new(source) as Box<_>, begins)
     });
-    let mut witness = Witness::new(head.clone(), export);
+    let mut witness = Witness::new(head.clone(), export).with_snapshots(sources.snapshots());
     match verify(sources.begins(), sources, &mut witness) {
         Ok(verified) => tell(recorded, &verified, heads),
         Err(Failure::Journal(error) | Failure::Witness(error)) if is_unreadable(&error) => {

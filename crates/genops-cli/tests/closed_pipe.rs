@@ -1,5 +1,5 @@
 //! Whoever closes standard output early, as `| head` does, has read enough: no command takes that for trouble.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 use std::io;
 use std::process::{Command, Output};

@@ -162,6 +162,31 @@ fn a_ledger_that_was_written_anew_holds_until_it_is_replayed_or_compared() {
 }
 
 #[test]
+fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
+    let folder = Folder::new();
+    let (code, told) = folder.complaint("archive --through 2");
+    assert_eq!(code, 2, "{told}");
+    let (code, told) = folder.complaint("archive --through 9 --to a.jsonl");
+    assert!(code == 1 && told.contains("9"), "{told}");
+    let told = folder.text("archive --through 2 --to a.jsonl");
+    assert!(told.starts_with("a.jsonl has the entries through 2, and genops.db no more\n"), "{told}");
+    let both = folder.json("verify --ledger a.jsonl genops.db");
+    assert_eq!((&both["first"], &both["entries"], both["cells"].is_null()), (&1.into(), &4.into(), false));
+    let rest = folder.json("verify --ledger genops.db");
+    assert_eq!((&rest["first"], &rest["entries"], rest["cells"].is_null()), (&3.into(), &2.into(), true));
+    let (code, told) = folder.complaint("replay --ledger genops.db");
+    assert!(code == 2 && told.contains("begins with entry 3"), "{told}");
+    assert_eq!(folder.json("awus --ledger genops.db")["archived"], 2);
+    for command in ["show", "explain"] {
+        let (code, told) = folder.complaint(&format!("{command} {}-{}", "01".repeat(16), "07".repeat(8)));
+        assert!(code == 1 && told.contains("`a.jsonl` (through entry 2)"), "{told}");
+        folder.text(&format!("{command} {}-{}", "02".repeat(16), "07".repeat(8)));
+    }
+    let text = folder.text("archive --restore a.jsonl");
+    assert!(text.contains("a snapshot of its books after entry 4"), "{text}");
+}
+
+#[test]
 fn what_cannot_be_read_is_no_journal_that_does_not_hold() {
     let folder = Folder::new();
     folder.text("export --to good.jsonl");

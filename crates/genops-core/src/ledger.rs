@@ -18,8 +18,8 @@ pub use act::{Act, Alert, Correction, Grant, Note, Posting, Reported, Revision};
 pub use books::{Books, Mismatch, OpenAwu, evolve};
 pub use cell::{Cell, CellId, Fit, Standing, Totals};
 pub use entry::{
-    Admit, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation, Rejection,
-    Settled,
+    Admit, BOOKS_VERSION, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation,
+    Rejection, Settled,
 };
 
 use std::collections::HashMap;

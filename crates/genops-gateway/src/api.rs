@@ -28,6 +28,9 @@ use crate::identity::Role::{Administer, Operate, Read};
 use crate::server::Gateway;
 use route::Route;
 
+/// What stands in the journal may have left it for an archive.
+const ARCHIVED: &[&str] = &["410"];
+
 /// Every route of the governance API.
 #[must_use]
 #[rustfmt::skip]
@@ -37,9 +40,9 @@ pub fn routes() -> Vec<Route> {
         Route::get("listCells", "/cells", Read, "Cells: every budget in every window that was used, with its whole account", reading::cells),
         Route::get("getCell", "/cells/{number}", Read, "One cell", reading::cell),
         Route::get("listAwus", "/awus", Read, "AWUs, the latest first", reading::awus),
-        Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu),
-        Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation),
-        Route::get("getReceipt", "/awus/{id}/receipt", Read, "A signed receipt of the decision about an AWU", reading::receipt).with_errors(&["409"]),
+        Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu).with_errors(ARCHIVED),
+        Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation).with_errors(ARCHIVED),
+        Route::get("getReceipt", "/awus/{id}/receipt", Read, "A signed receipt of the decision about an AWU", reading::receipt).with_errors(&["409", "410"]),
         Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose).with_headers(proposing::HEADERS),
         Route::act("startAwu", "/awus/{id}/start", Operate, "Say that the work begins", operating::start),
         Route::act("extendAwu", "/awus/{id}/extend", Operate, "Say that the work goes on, and have more time", operating::extend),
@@ -53,8 +56,8 @@ pub fn routes() -> Vec<Route> {
         Route::act("makeGrant", "/grants", Administer, "Grant a budget more, for some time", administering::grant),
         Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke),
         Route::act("erasePerson", "/erasures", Administer, "Erase a customer or a session: nobody can tell any more whom its pseudonym stands for", erasing::erase),
-        Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries),
-        Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry),
+        Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries).with_errors(ARCHIVED),
+        Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry).with_errors(ARCHIVED),
         Route::get("getPolicy", "/policy", Read, "The policy in force", reading::policy),
         Route::get("listEstimates", "/estimates", Read, "How good the bounds of calls were, by provider and model", reading::estimates),
         Route::get("getTelemetry", "/telemetry", Read, "How far telemetry has come, and what was rejected for good", telemetry::status),

@@ -2,6 +2,10 @@
 //!
 //! What is read is durable. Nothing here waits; see [`Ledger::watch`](crate::Ledger::watch) for that.
 
+use std::sync::Arc;
+
+use genops_core::Digest;
+use genops_core::policy::Policy;
 use genops_core::record::Journaled;
 
 use crate::frame::Frame;
@@ -28,7 +32,7 @@ impl Journals {
     ///
     /// The store cannot be read.
     pub fn open(&self) -> Result<Journal, StoreError> {
-        Ok(Journal { frames: (self.readers)()?, tail: self.tail.clone() })
+        Ok(Journal { frames: (self.readers)()?, tail: self.tail.clone(), archived: None })
     }
 }
 
@@ -42,6 +46,8 @@ impl std::fmt::Debug for Journals {
 pub struct Journal {
     frames: Box<dyn FrameReader>,
     tail: Tail,
+    /// The last entry that is archived, once it is known: nothing is archived while a ledger is open.
+    archived: Option<u64>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -54,22 +60,30 @@ impl Journal {
     /// Reads what `frames` has, and nothing else.
     #[must_use]
     pub fn new(frames: Box<dyn FrameReader>) -> Self {
-        Self { frames, tail: Tail::default() }
+        Self { frames, tail: Tail::default(), archived: None }
     }
 
     /// The entries after `sequence` that one frame holds; empty at the end of the journal.
     ///
     /// # Errors
     ///
-    /// The store cannot be read, or a frame cannot be decoded.
+    /// The store cannot be read, a frame cannot be decoded, or the entry is archived.
     pub fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, StoreError> {
         if let Some(entries) = self.tail.after(sequence) {
             return Ok(entries);
         }
-        let Some(frame) = self.frames.holding(sequence.saturating_add(1))? else { return Ok(Vec::new()) };
+        let entry = sequence.saturating_add(1);
+        let frame = self.frames.holding(entry)?;
+        if frame.as_ref().is_none_or(|frame| frame.first > entry) {
+            let through = self.archived()?;
+            if through >= entry {
+                return Err(StoreError::Archived { entry, through });
+            }
+        }
+        let Some(frame) = frame else { return Ok(Vec::new()) };
         let damaged = |what: String| StoreError::Damaged { path: "journal".into(), what };
-        if frame.first > sequence.saturating_add(1) {
-            return Err(damaged(format!("entry {} is missing", sequence.saturating_add(1))));
+        if frame.first > entry {
+            return Err(damaged(format!("entry {entry} is missing")));
         }
         let entries = frame.entries().map_err(|bad| damaged(bad.to_string()))?;
         let chain = frame.hash;
@@ -95,5 +109,50 @@ impl Journal {
     pub fn entry(&mut self, sequence: u64) -> Result<Option<Journaled>, StoreError> {
         let Some(before) = sequence.checked_sub(1) else { return Ok(None) };
         Ok(self.after(before)?.into_iter().next())
+    }
+
+    /// The last entry that has left for an archive; 0 where none has.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn archived(&mut self) -> Result<u64, StoreError> {
+        if self.archived.is_none() {
+            self.archived = Some(self.frames.archived()?.map_or(0, |head| head.sequence));
+        }
+        Ok(self.archived.unwrap_or_default())
+    }
+
+    /// The last entry of each archive that was made, and what its file was called, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, StoreError> {
+        self.frames.snapshots()?.map_or(Ok(Vec::new()), |kept| kept.archives())
+    }
+
+    /// The policy of this version, where it was in force after the last entry that has left for an archive.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn archived_policy(&self, version: Digest) -> Result<Option<Arc<Policy>>, StoreError> {
+        let kept = self.frames.snapshots()?.map_or(Ok(None), |kept| kept.archived_policy())?;
+        Ok(kept.filter(|policy| policy.version() == version))
+    }
+
+    /// The hash of the first frame, by which a journal is known; `None` where it is empty.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn genesis(&mut self) -> Result<Option<Digest>, StoreError> {
+        match self.entry(1) {
+            Err(StoreError::Archived { .. }) => {
+                self.frames.snapshots()?.map_or(Ok(None), |kept| kept.genesis())
+            }
+            first => Ok(first?.map(|first| first.chain)),
+        }
     }
 }

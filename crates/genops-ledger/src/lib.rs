@@ -7,7 +7,8 @@
 //! frames has to promise) with its two implementations [`sqlite`], which keeps [`persons`] in a table, and [`memory`], [`ledger`] (the books
 //! behind a mutex, group commit) over [`ledger::pipeline`] (its steps, one by one), [`recover`] (from frames back to books), [`export`] (a journal as text that anybody
 //! can read and verify), [`source`] (a ledger file or an export of one, frame by frame), [`verify`] with [`witness`] (what
-//! was noted of the journal elsewhere), [`redecide`] (every entry decided anew), [`journal`] (reading behind the
+//! was noted of the journal elsewhere), [`redecide`] (every entry decided anew), [`snapshots`] (books as
+//! bytes) and [`retention`] (old entries leave for an archive), [`journal`] (reading behind the
 //! writer) with [`tail`] (the end of it in memory), [`views`] (tables for queries), [`followers`] (the
 //! cursors of whoever follows, and what could not be delivered),
 //! [`background`] (for threads that follow).
@@ -35,6 +36,10 @@ pub mod witness;
 pub mod verify;
 
 pub mod redecide;
+
+pub mod snapshots;
+
+pub mod retention;
 
 pub mod differ;
 

@@ -1,7 +1,11 @@
 //! From frames back to books: the chain is verified, every entry is applied, the invariants are checked,
 //! and what a dead process left open is resolved.
 //!
-//! Recovery only evolves. No rule is asked about what was acknowledged.
+//! Opening a ledger begins with the latest snapshot of its books that can be used, and so does whoever only reads;
+//! [`replay`] begins with nothing, and is what verifies. Recovery only evolves. No rule is asked about what was
+//! acknowledged.
+
+use std::path::Path;
 
 use genops_core::audit::{Auditor, Breach};
 use genops_core::awu::State;
@@ -10,7 +14,10 @@ use genops_core::{Digest, Timestamp};
 
 use crate::frame::{BadFrame, Frame};
 use crate::ledger::{Ledger, LedgerError};
+use crate::snapshots::{PassedOver, Snapshot, Snapshots};
+use crate::sqlite::SqliteStore;
 use crate::store::{FrameReader, Store, StoreError};
+use crate::witness::Head;
 
 /// Opens a ledger over `store` and resolves what the last process held and left behind: AWUs that were executing
 /// are in doubt, those that had not started are released. `wall` is the time of those entries.
@@ -19,11 +26,16 @@ use crate::store::{FrameReader, Store, StoreError};
 ///
 /// The journal is damaged, breaks an invariant, or the store does not take the resolutions.
 pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recovered), OpenError> {
-    let replayed = replay(&mut *store.readers()()?)?;
+    let replayed = resume(&mut *store.readers()()?, u64::MAX)?;
     if replayed.engine > ENGINE_VERSION {
         return Err(OpenError::NewerRules { sequence: replayed.books.sequence(), engine: replayed.engine });
     }
-    let mut recovered = Recovered { entries: replayed.books.sequence(), ..Recovered::default() };
+    let mut recovered = Recovered {
+        entries: replayed.books.sequence(),
+        snapshot: replayed.snapshot,
+        passed_over: replayed.passed_over,
+        ..Recovered::default()
+    };
     // What has a deadline is held by somebody else, who may be alive.
     let ours = replayed.books.open_awus().into_iter().filter(|(_, open)| open.deadline.is_none());
     let orphans: Vec<_> = ours.map(|(id, open)| (id, open.state)).collect();
@@ -48,6 +60,10 @@ pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recover
 pub struct Recovered {
     /// Entries that the journal held.
     pub entries: u64,
+    /// Of them, those that a snapshot stood for, so that they were not read; 0 without one.
+    pub snapshot: u64,
+    /// A later snapshot that cannot be used: somebody should hear of it.
+    pub passed_over: Option<PassedOver>,
     /// AWUs that had been admitted and not started: released.
     pub released: usize,
     /// AWUs that were executing: in doubt, charged their reservation.
@@ -61,14 +77,32 @@ pub struct Replayed {
     pub books: Books,
     /// The hash of the last frame.
     pub head: Digest,
-    /// How many frames there are.
+    /// How many frames were read.
     pub frames: u64,
     /// The newest version of the rules that decided any of it.
     pub engine: u16,
+    /// The last entry that a snapshot stood for; 0 where every entry was read.
+    pub snapshot: u64,
+    /// A later snapshot that cannot be used.
+    pub passed_over: Option<PassedOver>,
     auditor: Auditor,
 }
 
 impl Replayed {
+    /// Begins after the entry that `head` is of, with the books of a snapshot.
+    fn after(head: Head, books: Books) -> Self {
+        let auditor = Auditor::over(&books);
+        Self {
+            books,
+            head: head.hash,
+            frames: 0,
+            engine: 0,
+            snapshot: head.sequence,
+            passed_over: None,
+            auditor,
+        }
+    }
+
     /// Takes in the next frame: verifies the chain, applies the entries, and checks the invariants after each.
     /// `before` sees each entry with the books that it was decided with.
     ///
@@ -105,12 +139,75 @@ impl Replayed {
 ///
 /// # Errors
 ///
-/// The first thing that does not fit.
+/// The first thing that does not fit, or that some entries are archived.
 pub fn replay(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
-    let mut replayed = Replayed::default();
-    let mut last = None;
-    while let Some(frame) = frames.behind(last.as_ref())? {
-        replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?;
+    match frames.archived()? {
+        Some(head) => Err(OpenError::Archived { through: head.sequence }),
+        None => follow_from(Replayed::default(), frames, None, u64::MAX),
+    }
+}
+
+/// The same books without reading all of it: from the latest snapshot on that can be used, through the end of the frame
+/// that holds the entry `through`. What the snapshot stands for is not verified again.
+///
+/// # Errors
+///
+/// The first thing that does not fit, or that some entries are archived and no snapshot stands for them.
+pub fn resume(frames: &mut dyn FrameReader, through: u64) -> Result<Replayed, OpenError> {
+    let mut replayed = begin(frames)?;
+    let begins = replayed.snapshot;
+    let own = if begins == 0 { None } else { frames.holding(begins)? };
+    let own = own.filter(|frame| frame.last() == begins);
+    replayed.engine = own.as_ref().map_or(0, |frame| frame.engine);
+    follow_from(replayed, frames, own, through)
+}
+
+/// Makes a snapshot of the books after the frame that holds the entry `through`, which is durable, and keeps the latest
+/// `kept`. The books are worked out anew, from the snapshot before; only the process that holds the ledger may.
+///
+/// # Errors
+///
+/// The journal does not hold, or the disk refuses.
+pub fn take_snapshot(path: &Path, through: u64, kept: usize) -> Result<Head, OpenError> {
+    let replayed = resume(&mut SqliteStore::read(path)?, through)?;
+    let head = Head { sequence: replayed.books.sequence(), hash: replayed.head };
+    let mut snapshots = Snapshots::open(path)?;
+    if replayed.snapshot != head.sequence {
+        snapshots.put(&Snapshot::of(head, &replayed.books)?)?;
+    }
+    snapshots.keep(kept)?;
+    Ok(head)
+}
+
+fn begin(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
+    let (latest, passed_over) = match frames.snapshots()? {
+        Some(snapshots) => snapshots.latest(frames, Snapshot::books)?,
+        None => (None, None),
+    };
+    let begun = match (latest, frames.archived()?) {
+        (Some((head, books)), _) => Replayed::after(head, books),
+        (None, Some(head)) => return Err(OpenError::NoSnapshot { through: head.sequence }),
+        (None, None) => Replayed::default(),
+    };
+    Ok(Replayed { passed_over, ..begun })
+}
+
+/// Reads on behind the frame `last`.
+fn follow_from(
+    mut replayed: Replayed,
+    frames: &mut dyn FrameReader,
+    mut last: Option<Frame>,
+    through: u64,
+) -> Result<Replayed, OpenError> {
+    // Where the snapshot's own frame is archived, older ones may be there yet: an archive was interrupted.
+    let left = if last.is_none() { replayed.snapshot } else { 0 };
+    while replayed.books.sequence() < through
+        && let Some(frame) = frames.behind(last.as_ref())?
+    {
+        let is_left = left > 0 && frame.first > 0 && frame.last() <= left;
+        if !is_left {
+            replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?;
+        }
         last = Some(frame);
     }
     replayed.conclude()?;
@@ -143,6 +240,24 @@ pub enum OpenError {
     /// An invariant does not hold.
     #[error("the books are wrong: {0}")]
     Breach(#[from] Breach),
+    /// Entries are not in the ledger's file any more, and what was to be done takes every one.
+    #[error(
+        "the entries through {through} are archived, and this takes every entry from the first on; \
+         `genops verify --ledger ARCHIVE... LEDGER` verifies archives and ledger together"
+    )]
+    Archived {
+        /// The last of them.
+        through: u64,
+    },
+    /// Entries are not in the ledger's file any more, and no snapshot stands for them.
+    #[error(
+        "the entries through {through} are archived, and no snapshot of the books after them can be used; \
+         make one from the archives: `genops archive --restore ARCHIVE... --ledger LEDGER`"
+    )]
+    NoSnapshot {
+        /// The last of them.
+        through: u64,
+    },
     /// The ledger failed while it was being opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -157,7 +272,11 @@ impl OpenError {
             Self::Mismatch(mismatch) => Some(mismatch.sequence),
             Self::Breach(breach) => Some(breach.sequence),
             Self::Store(StoreError::Export(bad)) => bad.entry,
-            Self::Store(_) | Self::Ledger(_) | Self::NewerRules { .. } => None,
+            Self::Store(_)
+            | Self::Archived { .. }
+            | Self::NoSnapshot { .. }
+            | Self::Ledger(_)
+            | Self::NewerRules { .. } => None,
         }
     }
 }

@@ -9,14 +9,16 @@ use genops_core::Digest;
 
 use crate::export::{BEGINNING, BadExport, ExportReader};
 use crate::frame::Frame;
+use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
 use crate::store::{FrameReader, StoreError};
+use crate::witness::Head;
 
 /// One file with a journal, or with a part of one. Gives every frame in it, as it stands.
 #[derive(Debug)]
 pub enum Source {
-    /// A ledger.
-    Ledger(Box<Frames<SqliteReader>>),
+    /// A ledger, and what has left it for an archive.
+    Ledger(Box<Frames<SqliteReader>>, Option<Head>),
     /// An export.
     Export(Box<ExportReader>),
 }
@@ -41,14 +43,34 @@ impl Source {
             let file = File::open(path).map_err(failed)?;
             return Ok(Self::Export(Box::new(ExportReader::new(Box::new(BufReader::new(file)))?)));
         }
-        Ok(Self::Ledger(Box::new(Frames::of(SqliteStore::read(path)?))))
+        let archived = Snapshots::read(path)?.archived()?;
+        let through = archived.map_or(0, |head| head.sequence);
+        Ok(Self::Ledger(Box::new(Frames::after(SqliteStore::read(path)?, through)), archived))
+    }
+
+    /// The snapshots of the books in a ledger at `path` that this version could use; none in an export.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn snapshots(&self, path: &Path) -> Result<Vec<Snapshot>, StoreError> {
+        match self {
+            Self::Export(_) => Ok(Vec::new()),
+            Self::Ledger(..) => {
+                let kept = Snapshots::read(path)?;
+                let snapshots = kept.list()?.into_iter().filter_map(|sequence| kept.get(sequence));
+                Ok(snapshots.filter(Snapshot::is_of_this_version).collect())
+            }
+        }
     }
 
     /// The first entry that the file is said to have, and the hash of the frame before it.
     #[must_use]
     pub fn begins(&self) -> (u64, Digest) {
         match self {
-            Self::Ledger(_) => (1, Digest::ZERO),
+            Self::Ledger(_, archived) => {
+                archived.map_or((1, Digest::ZERO), |head| (head.sequence.saturating_add(1), head.hash))
+            }
             Self::Export(export) => (export.header().first, export.header().previous),
         }
     }
@@ -59,7 +81,7 @@ impl Iterator for Source {
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
-            Self::Ledger(frames) => frames.next(),
+            Self::Ledger(frames, _) => frames.next(),
             Self::Export(export) => export.next(),
         }
     }
@@ -70,13 +92,20 @@ impl Iterator for Source {
 pub struct Frames<R> {
     reader: R,
     last: Option<Frame>,
+    /// Frames that end here or before are not given.
+    through: u64,
     failed: bool,
 }
 
 impl<R: FrameReader> Frames<R> {
     /// From the first frame on.
     pub const fn of(reader: R) -> Self {
-        Self { reader, last: None, failed: false }
+        Self::after(reader, 0)
+    }
+
+    /// From the first frame on that ends after `through`.
+    pub const fn after(reader: R, through: u64) -> Self {
+        Self { reader, last: None, through, failed: false }
     }
 }
 
@@ -87,12 +116,17 @@ impl<R: FrameReader> Iterator for Frames<R> {
         if self.failed {
             return None;
         }
-        let frame = self.reader.behind(self.last.as_ref()).transpose()?;
-        match &frame {
-            Ok(frame) => self.last = Some(frame.clone()),
-            Err(_) => self.failed = true,
+        loop {
+            let frame = self.reader.behind(self.last.as_ref()).transpose()?;
+            match &frame {
+                Ok(frame) => self.last = Some(frame.clone()),
+                Err(_) => self.failed = true,
+            }
+            // An archive that was interrupted has left them; they are in it.
+            if !frame.as_ref().is_ok_and(|frame| frame.first > 0 && frame.last() <= self.through) {
+                return Some(frame);
+            }
         }
-        Some(frame)
     }
 }
 
@@ -102,6 +136,7 @@ pub struct Sources {
     /// The last one first.
     files: Vec<(PathBuf, Source)>,
     begins: (u64, Digest),
+    snapshots: Vec<Snapshot>,
     /// The entry that is due, and the hash before it.
     due: (u64, Digest),
 }
@@ -116,8 +151,18 @@ impl Sources {
         let opened = |path: &PathBuf| Ok((path.clone(), Source::open(path)?));
         let mut files = paths.iter().map(opened).collect::<Result<Vec<_>, StoreError>>()?;
         let begins = files.first().map_or((1, Digest::ZERO), |(_, source)| source.begins());
+        let mut snapshots = Vec::new();
+        for (path, source) in &files {
+            snapshots.extend(source.snapshots(path)?);
+        }
         files.reverse();
-        Ok(Self { files, begins, due: begins })
+        Ok(Self { files, begins, snapshots, due: begins })
+    }
+
+    /// The snapshots of the books in those that are ledgers, which the journal has to come to.
+    #[must_use]
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        self.snapshots.clone()
     }
 
     /// The first entry that there should be, and the hash of the frame before it.

@@ -15,6 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use crate::frame::Frame;
 use crate::ledger::FREE_BYTES_MIN;
 use crate::persons::{self, SqlitePersons};
+use crate::snapshots::Snapshots;
 use crate::store::{FrameReader, PersonStep, Persons, Readers, Store, StoreError};
 
 /// Tells SQLite and people what the file is: "GnOp".
@@ -167,7 +168,11 @@ fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), 
     Ok(Ok(()))
 }
 
-fn check_application(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+/// The outer error is SQLite's, the inner one ours.
+pub(crate) fn check_application(
+    connection: &Connection,
+    path: &Path,
+) -> rusqlite::Result<Result<(), StoreError>> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if id == APPLICATION_ID {
         return Ok(Ok(()));
@@ -277,6 +282,10 @@ impl FrameReader for SqliteReader {
             rows.next()?.map(frame_of).transpose()
         };
         find().map_err(|error| told(&self.path, &error))
+    }
+
+    fn snapshots(&self) -> Result<Option<Snapshots>, StoreError> {
+        Snapshots::read(&self.path).map(Some)
     }
 }
 

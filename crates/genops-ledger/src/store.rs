@@ -16,6 +16,8 @@ use genops_core::selector::Facet;
 
 use crate::export::BadExport;
 use crate::frame::Frame;
+use crate::snapshots::Snapshots;
+use crate::witness::Head;
 
 /// Keeps frames. There is one writer.
 pub trait Store: Send + 'static {
@@ -96,6 +98,24 @@ pub trait FrameReader: Send {
     fn behind(&mut self, frame: Option<&Frame>) -> Result<Option<Frame>, StoreError> {
         self.holding(frame.map_or(1, |frame| frame.last().saturating_add(1)))
     }
+
+    /// The snapshots of the books that stand beside the frames; `None` where the store keeps none.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn snapshots(&self) -> Result<Option<Snapshots>, StoreError> {
+        Ok(None)
+    }
+
+    /// The last entry that has left the store for an archive, with the hash of its frame.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn archived(&self) -> Result<Option<Head>, StoreError> {
+        self.snapshots()?.map_or(Ok(None), |snapshots| snapshots.archived())
+    }
 }
 
 /// Trouble with a store.
@@ -116,6 +136,17 @@ pub enum StoreError {
     /// A text that should be an export of a journal is none, or has been changed.
     #[error(transparent)]
     Export(#[from] BadExport),
+    /// An entry has left the ledger.
+    #[error(
+        "entry {entry} is archived, as are all through {through}: look into the archive that \
+         `genops archive` has made of them"
+    )]
+    Archived {
+        /// The entry.
+        entry: u64,
+        /// The last entry that has left.
+        through: u64,
+    },
     /// The disk is full.
     #[error(
         "no space is left for the ledger; free some and start again: nothing that was acknowledged is lost"

@@ -8,7 +8,7 @@ use genops_core::ledger::{Books, ENGINE_VERSION};
 use crate::frame::{BadFrame, Frame};
 use crate::recover::{OpenError, Replayed};
 use crate::store::StoreError;
-use crate::witness::{Contradiction, Witness};
+use crate::witness::{Contradiction, Head, Witness};
 
 /// What was verified.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ pub fn verify(
         }
         witness.compare(&frame, &mut frames)?;
         match &mut replayed {
-            Some(replayed) => replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?,
+            Some(replayed) => {
+                replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?;
+                let head = Head { sequence: frame.last(), hash: frame.hash };
+                witness.compare_books(head, &replayed.books)?;
+            }
             None => drop(checked.map_err(OpenError::from)?),
         }
         (verified.last, verified.head) = (frame.last(), frame.hash);

@@ -265,7 +265,14 @@ impl Views {
         let mut gathered = Gathered::default();
         let mut through = self.through;
         while gathered.len() < STRETCH {
-            let entries = journal.after(through)?;
+            let entries = match journal.after(through) {
+                // What the tables do not have of it they will not have.
+                Err(StoreError::Archived { through: archived, .. }) => {
+                    through = archived;
+                    continue;
+                }
+                entries => entries?,
+            };
             let Some(last) = entries.last() else { break };
             through = last.entry.sequence;
             entries.into_iter().for_each(|journaled| gathered.take(journaled));
@@ -386,7 +393,11 @@ impl Views {
         let (places, next) = looked.map_err(|error| told(&self.path, &error))?;
         let mut records = Vec::with_capacity(places.len());
         for place in &places {
-            records.extend(self.record_at(place, journal)?);
+            match self.record_at(place, journal) {
+                // What is older is archived as well.
+                Err(StoreError::Archived { .. }) => return Ok(Found { records, next: None }),
+                record => records.extend(record?),
+            }
         }
         Ok(Found { records, next })
     }

@@ -4,11 +4,12 @@
 use std::str::FromStr;
 
 use genops_core::Digest;
-use genops_core::ledger::Entry;
+use genops_core::ledger::{Books, Entry};
 
 use crate::differ;
 use crate::frame::{BadFrame, Frame};
 use crate::recover::OpenError;
+use crate::snapshots::Snapshot;
 use crate::store::StoreError;
 use crate::verify::Failure;
 
@@ -41,6 +42,7 @@ pub struct InvalidHead;
 pub struct Witness {
     heads: Vec<Head>,
     export: Option<Noted>,
+    snapshots: Vec<Snapshot>,
 }
 
 impl Witness {
@@ -54,7 +56,27 @@ impl Witness {
             head: previous,
             next: None,
         });
-        Self { heads, export }
+        Self { heads, export, snapshots: Vec::new() }
+    }
+
+    /// Knows snapshots of the books as well: opening a ledger relies on them.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: Vec<Snapshot>) -> Self {
+        Self { snapshots, ..self }
+    }
+
+    /// Compares the books after the frame that `head` is of.
+    ///
+    /// # Errors
+    ///
+    /// A snapshot says that they are others.
+    pub fn compare_books(&self, head: Head, books: &Books) -> Result<(), Failure> {
+        for noted in self.snapshots.iter().filter(|noted| noted.sequence == head.sequence) {
+            if *noted != Snapshot::of(head, books).map_err(OpenError::from)? {
+                return Err(Contradiction::Snapshot { sequence: head.sequence }.into());
+            }
+        }
+        Ok(())
     }
 
     /// Compares the place where the journal begins: with its entry `first`, behind a frame with the hash `previous`.
@@ -293,6 +315,15 @@ pub enum Contradiction {
         /// The number that it has.
         sequence: u64,
     },
+    /// A snapshot is of other books than the journal comes to.
+    #[error(
+        "the snapshot of the books after entry {sequence} is not what the journal comes to: a ledger that was opened \
+         with it may have decided by it since"
+    )]
+    Snapshot {
+        /// The entry.
+        sequence: u64,
+    },
     /// The entries are the same, but were committed otherwise.
     #[error(
         "the frame at entry {first} has been made anew: its entries are those that were noted, its frame is not"
@@ -313,6 +344,8 @@ impl Contradiction {
             | Self::Changed { sequence, .. }
             | Self::Removed { sequence }
             | Self::Inserted { sequence } => *sequence,
+            // Up to it everything holds; what came after may have been decided by it.
+            Self::Snapshot { sequence } => sequence.saturating_add(1),
             Self::CutOff { last, .. } => last.saturating_add(1),
             Self::Frame { first } => *first,
             Self::Nothing => 1,

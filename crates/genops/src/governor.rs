@@ -25,6 +25,7 @@ use crate::background::{Feed, Indexer};
 use crate::keeper::Keeper;
 use crate::persons::Persons;
 use crate::settings::{LedgerPlace, Settings};
+use crate::snapshotter::{Pace, Snapshotter};
 
 /// Decides, reserves and accounts. Cloning is cheap; all clones are one governor.
 #[derive(Debug, Clone)]
@@ -37,6 +38,7 @@ struct Inner {
     outbox: Option<Outbox>,
     indexer: Option<Indexer>,
     keeper: Option<Keeper>,
+    snapshotter: Option<Snapshotter>,
     /// Who corrects takes turns.
     corrections: tokio::sync::Mutex<()>,
     views: Arc<Mutex<Views>>,
@@ -104,9 +106,12 @@ impl Governor {
             posted.durable().await?;
         }
         let report = Arc::clone(&settings.report);
-        let first = ledger.journal()?.entry(1)?;
-        if let Some(first) = first
-            && !views.belong_to(first.chain, recovered.entries)?
+        if let Some(passed_over) = recovered.passed_over {
+            report(&passed_over.to_string());
+        }
+        let genesis = ledger.journal()?.genesis()?;
+        if let Some(genesis) = genesis
+            && !views.belong_to(genesis, recovered.entries)?
         {
             report(
                 "the query tables and telemetry cursors beside the ledger were those of another or a later \
@@ -131,8 +136,16 @@ impl Governor {
             ),
         };
         let (indexer, keeper) = (Some(indexer), Some(keeper));
+        let snapshotter = match &settings.ledger {
+            LedgerPlace::File(path) => {
+                let report = Arc::clone(&settings.report);
+                Some(Snapshotter::start(path, recovered, ledger.watch(), Pace::default(), report)?)
+            }
+            LedgerPlace::Memory => None,
+        };
         let corrections = tokio::sync::Mutex::default();
-        let inner = Inner { outbox, indexer, keeper, corrections, views, persons, settings, ledger };
+        let inner =
+            Inner { outbox, indexer, keeper, snapshotter, corrections, views, persons, settings, ledger };
         Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
@@ -330,6 +343,7 @@ impl Drop for Inner {
         drop(self.outbox.take());
         drop(self.indexer.take());
         drop(self.keeper.take());
+        drop(self.snapshotter.take());
     }
 }
 

@@ -84,6 +84,8 @@ mod background;
 
 mod keeper;
 
+mod snapshotter;
+
 pub use awu::{Awu, Settlement};
 pub use genops_core as core;
 pub use genops_core::awu::{Executing, Reserved};

@@ -159,7 +159,7 @@ impl Archive {
     ///
     /// The decision is not in the journal, or the journal cannot be read.
     pub fn receipt(&mut self, awu: AwuId, key: &SigningKey) -> Result<Receipt, ReceiptError> {
-        let (views, journal) = self.parts();
+        let (views, journal) = self.parts()?;
         issue(views, journal, awu, key)
     }
 }

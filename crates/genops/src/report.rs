@@ -16,6 +16,7 @@ mod journal;
 use std::sync::Arc;
 
 use genops_core::budget::CellKey;
+use genops_core::ledger::Books;
 use genops_core::naming::OfAny;
 use genops_core::policy::{InForce, Policy};
 use genops_core::{AwuId, Digest};
@@ -49,6 +50,10 @@ pub struct AwuPage {
     /// Where the next page begins: give it as `before`. Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// On the last page, the last entry that has left the ledger for an archive: AWUs that were decided by then are on no
+    /// page. Absent where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
 }
 
 /// How good the bounds were, by provider and model.
@@ -77,6 +82,17 @@ pub enum ReportError {
         "policy {0} is not in the journal, so nobody can say which of its rules were asked; verify the ledger"
     )]
     NoPolicy(Digest),
+    /// An AWU is not in the ledger, and may be in what has left it.
+    #[error(
+        "no AWU {awu} is in this ledger, but the entries through {through} are archived: look into the archive \
+         that `genops archive` has made of them"
+    )]
+    PerhapsArchived {
+        /// The AWU.
+        awu: AwuId,
+        /// The last entry that has left.
+        through: u64,
+    },
     /// A page of budgets goes on in a policy that is not in force any more.
     #[error(
         "another policy is in force since the page before, with other budgets; begin anew, without `from`"
@@ -103,12 +119,13 @@ impl Governor {
     pub fn awus(&self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         let mut journal = self.ledger().journal()?;
         // Whoever else wants the tables has them between the stretches.
-        awu_page_by(self.persons(), filter, limit, STRETCHES_MAX, |filter, limit| {
+        let page = awu_page_by(self.persons(), filter, limit, STRETCHES_MAX, |filter, limit| {
             self.with_views(|views| {
                 views.catch_up(&mut journal)?;
                 Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
             })
-        })
+        })?;
+        page.ended(&mut journal)
     }
 
     /// How good the bounds were. Blocks for as long as a disk does.
@@ -135,7 +152,8 @@ impl Governor {
             views.catch_up(&mut journal)?;
             views.awu(id, &mut journal)
         })?;
-        Ok(found.map(|record| self.persons().record(record)).transpose()?.as_ref().map(AwuReport::of))
+        let found = found.map(|record| self.persons().record(record)).transpose()?;
+        found_or_archived(id, found.as_ref().map(AwuReport::of), &mut journal)
     }
 
     /// Why one AWU was decided as it was. Blocks for as long as a disk does.
@@ -145,26 +163,60 @@ impl Governor {
     /// The journal or its tables cannot be read.
     pub fn explain(&self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         let mut journal = self.ledger().journal()?;
-        self.with_views(|views| {
+        let in_force = self.ledger().read(Books::shared_in_force)?;
+        let found = self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            explain(views, &mut journal, self.persons(), id)
-        })
+            explain(views, &in_force, &mut journal, self.persons(), id)
+        })?;
+        found_or_archived(id, found, &mut journal)
+    }
+}
+
+/// Where an AWU is not there, says that it may be archived: tables that were made since know nothing of what has left.
+fn found_or_archived<T>(
+    awu: AwuId,
+    found: Option<T>,
+    journal: &mut Journal,
+) -> Result<Option<T>, ReportError> {
+    match (found, journal.archived()?) {
+        (None, through) if through > 0 => Err(ReportError::PerhapsArchived { awu, through }),
+        (found, _) => Ok(found),
+    }
+}
+
+impl AwuPage {
+    /// Says on the last page what is on none.
+    fn ended(mut self, journal: &mut Journal) -> Result<Self, ReportError> {
+        if self.next.is_none() {
+            self.archived = Some(journal.archived()?).filter(|through| *through > 0);
+        }
+        Ok(self)
     }
 }
 
 fn explain(
     views: &Views,
+    in_force: &InForce,
     journal: &mut Journal,
     persons: &Persons,
     id: AwuId,
 ) -> Result<Option<Explanation>, ReportError> {
     let Some(record) = views.awu(id, journal)? else { return Ok(None) };
     let version = record.ruling().policy;
-    let policy = views.policy(version, journal)?.ok_or(ReportError::NoPolicy(version))?;
+    // The one in force is known even where its adoption is archived.
+    let policy = if version == in_force.version() {
+        Some(in_force.shared())
+    } else {
+        match views.policy(version, journal) {
+            // Its adoption is archived. It is the one that was kept, or the AWU would have left as well.
+            Ok(None) | Err(StoreError::Archived { .. }) => journal.archived_policy(version)?,
+            policy => policy?,
+        }
+    };
+    let policy = policy.ok_or(ReportError::NoPolicy(version))?;
     // Both say the same of whom they know.
     let (record, policy) = (persons.record(record)?, persons.reveal(|other| policy_renamed(policy, other))?);
-    let in_force = InForce::new(policy);
-    Ok(Some(Explanation::of(&record, &in_force)))
+    Ok(Some(Explanation::of(&record, &InForce::new(policy))))
 }
 
 fn policy_renamed(mut policy: Arc<Policy>, other: &mut OfAny<'_>) -> Arc<Policy> {
@@ -179,9 +231,10 @@ fn awu_page(
     filter: &Filter,
     limit: u32,
 ) -> Result<AwuPage, ReportError> {
-    awu_page_by(persons, filter, limit, u32::MAX, |filter, limit| {
+    let page = awu_page_by(persons, filter, limit, u32::MAX, |filter, limit| {
         Ok((views.awus(filter, limit, journal)?, views.as_of()))
-    })
+    })?;
+    page.ended(journal)
 }
 
 /// A page, put together from at most so many stretches, which `look` finds together with the last entry that it takes
@@ -199,7 +252,7 @@ fn awu_page_by(
     for _ in 0..stretches_max {
         let (found, as_of) = look(&filter, missing)?;
         // What the first look takes into account, the later ones do as well: they look further back.
-        let page = page.get_or_insert(AwuPage { awus: Vec::new(), as_of, next: None });
+        let page = page.get_or_insert(AwuPage { as_of, ..AwuPage::default() });
         missing = missing.saturating_sub(u32::try_from(found.records.len()).unwrap_or(u32::MAX));
         for record in found.records {
             page.awus.push(AwuReport::of(&persons.record(record)?));

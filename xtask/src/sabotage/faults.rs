@@ -433,4 +433,20 @@ pub const FAULTS: &[Fault] = &[
         put: "",
         test: &["-p", "genops", "--lib", "persons"],
     },
+    Fault {
+        name: "trust-a-damaged-snapshot",
+        what: "a snapshot is used whose digest does not fit",
+        file: "crates/genops-ledger/src/snapshots.rs",
+        find: "snapshot.is_whole().then_some(snapshot)",
+        put: "Some(snapshot)",
+        test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
+    },
+    Fault {
+        name: "archive-what-is-needed",
+        what: "entries leave that somebody needs yet",
+        file: "crates/genops-ledger/src/retention.rs",
+        find: "Needs::of(&replayed, &Followers::beside(ledger)?).allow(through)?;",
+        put: "let _ = Needs::of(&replayed, &Followers::beside(ledger)?).allow(through);",
+        test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
+    },
 ];

@@ -14,7 +14,7 @@ use crate::{Trouble, read, table};
 pub async fn run(id: AwuId, source: &Source) -> Result<(), Trouble> {
     let found: Option<Explanation> = match &source.server {
         Some(server) => Some(read::ask(server, &format!("/genops/v1/awus/{id}/explanation"), None).await?),
-        None => read::archive(source)?.explain(id).map_err(Trouble::failed)?,
+        None => read::of_one(source, |archive| archive.explain(id))?,
     };
     let Some(explanation) = found else { return Err(read::not_there(id)) };
     match source.format {

@@ -286,6 +286,12 @@ impl Books {
         self.traffic.has_place_for_flow(key, self.policy().ceilings.rate_shares)
     }
 
+    /// The oldest entry that an idempotency key was used in which is remembered at `at`.
+    #[must_use]
+    pub fn oldest_remembered(&self, at: Timestamp) -> Option<u64> {
+        self.remembered.oldest(at.minus_nanos(self.policy().remember_ns))
+    }
+
     /// The AWUs whose holders are taken for lost at `at`, the longest lost first, at most `most`.
     #[must_use]
     pub fn overdue(&self, at: Timestamp, most: usize) -> Vec<AwuId> {

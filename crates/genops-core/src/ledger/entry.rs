@@ -26,6 +26,10 @@ pub const FORMAT_VERSION: u16 = 5;
 /// to another outcome.
 pub const ENGINE_VERSION: u16 = 5;
 
+/// The version of the bytes of the books. It rises when the same books have other bytes, or the same journal comes to
+/// other books.
+pub const BOOKS_VERSION: u16 = 1;
+
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {

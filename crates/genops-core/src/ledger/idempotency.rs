@@ -46,6 +46,12 @@ impl Remembered {
         u64::try_from(remembered).unwrap_or(u64::MAX) >= most
     }
 
+    /// The oldest entry whose key has been used since `since`.
+    pub fn oldest(&self, since: Timestamp) -> Option<u64> {
+        let known = self.order.iter().filter_map(|of| self.known.get(of));
+        known.filter(|known| known.at >= since).map(|known| known.sequence).min()
+    }
+
     /// Takes in an admission, whatever came of it, and forgets what is older than `since`.
     pub fn take(&mut self, sequence: u64, at: Timestamp, request: &Admit, since: Timestamp) {
         while let Some(oldest) = self.order.front()

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::Json;
 use genops::LedgerError;
 use genops::held::{HeldError, settled_with};
-use genops::report::AwuReport;
+use genops::ledger::StoreError;
+use genops::report::{AwuReport, ReportError};
 use genops_core::awu::{AwuId, Execution};
 use genops_core::ledger::{Rejection, Reported};
 use genops_core::record::AwuRecord;
@@ -231,8 +232,10 @@ pub(super) async fn own(
 ) -> Result<AwuRecord, Problem> {
     match gateway.governor.known(awu).await {
         Ok(record) if record.request.proposal.key.as_ref() == Some(&asker.key.name) => Ok(record),
-        Ok(_) | Err(HeldError::Unknown(_)) => {
-            Err(not_found(field, format!("the key `{}` has proposed no AWU {awu}", asker.key.name)))
+        Ok(_)
+        | Err(HeldError::Unknown(_) | HeldError::Report(ReportError::Store(StoreError::Archived { .. }))) => {
+            let key = &asker.key.name;
+            Err(not_found(field, format!("the key `{key}` has proposed no AWU {awu} that is in the ledger")))
         }
         Err(error) => Err(error.into()),
     }
@@ -263,7 +266,8 @@ impl From<HeldError> for Problem {
                 }
                 _ => Self::Conflict { code: "awu_state", message },
             },
-            HeldError::Ledger(_) | HeldError::Report(_) => Self::Unavailable(message),
+            HeldError::Report(error) => error.into(),
+            HeldError::Ledger(_) => Self::Unavailable(message),
         }
     }
 }

@@ -259,6 +259,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
     let governor = gateway.governor.clone();
     blocking(move || Ok(governor.receipt(id, &key))).await?.map_err(|error| match error {
         ReceiptError::NotFound { .. } => no_awu(id),
+        ReceiptError::Store(error) => ReportError::from(error).into(),
         error => Problem::Unavailable(error.to_string()),
     })
 }

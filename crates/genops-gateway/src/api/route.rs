@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
+use genops::ledger::StoreError;
 use genops::report::{AwuReport, ReportError};
 use genops::{Governor, Refusal};
 use genops_core::Timestamp;
@@ -160,6 +161,8 @@ pub enum Problem {
         /// What there is not.
         message: String,
     },
+    /// It was there, and has left the ledger for an archive.
+    Gone(String),
     /// The body is too large.
     TooLarge,
     /// The body did not come in time.
@@ -453,6 +456,8 @@ impl From<ReportError> for Problem {
             ReportError::AnotherPolicy => {
                 Self::Bad { field: Some("from".to_owned()), message: error.to_string() }
             }
+            ReportError::Store(StoreError::Archived { .. }) => Self::Gone(error.to_string()),
+            ReportError::PerhapsArchived { .. } => Self::NotFound { field: "id", message: error.to_string() },
             _ => Self::Unavailable(error.to_string()),
         }
     }
@@ -475,6 +480,7 @@ impl IntoResponse for Problem {
             Self::NotFound { field, message } => {
                 answer::error(StatusCode::NOT_FOUND, INVALID, None, Some(field), &message)
             }
+            Self::Gone(message) => answer::error(StatusCode::GONE, INVALID, Some("archived"), None, &message),
             Self::Conflict { code, message } => {
                 answer::error(StatusCode::CONFLICT, INVALID, Some(code), None, &message)
             }
@@ -490,9 +496,27 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use genops::Settings;
+    use genops_core::AwuId;
     use genops_core::policy::Policy;
 
     use super::*;
+
+    #[tokio::test]
+    async fn what_has_left_for_an_archive_is_gone_and_what_may_have_is_not_there() {
+        let awu = AwuId { trace_id: [1; 16], span_id: [2; 8] };
+        let cases = [
+            (StoreError::Archived { entry: 2, through: 5 }.into(), StatusCode::GONE, "archived"),
+            (ReportError::PerhapsArchived { awu, through: 5 }, StatusCode::NOT_FOUND, ""),
+        ];
+        for (error, status, code) in cases {
+            let told = Problem::from(error).into_response();
+            assert_eq!(told.status(), status);
+            let told = told.into_body().collect().await.unwrap().to_bytes();
+            let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+            assert_eq!(told["error"]["code"].as_str().unwrap_or_default(), code, "{told}");
+            assert!(told["error"]["message"].as_str().unwrap().contains("through 5"), "{told}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_an_entry_that_does_not_come_is_told_so() {

@@ -4,6 +4,7 @@
 //!     bench_ledger FOLDER pairs (ledger|raw) CALLERS SECONDS
 //!     bench_ledger FOLDER (cells|budgets) CALLERS SECONDS TURNS COUNT...
 //!     bench_ledger FOLDER write ENTRIES
+//!     bench_ledger FOLDER snapshot THROUGH
 //!     bench_ledger FOLDER open
 //!
 //! A pair is an admission (the start is recorded with it) and the settlement of it, each waited for until it is
@@ -52,6 +53,7 @@ fn main() -> Result<(), Trouble> {
             growth::run(&folder, &sizes, callers, duration, turns)
         }
         "write" => recovery::write(&folder, next(&mut arguments)?),
+        "snapshot" => recovery::snapshot(&folder, next(&mut arguments)?),
         "open" => recovery::open(&folder),
         _ => Err(format!("`{what}` is not known").into()),
     }

@@ -1,8 +1,10 @@
-//! How long it takes to open a ledger: the journal is read, its chain verified, every entry applied and audited.
+//! How long it takes to open a ledger: the journal is read, its chain verified, every entry applied and audited; or only
+//! what came after a snapshot of the books.
 
 use std::path::Path;
 use std::time::Instant;
 
+use genops_ledger::recover::take_snapshot;
 use genops_ledger::sqlite::SqliteStore;
 
 use super::governed::{OnLedger, runtime};
@@ -16,7 +18,14 @@ pub fn write(folder: &Path, entries: u64) -> Result<(), Trouble> {
     OnLedger::begin(&folder.join(FILE), House::Two)?.write(entries / 2)
 }
 
-/// Opens the whole journal, and prints `figures ENTRIES SECONDS`.
+/// Makes a snapshot of the books after an entry, and prints `figures ENTRY SECONDS`.
+pub fn snapshot(folder: &Path, through: u64) -> Result<(), Trouble> {
+    let started = Instant::now();
+    let head = take_snapshot(&folder.join(FILE), through, 1)?;
+    say(&format!("figures {} {}", head.sequence, started.elapsed().as_secs_f64()))
+}
+
+/// Opens the ledger, and prints `figures ENTRIES SECONDS`.
 pub fn open(folder: &Path) -> Result<(), Trouble> {
     let started = Instant::now();
     let store = SqliteStore::open(&folder.join(FILE))?;

@@ -1,6 +1,6 @@
 //! Where in the journal each policy was adopted: whoever explains a decision needs the policy that made it.
 //!
-//! A policy is addressed by its content, so its first adoption stands for all.
+//! A policy is addressed by its content, so one adoption stands for all: the last, which leaves for an archive last.
 
 use genops_core::Digest;
 use genops_core::ledger::Outcome;
@@ -32,7 +32,7 @@ impl Gathered {
     }
 
     pub fn write(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        let mut add = transaction.prepare_cached("INSERT OR IGNORE INTO policies VALUES (?1, ?2)")?;
+        let mut add = transaction.prepare_cached("INSERT OR REPLACE INTO policies VALUES (?1, ?2)")?;
         for (version, sequence) in &self.0 {
             add.execute(params![version.bytes(), stored(*sequence)])?;
         }
@@ -40,7 +40,7 @@ impl Gathered {
     }
 }
 
-/// The entry that first adopted the policy.
+/// The entry that last adopted the policy.
 pub fn adopted(connection: &Connection, version: Digest) -> rusqlite::Result<Option<u64>> {
     let mut statement = connection.prepare_cached("SELECT sequence FROM policies WHERE version = ?1")?;
     let found: Option<i64> = statement.query_row([version.bytes()], |row| row.get(0)).optional()?;

@@ -8,6 +8,7 @@
 
 mod persons;
 mod proof;
+mod retention;
 mod work;
 
 use std::path::{Path, PathBuf};

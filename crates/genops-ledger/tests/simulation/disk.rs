@@ -3,11 +3,13 @@
 //! It is transactional, as the real one is: a frame is there whole or not at all, unless it is told to tear one. Then a
 //! part of the last frame is there, and it is for the journal to notice.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use genops_ledger::StoreError;
 use genops_ledger::frame::Frame;
 use genops_ledger::memory::MemoryStore;
+use genops_ledger::snapshots::Snapshots;
 use genops_ledger::store::{FrameReader, PersonStep, Persons, Readers, Store};
 
 use crate::random::Random;
@@ -45,6 +47,7 @@ struct Inner {
     dead: bool,
     fails_to_read_after: Option<u64>,
     free_bytes: Option<u64>,
+    snapshots: Option<PathBuf>,
 }
 
 impl Disk {
@@ -103,6 +106,18 @@ impl Disk {
 
     pub fn frames(&self) -> Vec<Frame> {
         self.with(|disk| disk.frames.clone())
+    }
+
+    /// Snapshots of the books stand in this file.
+    pub fn keep_snapshots_at(&self, file: PathBuf) {
+        self.with(|disk| disk.snapshots = Some(file));
+    }
+
+    /// Another disk with the same frames and snapshots.
+    pub fn copy(&self) -> Self {
+        let copy = Self::of(self.frames());
+        copy.with(|inner| inner.snapshots = self.with(|disk| disk.snapshots.clone()));
+        copy
     }
 
     /// Another disk with these frames.
@@ -201,6 +216,11 @@ impl FrameReader for Reader {
             let at = disk.frames.partition_point(|frame| frame.last() < sequence);
             Ok(disk.frames.get(at).cloned())
         })
+    }
+
+    fn snapshots(&self) -> Result<Option<Snapshots>, StoreError> {
+        let file = self.disk.with(|disk| disk.snapshots.clone());
+        file.map(|file| Snapshots::read(&file)).transpose()
     }
 }
 

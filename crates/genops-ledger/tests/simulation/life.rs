@@ -98,7 +98,15 @@ impl<'a> Life<'a> {
             12..=13 => self.ask_for_an_earlier_one()?,
             14..=18 => self.call(),
             19..=28 => return self.write(),
-            29..=30 => self.world.pass_time(),
+            29 => self.world.pass_time(),
+            30 if self.world.plan.is_calm || !self.world.random.one_in(6) => self.world.pass_time(),
+            30 => {
+                if !self.world.snapshot()? {
+                    self.world.say(|| "the process dies while it makes a snapshot".to_owned());
+                    self.world.counts.killed += 1;
+                    return Ok(Some(Ended::Died));
+                }
+            }
             _ => {
                 if !self.world.plan.is_calm && self.world.random.one_in(24) {
                     self.world.say(|| "the process is killed".to_owned());

@@ -14,8 +14,10 @@
 
 mod disk;
 mod history;
+mod kept;
 mod life;
 mod random;
+mod snapshots;
 mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +30,7 @@ use genops_ledger::store::Store;
 
 use disk::{Disk, Fate, damage};
 use history::History;
+use kept::Kept;
 use life::{Ended, Life};
 use random::Random;
 
@@ -62,6 +65,9 @@ struct Counts {
     damaged: u64,
     unreadable: u64,
     resolved: u64,
+    snapshots: u64,
+    resumed: u64,
+    passed_over: u64,
 }
 
 /// Everything that outlives a process.
@@ -69,6 +75,8 @@ struct World {
     plan: Plan,
     random: Random,
     disk: Disk,
+    /// The snapshots, once one is made.
+    kept: Option<Kept>,
     history: History,
     counts: Counts,
     now: u64,
@@ -81,6 +89,7 @@ impl World {
             plan,
             random: Random::new(seed),
             disk: Disk::default(),
+            kept: None,
             history: History::default(),
             counts: Counts::default(),
             now: 1_795_000_000_000_000_000,
@@ -114,7 +123,15 @@ impl World {
         Ok(self.history.digest(&self.disk))
     }
 
-    /// Reads the journal as a new process does, with whatever befalls that.
+    /// Makes a snapshot behind the writer; `false` where the process dies on the way.
+    fn snapshot(&mut self) -> Result<bool, String> {
+        let kept = self.kept.get_or_insert_with(Kept::new);
+        self.disk.keep_snapshots_at(kept.path());
+        self.counts.snapshots += 1;
+        kept.make(&self.disk, &mut self.random)
+    }
+
+    /// Reads the journal as a new process does, with whatever befalls that. A snapshot changes nothing of it.
     fn recover(&mut self) -> Result<Replayed, String> {
         self.disk.restart();
         self.meet_a_torn_frame()?;
@@ -122,8 +139,30 @@ impl World {
         self.meet_damage()?;
         let replayed = replay(&self.disk).map_err(|error| format!("does not open: {error}"))?;
         self.history.restart(&self.disk, &replayed)?;
-        self.say(|| format!("recovered {} entries", replayed.books.sequence()));
-        Ok(replayed)
+        let resumed = self.resume(&replayed)?;
+        self.say(|| {
+            format!("recovered {} entries, a snapshot after {}", resumed.books.sequence(), resumed.snapshot)
+        });
+        Ok(resumed)
+    }
+
+    /// Begins with the latest snapshot, which may be damaged, and comes to the same as without.
+    fn resume(&mut self, whole: &Replayed) -> Result<Replayed, String> {
+        let damaged = match &self.kept {
+            Some(kept) if self.random.one_in(4) => kept.damage(&mut self.random),
+            _ => None,
+        };
+        let resumed = recover::resume(&mut *self.disk.readers()().unwrap(), u64::MAX);
+        let resumed = resumed.map_err(|error| format!("does not open from a snapshot: {error}"))?;
+        self.counts.resumed += u64::from(resumed.snapshot > 0);
+        self.counts.passed_over += u64::from(resumed.passed_over.is_some());
+        if resumed.passed_over.map(|passed| passed.sequence) < damaged {
+            return Err(format!("the snapshot after {damaged:?} is damaged, and nobody hears of it"));
+        }
+        if (&resumed.books, resumed.head) != (&whole.books, whole.head) {
+            return Err(format!("the snapshot after {} comes to other books", resumed.snapshot));
+        }
+        Ok(resumed)
     }
 
     /// A frame that is there in part is named, and taken for no end of the journal.
@@ -182,7 +221,7 @@ impl World {
             }
         }
         self.counts.resolved += released + in_doubt;
-        let disk = Disk::of(self.disk.frames());
+        let disk = self.disk.copy();
         let opened = runtime().block_on(recover::open(disk.clone(), wall));
         let (ledger, recovered) = opened.map_err(|error| format!("does not open: {error}"))?;
         let opened = ledger.read(Books::clone).map_err(|error| error.to_string())?;
@@ -265,6 +304,9 @@ fn what_was_told_outlives_every_fault_and_the_books_are_right() {
         ("damaged journals", sum(|counts| counts.damaged)),
         ("unreadable disks", sum(|counts| counts.unreadable)),
         ("resolved AWUs", sum(|counts| counts.resolved)),
+        ("snapshots", sum(|counts| counts.snapshots)),
+        ("lives from a snapshot", sum(|counts| counts.resumed)),
+        ("snapshots passed over", sum(|counts| counts.passed_over)),
     ];
     println!("{} seeds: {sums:?}", totals.len());
     if totals.len() as u64 >= SEEDS {

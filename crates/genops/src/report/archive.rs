@@ -4,18 +4,18 @@ use std::path::Path;
 
 use genops_core::ledger::Books;
 use genops_core::{AwuId, Timestamp};
-use genops_ledger::Journal;
 use genops_ledger::recover;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::{Filter, Views};
+use genops_ledger::{Journal, StoreError};
 
 use super::{
     AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, Explanation, ReportError, awu_page, budgets,
-    explain,
+    explain, found_or_archived,
 };
 use crate::persons::Persons;
 
-/// A ledger file, read whole.
+/// A ledger file. What is told of AWUs is gathered once somebody asks for it.
 #[derive(Debug)]
 pub struct Archive {
     books: Books,
@@ -25,17 +25,26 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Reads a ledger file whole, and verifies its chain and invariants on the way.
+    /// Reads a ledger file from the latest snapshot of its books on, or whole where there is none, and verifies chain and
+    /// invariants of what it reads.
     ///
     /// # Errors
     ///
     /// There is no ledger, or it is damaged; the error says where.
     pub fn open(path: &Path) -> Result<Self, ReportError> {
-        let replayed = recover::replay(&mut SqliteStore::read(path)?)?;
-        let mut journal = Journal::new(Box::new(SqliteStore::read(path)?));
-        let mut views = Views::in_memory()?;
-        views.catch_up(&mut journal)?;
-        Ok(Self { books: replayed.books, views, journal, persons: Persons::of_file(path)? })
+        let replayed = recover::resume(&mut SqliteStore::read(path)?, u64::MAX)?;
+        let journal = Journal::new(Box::new(SqliteStore::read(path)?));
+        let (views, persons) = (Views::in_memory()?, Persons::of_file(path)?);
+        Ok(Self { books: replayed.books, views, journal, persons })
+    }
+
+    /// The last entry of each archive that old entries have left for, and what its file was called, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, ReportError> {
+        Ok(self.journal.archives()?)
     }
 
     /// The books after the last entry.
@@ -48,8 +57,9 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// The tables cannot be read.
-    pub fn estimates(&self) -> Result<EstimateList, ReportError> {
+    /// The journal cannot be read.
+    pub fn estimates(&mut self) -> Result<EstimateList, ReportError> {
+        self.views.catch_up(&mut self.journal)?;
         Ok(EstimateList { estimates: self.views.estimates()?, as_of: self.views.as_of() })
     }
 
@@ -68,6 +78,7 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awus(&mut self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
+        self.views.catch_up(&mut self.journal)?;
         awu_page(&mut self.views, &mut self.journal, &self.persons, filter, limit)
     }
 
@@ -77,8 +88,10 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
-        let Some(record) = self.views.awu(id, &mut self.journal)? else { return Ok(None) };
-        Ok(Some(AwuReport::of(&self.persons.record(record)?)))
+        self.views.catch_up(&mut self.journal)?;
+        let found = self.views.awu(id, &mut self.journal)?;
+        let found = found.map(|record| self.persons.record(record)).transpose()?;
+        found_or_archived(id, found.as_ref().map(AwuReport::of), &mut self.journal)
     }
 
     /// Why one AWU was decided as it was.
@@ -87,11 +100,14 @@ impl Archive {
     ///
     /// The journal cannot be read.
     pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
-        explain(&self.views, &mut self.journal, &self.persons, id)
+        self.views.catch_up(&mut self.journal)?;
+        let found = explain(&self.views, self.books.in_force(), &mut self.journal, &self.persons, id)?;
+        found_or_archived(id, found, &mut self.journal)
     }
 
     /// What is read from: the tables, which are as far as the journal, and the journal.
-    pub(crate) const fn parts(&mut self) -> (&Views, &mut Journal) {
-        (&self.views, &mut self.journal)
+    pub(crate) fn parts(&mut self) -> Result<(&Views, &mut Journal), StoreError> {
+        self.views.catch_up(&mut self.journal)?;
+        Ok((&self.views, &mut self.journal))
     }
 }

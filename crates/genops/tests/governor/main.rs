@@ -1,6 +1,7 @@
 //! What the library promises to whoever embeds it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+mod archived;
 mod cells;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,0 +1,39 @@
+//! `genops archive`: moves old entries out of a ledger into an export, or makes from such exports the snapshot that a ledger
+//! without them needs.
+
+use genops::ledger::StoreError;
+use genops::ledger::retention::{self, ArchiveError, Through};
+
+use crate::Trouble;
+use crate::arguments::Archiving;
+use crate::output::say;
+
+/// Archives, or restores from archives.
+pub fn run(archiving: &Archiving) -> Result<(), Trouble> {
+    let ledger = &archiving.ledger;
+    if !archiving.restore.is_empty() {
+        let head = retention::restore(&archiving.restore, ledger).map_err(in_words)?;
+        say!("{} has a snapshot of its books after entry {}", ledger.display(), head.sequence);
+        return Ok(());
+    }
+    let through = archiving.through.map(Through::Entry).or(archiving.before.map(Through::Before));
+    let (Some(through), Some(to)) = (through, &archiving.to) else {
+        return Err(Trouble::unusable("say how far with --through or --before, and where with --to"));
+    };
+    let written_by = format!("genops {}", env!("CARGO_PKG_VERSION"));
+    let head = retention::retire(ledger, through, written_by, to).map_err(in_words)?;
+    say!("{} has the entries through {}, and {} no more", to.display(), head.sequence, ledger.display());
+    say!("  head    {}:{}", head.sequence, head.hash);
+    say!("  verify  genops verify --ledger {} {}", to.display(), ledger.display());
+    say!("  keep    the file; the ledger alone cannot be verified from its first entry any more");
+    Ok(())
+}
+
+fn in_words(error: ArchiveError) -> Trouble {
+    match error {
+        ArchiveError::Store(StoreError::Held { path }) => {
+            Trouble::failed(format!("a server holds the ledger `{path}`; stop it first"))
+        }
+        error => Trouble::failed(error),
+    }
+}
