@@ -86,7 +86,7 @@ mod tests {
         ];
         let pseudonym = one.pseudonym();
         assert_eq!(number(&pseudonym), Some(7), "{pseudonym}");
-        assert_eq!(pseudonym, one.clone().pseudonym());
+        assert_eq!(pseudonym, one.pseudonym());
         assert!(!pseudonym.as_str().contains("acme") && !format!("{one:?}").contains("acme"));
         for other in others {
             assert_ne!(other.pseudonym(), pseudonym, "{other:?}");

@@ -66,9 +66,7 @@ impl<S: Store> Writing<S> {
     }
 
     fn write(&mut self) {
-        let Next::Write(batch) = self.pipeline.next(true, &mut Vec::new()) else {
-            panic!("nothing to write")
-        };
+        let Next::Write(batch) = self.pipeline.next(true, &mut Vec::new()) else { return };
         self.writer.write(batch).unwrap();
         drop(self.pipeline.committed(false));
     }
