@@ -1,6 +1,7 @@
 //! What the program can be asked: its commands and their arguments.
 
 mod archive;
+mod listing;
 mod proof;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use jiff::SignedDuration;
 use crate::simulate::recorded::spans::Mapped;
 
 pub use archive::Archiving;
+pub use listing::{Listing, word};
 pub use proof::{
     Auditing, Exporting, ReceiptCommand, ReceiptVerification, Receipting, Recorded, Verification,
 };
@@ -500,35 +502,6 @@ pub enum Format {
     Table,
     /// Stable, for programs
     Json,
-}
-
-/// Arguments of `awus`.
-#[derive(Debug, Args)]
-pub struct Listing {
-    /// Where from.
-    #[command(flatten)]
-    pub source: Source,
-    /// Only of this team
-    #[arg(long)]
-    pub team: Option<String>,
-    /// Only of this project
-    #[arg(long)]
-    pub project: Option<String>,
-    /// Only of this environment
-    #[arg(long)]
-    pub environment: Option<String>,
-    /// Only with this result: ALLOWED, WARNING, BLOCKED or RATE_LIMITED
-    #[arg(long)]
-    pub result: Option<String>,
-    /// Only in this state: RESERVED, EXECUTING, SETTLED, IN_DOUBT, RELEASED or REFUSED
-    #[arg(long)]
-    pub state: Option<String>,
-    /// Only decided before this entry: the `next` of the page before
-    #[arg(long, value_name = "SEQUENCE")]
-    pub before: Option<u64>,
-    /// At most so many
-    #[arg(long, default_value_t = 20)]
-    pub limit: u32,
 }
 
 /// Arguments of `show`.

@@ -17,7 +17,7 @@ mod usage;
 use std::ops::Range;
 use std::process::ExitCode;
 
-use genops::core::{Amount, Timestamp};
+use genops::core::{Amount, Name, Timestamp};
 
 use crate::arguments::{Auditing, Format};
 use crate::output::print_all;
@@ -31,24 +31,26 @@ use usage::Usage;
 
 /// Compares, and says what does not match.
 pub fn run(auditing: &Auditing) -> Result<ExitCode, Trouble> {
-    let terms = Terms { times: times(auditing)?, tolerance: auditing.tolerance };
+    let providers = auditing.provider.clone();
+    let terms = Terms { times: times(auditing)?, tolerance: auditing.tolerance, providers };
     let mut index = Index::read(&auditing.ledger, &terms.times)?;
     let mut findings = Findings::default();
     let telemetry = match auditing.otlp.as_slice() {
         [] => None,
         paths => Some(telemetry::compare(paths, &mut index, &mut findings)?),
     };
-    let usage = match &auditing.usage {
-        Some(path) => {
-            let usage = Usage::read(path, &mut index.models)?;
+    let usage = match auditing.usage.as_slice() {
+        [] => None,
+        paths => {
+            let usage = Usage::read(paths, &mut index.models)?;
             let matched =
                 matching::compare(&usage, &terms, &mut index, &mut findings).map_err(Trouble::unusable)?;
             Some((usage, matched))
         }
-        None => None,
     };
     let ledger = auditing.ledger.display().to_string();
-    let report = Report::new(Audited { ledger, index: &index, telemetry, usage, findings });
+    let providers = terms.providers;
+    let report = Report::new(Audited { ledger, index: &index, telemetry, usage, providers, findings });
     match auditing.format {
         Format::Json => read::print_json(&report)?,
         Format::Table => print_all(&report.text(auditing.limit))?,
@@ -78,6 +80,15 @@ fn times(auditing: &Auditing) -> Result<Range<Timestamp>, Trouble> {
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let what = "a day or a time is expected, such as 2026-11-01 or 2026-11-01T08:00:00Z; without an offset it is UTC";
     rows::time(text.as_bytes()).ok_or_else(|| what.to_owned())
+}
+
+/// A name of `--provider`.
+///
+/// # Errors
+///
+/// It is none.
+pub fn provider(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|problem| format!("it {problem}"))
 }
 
 /// A number of US dollars of `--tolerance`.

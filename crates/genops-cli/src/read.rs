@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::arguments::{Format, Listing, Showing, Source};
+use crate::arguments::{Format, Listing, Showing, Source, word};
 use crate::output::{print_all, say};
 use crate::{Trouble, client, output, table};
 
@@ -322,8 +322,8 @@ fn filter(listing: &Listing) -> Filter {
         team: listing.team.clone(),
         project: listing.project.clone(),
         environment: listing.environment.clone(),
-        result: listing.result.clone(),
-        state: listing.state.clone(),
+        result: listing.result.as_ref().and_then(word),
+        state: listing.state.as_ref().and_then(word),
         before: listing.before,
         ..Filter::default()
     }
@@ -332,12 +332,13 @@ fn filter(listing: &Listing) -> Filter {
 fn listing_path(listing: &Listing) -> String {
     let mut path = format!("/genops/v1/awus?limit={}", listing.limit);
     let before = listing.before.map(|before| before.to_string());
+    let (result, state) = (listing.result.as_ref().and_then(word), listing.state.as_ref().and_then(word));
     let asked = [
         ("team", &listing.team),
         ("project", &listing.project),
         ("environment", &listing.environment),
-        ("result", &listing.result),
-        ("state", &listing.state),
+        ("result", &result),
+        ("state", &state),
         ("before", &before),
     ];
     for (name, value) in asked {

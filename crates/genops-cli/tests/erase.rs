@@ -77,7 +77,7 @@ async fn somebody_is_erased_and_every_command_goes_on_with_the_pseudonym() {
     };
     assert_eq!(awus()[1]["labels"]["customer_id"], ACME);
     let (code, report) = audited();
-    assert_eq!((code, &report["journal"]["erased"]), (Some(0), &json!(0)), "{report:#}");
+    assert_eq!((code, &report["journal"]["unnamed"]), (Some(0), &json!(0)), "{report:#}");
     assert_eq!(refused(), 2);
 
     let erase = |who: &str, value: &str| {
@@ -100,10 +100,18 @@ async fn somebody_is_erased_and_every_command_goes_on_with_the_pseudonym() {
     assert_eq!(awus[0]["labels"]["customer_id"], "another");
     // What was delivered before has the name, and matches all the same.
     let (code, report) = audited();
-    assert_eq!((code, &report["journal"]["erased"]), (Some(0), &json!(2)), "{report:#}");
+    assert_eq!((code, &report["journal"]["unnamed"]), (Some(0), &json!(2)), "{report:#}");
     let told = String::from_utf8(genops(folder, &["audit", "--otlp", "told"]).stdout).unwrap();
     let told: Vec<_> = told.split_whitespace().collect();
-    assert!(told.join(" ").contains("; 2 are of erased persons, whose names are not compared"), "{told:?}");
+    assert!(
+        told.join(" ").contains("; 2 are of persons whose names are not known, and not compared"),
+        "{told:?}"
+    );
+    // An export knows nobody.
+    assert!(genops(folder, &["export", "--to", "journal.jsonl"]).status.success());
+    let output =
+        genops(folder, &["audit", "--ledger", "journal.jsonl", "--otlp", "told", "--format", "json"]);
+    assert_eq!((output.status.code(), &json_of(&output)["journal"]["unnamed"]), (Some(0), &json!(3)));
     assert_eq!(refused(), 0, "nobody knows any more that the rule is about them");
     for command in [["verify"], ["replay"]] {
         assert!(genops(folder, &command).status.success(), "{command:?}");

@@ -113,6 +113,31 @@ fn an_export_is_verified_and_replayed_where_there_is_no_ledger() {
 }
 
 #[test]
+fn what_takes_no_export_says_that_it_is_one_and_what_does_take_it() {
+    let folder = Folder::new();
+    folder.text("export --to journal.jsonl");
+    folder.text("keys new --signing --out signing.key");
+    let awu = format!("{}-{}", "01".repeat(16), "07".repeat(8));
+    for arguments in [
+        "awus".to_owned(),
+        "budgets".to_owned(),
+        "estimates".to_owned(),
+        format!("show {awu}"),
+        format!("explain {awu}"),
+        format!("receipt {awu} --signing-key signing.key"),
+        "telemetry status".to_owned(),
+    ] {
+        folder.text(&arguments);
+        let (_, told) = folder.complaint(&format!("{arguments} --ledger journal.jsonl"));
+        let expected = "`journal.jsonl` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit` and \
+                        `export` take exports";
+        assert!(told.contains(expected), "{arguments}: {told}");
+    }
+    let (code, told) = folder.complaint("audit --ledger journal.jsonl --usage absent.csv");
+    assert!(code == 2 && told.contains("cannot read `absent.csv`"), "{told}");
+}
+
+#[test]
 fn parts_are_one_journal_and_a_part_says_that_it_is_one() {
     let folder = Folder::new();
     folder.text("export --through 2 --to one.jsonl");

@@ -181,6 +181,8 @@ pub enum End {
     Cancelled,
     /// It reached its reservation, and was ended there.
     AtReservation,
+    /// The work failed, and whoever ran it does not say that its provider did: nothing follows of the provider.
+    Failed,
 }
 
 /// In which way a provider failed. Its text is `error.type`.

@@ -92,14 +92,14 @@ enum Sign {
 }
 
 /// An answer is a sign of life, one that says "not this way" too. A server's error, an answer that broke off and none at
-/// all are failures. Being told to slow down, or a caller who went away, say neither.
+/// all are failures. Being told to slow down, a caller who went away, or work that failed by itself, say neither.
 const fn sign(end: End) -> Option<Sign> {
     match end {
         End::Completed | End::AtReservation => Some(Sign::OfLife),
         End::ProviderError(Failure::Status(408 | 429)) => None,
         End::ProviderError(Failure::Status(..500)) => Some(Sign::OfLife),
         End::ProviderError(_) => Some(Sign::OfFailure),
-        End::NeverSent | End::Abandoned | End::Cancelled => None,
+        End::NeverSent | End::Abandoned | End::Cancelled | End::Failed => None,
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn it_opens_after_failures_in_a_row_and_any_sign_of_life_closes_it() {
         let failure = End::ProviderError(Failure::Timeout);
-        let cases: [(&[End], bool); 10] = [
+        let cases: [(&[End], bool); 12] = [
             (&[], false),
             (&[failure; 2], false),
             (&[failure; 3], true),
@@ -134,6 +134,8 @@ mod tests {
             (&[failure, failure, End::ProviderError(Failure::Status(400)), failure], false),
             (&[failure, failure, End::ProviderError(Failure::Status(429)), failure], true),
             (&[failure, failure, End::Cancelled, failure], true),
+            (&[End::Failed, End::Failed, End::Failed, End::Failed], false),
+            (&[failure, failure, End::Failed, failure], true),
             (&[failure, failure, End::ProviderError(Failure::Status(503))], true),
             (&[failure, failure, End::ProviderError(Failure::Unreachable)], true),
             (&[failure, failure, failure, End::Completed], false),

@@ -341,6 +341,7 @@ impl AwuRecord {
                 End::Abandoned => Some("abandoned"),
                 End::Cancelled => Some("cancelled"),
                 End::AtReservation => Some("at_reservation"),
+                End::Failed => Some("failed"),
             },
         }
     }

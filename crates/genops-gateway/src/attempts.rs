@@ -107,7 +107,12 @@ const fn may_pass(end: End) -> bool {
     match end {
         End::ProviderError(Failure::Status(status)) => matches!(status, 408 | 429 | 500..),
         End::ProviderError(_) => true,
-        End::Completed | End::NeverSent | End::Abandoned | End::Cancelled | End::AtReservation => false,
+        End::Completed
+        | End::NeverSent
+        | End::Abandoned
+        | End::Cancelled
+        | End::AtReservation
+        | End::Failed => false,
     }
 }
 

@@ -3,6 +3,8 @@
 //! The format is described in `docs/journal.md`. A frame's payload is the authority: the entries beside it are what it
 //! says, in JSON, and a reader holds them against it. Nothing is decided here, and no invariant is checked.
 
+mod frames;
+
 use std::io::{BufRead, Read, Write};
 
 use base64::Engine;
@@ -16,6 +18,8 @@ use serde_json::value::RawValue;
 use crate::differ;
 use crate::frame::{BadFrame, Frame};
 use crate::store::StoreError;
+
+pub use frames::ExportFrames;
 
 /// The version of the text format.
 pub const EXPORT_VERSION: u32 = 1;
@@ -215,6 +219,8 @@ pub struct ExportReader {
     lines: Box<dyn BufRead + Send>,
     /// The number of the line that was read last.
     line: u64,
+    /// How many bytes the lines have that were read.
+    offset: u64,
     header: Header,
     /// What the last line has to say.
     so_far: End,
@@ -242,7 +248,7 @@ impl ExportReader {
             previous: Digest::ZERO,
         };
         let so_far = End { last: 0, frames: 0, head: Digest::ZERO };
-        let mut reader = Self { lines, line: 0, header, so_far, ended: false };
+        let mut reader = Self { lines, line: 0, offset: 0, header, so_far, ended: false };
         reader.header = match reader.line()? {
             Some(Line::Journal(header)) => header,
             _ => return Err(reader.bad("an export begins with a line `journal`".into())),
@@ -330,8 +336,9 @@ impl ExportReader {
         let mut text = Vec::new();
         self.line += 1;
         let read = (&mut self.lines).take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
-        if let Err(error) = read {
-            return Err(self.bad(format!("it cannot be read: {error}")));
+        match read {
+            Ok(length) => self.offset = self.offset.saturating_add(length as u64),
+            Err(error) => return Err(self.bad(format!("it cannot be read: {error}"))),
         }
         if text.is_empty() {
             return Ok(None);

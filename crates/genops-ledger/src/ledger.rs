@@ -34,7 +34,7 @@ use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard, Runtime};
 use crate::tail::Tail;
 use pipeline::{Batch, Next, NotSubmitted, Pipeline};
-use waiters::{Waiter, tell, tell_batch};
+use waiters::{Handed, Others, Teller, Waiter, tell_batch};
 use writer::Writer;
 
 /// How long an entry that nobody waits for may stay in memory.
@@ -237,7 +237,8 @@ impl std::fmt::Debug for Ledger {
 fn write(shared: &Shared, writer: &mut Writer<impl Store>) {
     let _watch = Watch(shared);
     let mut spare = Vec::new();
-    while let Some(batch) = shared.next_batch(&mut spare, &|| writer.is_short_of_space()) {
+    let mut handed = Handed::default();
+    while let Some(batch) = shared.next_batch(&mut spare, &mut handed, &|| writer.is_short_of_space()) {
         match writer.write(batch) {
             Ok(bytes) => spare = bytes,
             Err(error) => {
@@ -245,7 +246,7 @@ fn write(shared: &Shared, writer: &mut Writer<impl Store>) {
                 return;
             }
         }
-        shared.committed(writer.is_short_of_space());
+        handed.keep(shared.committed(writer.is_short_of_space()));
     }
 }
 
@@ -262,16 +263,24 @@ impl Drop for Watch<'_> {
 
 impl Shared {
     fn lock(&self) -> Result<MutexGuard<'_, Pipeline<Waiter>>, LedgerError> {
-        self.state.lock().map_err(|poisoned| {
-            // It holds the lock, which telling everybody takes.
-            drop(poisoned);
-            self.failed(StoreError::Failed { what: "a thread panicked at the books".to_owned() })
-        })
+        self.state.lock().map_err(|poisoned| self.panicked(poisoned))
+    }
+
+    /// A thread has panicked at the books: nothing follows from them any more, and everybody is told.
+    fn panicked<T>(&self, poisoned: PoisonError<T>) -> LedgerError {
+        // It holds the lock, which telling everybody takes.
+        drop(poisoned);
+        self.failed(StoreError::Failed { what: "a thread panicked at the books".to_owned() })
     }
 
     /// Waits for something to write and takes it. `None` when the ledger is closed and everything is written, or when it
     /// has failed.
-    fn next_batch(&self, spare: &mut Vec<u8>, is_short_of_space: &dyn Fn() -> bool) -> Option<Batch> {
+    fn next_batch(
+        &self,
+        spare: &mut Vec<u8>,
+        handed: &mut Handed,
+        is_short_of_space: &dyn Fn() -> bool,
+    ) -> Option<Batch> {
         let mut state = self.lock().ok()?;
         let mut lingered = false;
         loop {
@@ -279,16 +288,23 @@ impl Shared {
                 Next::Write(batch) => return Some(batch),
                 Next::End => return None,
                 Next::Linger => {
-                    let (woken, timeout) = self.work.wait_timeout(state, LINGER).ok()?;
+                    let waited = self.work.wait_timeout(state, LINGER);
+                    let (woken, timeout) = waited.map_err(|poisoned| self.panicked(poisoned)).ok()?;
                     state = woken;
                     lingered = timeout.timed_out();
+                    if lingered {
+                        // Whoever drives their runtime has had the time to.
+                        handed.tell();
+                    }
                 }
                 Next::Sleep => {
-                    state = self.work.wait(state).ok()?;
+                    let waited = self.work.wait(state);
+                    state = waited.map_err(|poisoned| self.panicked(poisoned)).ok()?;
                     lingered = false;
                 }
                 Next::Measure => {
-                    state = self.work.wait_timeout(state, MEASURE).ok()?.0;
+                    let waited = self.work.wait_timeout(state, MEASURE);
+                    state = waited.map_err(|poisoned| self.panicked(poisoned)).ok()?.0;
                     state.measured(is_short_of_space());
                 }
             }
@@ -296,13 +312,14 @@ impl Shared {
         }
     }
 
-    fn committed(&self, short_of_space: bool) {
-        let Ok(mut state) = self.lock() else { return };
+    /// The batch is durable, and everybody who waits for it is told, or handed over to a teller.
+    fn committed(&self, short_of_space: bool) -> Option<Others> {
+        let mut state = self.lock().ok()?;
         let waiters = state.committed(short_of_space);
         let durable = state.durable();
         drop(state);
         self.durable.send_replace(durable);
-        tell_batch(waiters);
+        tell_batch(waiters)
     }
 
     /// From now on nothing is acknowledged. The first failure is the one that is told.
@@ -326,9 +343,10 @@ impl Shared {
             let runtime = here.as_ref().map(Runtime::id);
             let mut teller = None;
             if is_first {
-                let (tell, told) = oneshot::channel();
-                teller = Some(tell);
-                first = Some(told);
+                let (call, called) = oneshot::channel();
+                let others = Others::nobody();
+                teller = Some(Teller { call, others: others.clone() });
+                first = Some((called, others));
             }
             Waiter { runtime, tell, teller }
         })?;
@@ -336,8 +354,8 @@ impl Shared {
             return Ok(());
         }
         // Not under the lock, which the call for the writer takes.
-        if let Some(told) = first {
-            self.call_for_writer(here, told);
+        if let Some((called, others)) = first {
+            self.call_for_writer(here, called, others);
         }
         match told.await {
             Ok(()) => Ok(()),
@@ -355,14 +373,19 @@ impl Shared {
 
     /// Calls the writer for the batch that is being gathered, which now has one who waits for it. It is called by a
     /// task behind those that can run now: they share one sync instead of queueing for the next.
-    fn call_for_writer(self: &Arc<Self>, here: Option<Runtime>, told: oneshot::Receiver<Vec<Waiter>>) {
+    fn call_for_writer(
+        self: &Arc<Self>,
+        here: Option<Runtime>,
+        called: oneshot::Receiver<()>,
+        others: Others,
+    ) {
         let call = CallForWriter(Arc::clone(self));
         // Without a runtime the writer is called at once, and tells for itself.
         if let Some(runtime) = here {
             runtime.spawn(async move {
                 drop(call);
-                if let Ok(waiters) = told.await {
-                    tell(waiters);
+                if called.await.is_ok() {
+                    others.tell();
                 }
             });
         }

@@ -2,16 +2,17 @@
 //! begins. Several files one after the other are one journal.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use genops_core::Digest;
 
-use crate::export::{BEGINNING, BadExport, ExportReader};
+use crate::export::{BEGINNING, BadExport, ExportFrames, ExportReader};
 use crate::frame::Frame;
+use crate::memory::MemoryStore;
 use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
-use crate::store::{FrameReader, StoreError};
+use crate::store::{FrameReader, PersonReader, StoreError};
 use crate::witness::Head;
 
 /// One file with a journal, or with a part of one. Gives every frame in it, as it stands.
@@ -30,17 +31,7 @@ impl Source {
     ///
     /// It cannot be read, or is neither a ledger nor an export.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let failed = |error: std::io::Error| StoreError::Failed {
-            what: format!("cannot read `{}`: {error}", path.display()),
-        };
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.display().to_string() });
-        }
-        let mut beginning = Vec::new();
-        let mut file = File::open(path).map_err(failed)?;
-        (&mut file).take(BEGINNING.len() as u64).read_to_end(&mut beginning).map_err(failed)?;
-        if beginning == BEGINNING {
-            let file = File::open(path).map_err(failed)?;
+        if let Some(file) = export_at(path)? {
             return Ok(Self::Export(Box::new(ExportReader::new(Box::new(BufReader::new(file)))?)));
         }
         let archived = Snapshots::read(path)?.archived()?;
@@ -85,6 +76,48 @@ impl Iterator for Source {
             Self::Export(export) => export.next(),
         }
     }
+}
+
+/// Opens a file with a whole journal, a ledger or an export, to read it from any place.
+///
+/// # Errors
+///
+/// As [`Source::open`]; or it is an export that cannot be read to its end, or not one of every entry from the first on.
+pub fn open_whole(path: &Path) -> Result<Box<dyn FrameReader>, StoreError> {
+    Ok(match export_at(path)? {
+        Some(file) => Box::new(ExportFrames::open(file)?),
+        None => Box::new(SqliteStore::read(path)?),
+    })
+}
+
+/// Opens a file with a journal to look up whom its pseudonyms stand for. An export knows nobody.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn open_persons(path: &Path) -> Result<Box<dyn PersonReader>, StoreError> {
+    Ok(match export_at(path)? {
+        Some(_) => Box::new(MemoryStore::default()),
+        None => Box::new(SqliteStore::read_persons(path)?),
+    })
+}
+
+/// The file, if it begins as an export does.
+pub(crate) fn export_at(path: &Path) -> Result<Option<File>, StoreError> {
+    let failed = |error: std::io::Error| StoreError::Failed {
+        what: format!("cannot read `{}`: {error}", path.display()),
+    };
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.display().to_string() });
+    }
+    let mut beginning = Vec::new();
+    let mut file = File::open(path).map_err(failed)?;
+    (&mut file).take(BEGINNING.len() as u64).read_to_end(&mut beginning).map_err(failed)?;
+    if beginning != BEGINNING {
+        return Ok(None);
+    }
+    file.rewind().map_err(failed)?;
+    Ok(Some(file))
 }
 
 /// Every frame that a reader has, one behind the other.

@@ -16,6 +16,7 @@ use crate::frame::Frame;
 use crate::ledger::FREE_BYTES_MIN;
 use crate::persons::{self, SqlitePersons};
 use crate::snapshots::Snapshots;
+use crate::source::export_at;
 use crate::store::{FrameReader, PersonStep, Persons, Readers, Store, StoreError};
 
 /// Tells SQLite and people what the file is: "GnOp".
@@ -315,6 +316,9 @@ pub(crate) fn told(path: &Path, error: &rusqlite::Error) -> StoreError {
     let what = error.to_string();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::NotADatabase) if matches!(export_at(path), Ok(Some(_))) => {
+            StoreError::Exported { path: path.display().to_string() }
+        }
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
             StoreError::Damaged { path: path.display().to_string(), what }
         }

@@ -147,6 +147,14 @@ pub enum StoreError {
         /// The last entry that has left.
         through: u64,
     },
+    /// What should be a ledger is an export of one.
+    #[error(
+        "`{path}` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit` and `export` take exports"
+    )]
+    Exported {
+        /// The export's file.
+        path: String,
+    },
     /// The disk is full.
     #[error(
         "no space is left for the ledger; free some and start again: nothing that was acknowledged is lost"

@@ -186,6 +186,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         End::ProviderError(failure) => facts.push(text("error.type", failure.to_string())),
         End::Abandoned => facts.push(text("error.type", "abandoned")),
         End::Cancelled => facts.push(text("error.type", "cancelled")),
+        End::Failed => facts.push(text("error.type", "failed")),
         End::Completed | End::AtReservation | End::NeverSent => {}
     }
     Some(Span {
@@ -203,6 +204,7 @@ fn call_span(record: &AwuRecord, end: Timestamp) -> Option<Span<'_>> {
         error: match execution.end {
             End::ProviderError(_) | End::Abandoned => Some("the provider call failed"),
             End::Cancelled => Some("the caller went away"),
+            End::Failed => Some("the work failed"),
             End::Completed | End::AtReservation | End::NeverSent => None,
         },
     })
@@ -225,6 +227,7 @@ fn error_of(record: &AwuRecord) -> Option<&'static str> {
         How::Settled { execution, .. } if matches!(execution.end, End::ProviderError(_)) => {
             Some("the provider call failed")
         }
+        How::Settled { execution: Execution { end: End::Failed, .. }, .. } => Some("the work failed"),
         How::Settled { .. } | How::Released => None,
     }
 }

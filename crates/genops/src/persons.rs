@@ -18,7 +18,7 @@ use genops_core::policy::Policy;
 use genops_core::record::AwuRecord;
 use genops_core::selector::Facet;
 use genops_core::{Digest, Name, Timestamp};
-use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::source::open_persons;
 use genops_ledger::store::PersonReader;
 use genops_ledger::{Ledger, LedgerError, Posted, StoreError};
 use tokio::sync::watch;
@@ -112,13 +112,13 @@ impl Persons {
         Self::over(ledger.persons()?, Some(ledger.watch()))
     }
 
-    /// Those of a ledger file, for whoever only reads it.
+    /// Those of a ledger file, for whoever only reads it; nobody where it is an export.
     ///
     /// # Errors
     ///
-    /// There is no ledger, or it cannot be read.
+    /// There is no such file, or it cannot be read.
     pub fn of_file(path: &Path) -> Result<Self, StoreError> {
-        Self::over(Box::new(SqliteStore::read_persons(path)?), None)
+        Self::over(open_persons(path)?, None)
     }
 
     fn over(

@@ -98,6 +98,14 @@ pub enum ReportError {
         "another policy is in force since the page before, with other budgets; begin anew, without `from`"
     )]
     AnotherPolicy,
+    /// There is no follower of telemetry of this name.
+    #[error("there is no follower `{name}`; there is: {known}")]
+    NoFollower {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
     /// A task that reads has ended without an answer.
     #[error("the question could not be worked on: {0}")]
     Task(String),

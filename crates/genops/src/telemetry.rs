@@ -3,6 +3,7 @@
 //!
 //! Nothing is sent here; the outbox does that.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use genops_core::Timestamp;
@@ -100,8 +101,9 @@ impl Governor {
     ///
     /// # Errors
     ///
-    /// The tables cannot be written.
+    /// There is no such follower, or the tables cannot be written.
     pub fn resend(&self, follower: Option<&str>) -> Result<ResendReport, ReportError> {
+        known(follower, &self.with_views(|views| views.followers())?, &self.followers())?;
         let marked = self.with_views(|views| views.mark_dead_letters(follower))?;
         if let Some(outbox) = self.outbox() {
             outbox.resend();
@@ -134,15 +136,30 @@ pub fn telemetry_of_file(path: &Path, now: Timestamp) -> Result<TelemetryReport,
 ///
 /// # Errors
 ///
-/// There is no ledger, a server holds it, or the tables cannot be written.
+/// There is no ledger, or no such follower, a server holds the ledger, or the tables cannot be written.
 pub fn resend_in_file(path: &Path, follower: Option<&str>) -> Result<ResendReport, ReportError> {
     if !path.exists() {
         return Err(StoreError::Missing { path: path.display().to_string() }.into());
     }
     let held = SqliteStore::open(path)?;
-    let marked = Views::beside(path)?.mark_dead_letters(follower)?;
+    let views = Views::beside(path)?;
+    known(follower, &views.followers()?, &[])?;
+    let marked = views.mark_dead_letters(follower)?;
     drop(held);
     Ok(resend_report(&marked))
+}
+
+/// Whether there is a follower of this name: one that has left something, or is set up.
+fn known(name: Option<&str>, left: &Followers, configured: &[String]) -> Result<(), ReportError> {
+    let Some(name) = name else { return Ok(()) };
+    let cursors = left.cursors.iter().map(|(name, _)| name);
+    let letters = left.dead_letters.iter().map(|letter| &letter.follower);
+    let all: BTreeSet<_> = cursors.chain(letters).chain(configured).map(String::as_str).collect();
+    if all.contains(name) {
+        return Ok(());
+    }
+    let known = if all.is_empty() { "none".to_owned() } else { Vec::from_iter(all).join(", ") };
+    Err(ReportError::NoFollower { name: name.to_owned(), known })
 }
 
 fn resend_report(marked: &[DeadLetter]) -> ResendReport {

@@ -258,11 +258,19 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-core", "--test", "decisions"],
     },
     Fault {
+        name: "grow-without-limit",
+        what: "a share of a budget is opened however many there are",
+        file: "crates/genops-core/src/admit/room.rs",
+        find: "let has_place = self.has_place(&reservation);",
+        put: "let has_place = self.has_place(&reservation) || true;",
+        test: &["-p", "genops-core", "--test", "decisions"],
+    },
+    Fault {
         name: "forget-the-key-of-a-refusal",
         what: "a refusal is decided again when its request is made again",
         file: "crates/genops-core/src/ledger/books.rs",
-        find: "            books.remember(entry, request);\n            Some(())",
-        put: "            let _ = request;\n            Some(())",
+        find: "            books.remember(entry, request);\n            books.traffic",
+        put: "            let _ = request;\n            books.traffic",
         test: &["-p", "genops-core", "--test", "decisions"],
     },
     Fault {

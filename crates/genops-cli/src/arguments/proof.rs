@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 use genops::ledger::witness::Head;
-use genops_core::{Amount, Timestamp};
+use genops_core::{Amount, Name, Timestamp};
 
 use super::Format;
 use crate::audit;
@@ -24,16 +24,19 @@ pub struct Recorded {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("with").required(true).multiple(true).args(["otlp", "usage"])), after_help = AUDITED)]
 pub struct Auditing {
-    /// The ledger
+    /// The ledger, or an export of all of it
     #[arg(long, value_name = "FILE", default_value = "genops.db")]
     pub ledger: PathBuf,
     /// Delivered telemetry: OTLP as JSON or Protocol Buffers, also gzipped; files, directories, or - for standard input
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub otlp: Vec<PathBuf>,
-    /// What the provider bills, as CSV or JSON lines: model, input_tokens, output_tokens, cost, and any of awu,
-    /// trace_id and span_id, request_id, cached_input_tokens, timestamp
-    #[arg(long, value_name = "FILE")]
-    pub usage: Option<PathBuf>,
+    /// What providers bill, as CSV or JSON lines: model, input_tokens, output_tokens, cost, and any of awu,
+    /// trace_id and span_id, request_id, cached_input_tokens, timestamp; several files are one usage
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub usage: Vec<PathBuf>,
+    /// Hold only AWUs of this provider against the usage, as the journal calls it; may be given again for others
+    #[arg(long, value_name = "NAME", requires = "usage", value_parser = audit::provider)]
+    pub provider: Vec<Name>,
     /// So many US dollars of a call are no difference, since exports are rounded
     #[arg(long, value_name = "USD", default_value = "0.000001", value_parser = audit::dollars)]
     pub tolerance: Amount,
@@ -56,7 +59,8 @@ const AUDITED: &str = "\
 Findings: unbilled (charged in the journal, not in the usage), unaccounted (billed, and no call in the journal), mispriced
 (tokens or cost differ), missing (not delivered as telemetry), rewritten (telemetry says something else than the journal).
 Corrections are no failures: the provider knows what the journal could not. Rows of usage that name no AWU are compared as
-sums of model and day. docs/audit.md says how to get an export with AWUs in it.
+sums of model and day. AWUs that name no provider are not compared with usage. docs/audit.md says how to get an export with
+AWUs in it.
 
 Exit codes: 0 all match, 1 something does not, 2 something cannot be read, 3 there is nothing to compare.";
 

@@ -123,10 +123,10 @@ impl Facts {
         facts
     }
 
-    /// Without what says whose it is, where that is a person who was erased: what was delivered before has the name, and what
+    /// Without what says whose it is, where that is a person whose name is not known: what was delivered before an erasure has the name, and what
     /// was delivered after it the pseudonym.
-    pub fn of_whom(mut self, is_erased: bool) -> Self {
-        if is_erased {
+    pub fn of_whom(mut self, is_unnamed: bool) -> Self {
+        if is_unnamed {
             self.0.retain(|(name, _)| !OF_PERSONS.contains(name));
         }
         self

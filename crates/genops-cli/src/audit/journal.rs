@@ -16,7 +16,7 @@ use genops::core::price::Tokens;
 use genops::core::record::{AwuRecord, How, Journaled};
 use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
 use genops::held::settled_with;
-use genops::ledger::sqlite::SqliteStore;
+use genops::ledger::source::open_whole;
 use genops::ledger::{Journal, StoreError, recover};
 use genops::persons::Persons;
 
@@ -40,15 +40,17 @@ pub struct Index {
     /// Where an identity leads: of an AWU, or of its model call.
     places: HashMap<AwuId, u32>,
     /// The models, by the numbers that AWUs and rows have instead.
-    pub models: Models,
+    pub models: Names,
+    /// The providers, likewise.
+    pub providers: Names,
     /// How many AWUs were decided at other times than those that are audited.
     pub outside: u64,
     /// How many entries the journal has.
     pub entries: u64,
     /// The hash of its last frame.
     pub head: String,
-    /// How many AWUs are of persons who were erased: it is not compared what telemetry says of whose they are.
-    pub erased: u64,
+    /// How many AWUs are of persons whose names are not known: erased, or those of an export. Whose they are is not compared.
+    pub unnamed: u64,
     /// How many alerts, late news and reports are held.
     news: usize,
     journal: Journal,
@@ -72,8 +74,8 @@ pub struct Known {
     entries: [u64; 3],
     /// When it was decided.
     pub at: Timestamp,
-    /// Whether it is a person's who was erased.
-    pub is_erased: bool,
+    /// Whether it is a person's whose name is not known.
+    pub is_unnamed: bool,
     /// Where it stands.
     pub state: &'static str,
     /// What its span has to say, once it is over.
@@ -82,6 +84,8 @@ pub struct Known {
     events: Vec<Expected>,
     /// The model that was asked for, and the one that the provider says it used.
     pub models: (u32, u32),
+    /// The provider that was to be asked; `None` where the work asks none.
+    pub provider: Option<u32>,
     /// What came of it.
     pub ran: Ran,
     /// The tokens that were reported.
@@ -122,7 +126,7 @@ pub enum Ran {
 
 /// Names by numbers.
 #[derive(Default)]
-pub struct Models {
+pub struct Names {
     names: Vec<Name>,
     numbers: HashMap<Name, u32>,
 }
@@ -130,30 +134,31 @@ pub struct Models {
 /// An AWU while its entries are read.
 struct Life {
     record: AwuRecord,
-    is_erased: bool,
+    is_unnamed: bool,
     started: u64,
     news: Vec<Expected>,
 }
 
 impl Index {
-    /// Reads a ledger and verifies it on the way. AWUs that were decided within `times` are audited.
+    /// Reads a ledger, or an export of one, and verifies it on the way. AWUs that were decided within `times` are audited.
     ///
     /// # Errors
     ///
     /// There is no ledger, it is damaged, or it has more AWUs than are held.
     pub fn read(path: &Path, times: &Range<Timestamp>) -> Result<Self, Trouble> {
-        let open = || SqliteStore::read(path).map_err(Trouble::unusable);
-        let verified = recover::replay(&mut open()?).map_err(Trouble::unusable)?;
+        let mut frames = open_whole(path).map_err(Trouble::unusable)?;
+        let verified = recover::replay(&mut *frames).map_err(Trouble::unusable)?;
         let mut index = Self {
             awus: Vec::new(),
             places: HashMap::new(),
-            models: Models::default(),
+            models: Names::default(),
+            providers: Names::default(),
             outside: 0,
             entries: verified.books.sequence(),
             head: verified.head.to_string(),
-            erased: 0,
+            unnamed: 0,
             news: 0,
-            journal: Journal::new(Box::new(open()?)),
+            journal: Journal::new(frames),
             persons: Persons::of_file(path).map_err(Trouble::unusable)?,
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
@@ -187,7 +192,7 @@ impl Index {
         let life = match lives.remove(&awu) {
             Some(mut life) => {
                 let was_started = life.record.started.is_some();
-                life.news.extend(self.news_of(&journaled.entry, life.is_erased)?);
+                life.news.extend(self.news_of(&journaled.entry, life.is_unnamed)?);
                 life.record.follow(journaled.entry);
                 if life.record.started.is_some() && !was_started {
                     life.started = sequence;
@@ -201,8 +206,8 @@ impl Index {
                 Some(record) if times.contains(&record.at) => {
                     self.room_beside(lives.len())?;
                     let record = self.persons.record(record).map_err(Trouble::unusable)?;
-                    let is_erased = record.names_persons();
-                    Life { record, is_erased, started: 0, news: Vec::new() }
+                    let is_unnamed = record.names_persons();
+                    Life { record, is_unnamed, started: 0, news: Vec::new() }
                 }
                 Some(_) => {
                     self.outside += 1;
@@ -224,8 +229,8 @@ impl Index {
     /// Takes in what is said of an AWU after its end; nothing where it was decided at another time.
     fn learn(&mut self, awu: AwuId, entry: &Entry) -> Result<(), Trouble> {
         let Some(Found::Awu(place)) = self.find(awu) else { return Ok(()) };
-        let is_erased = self.awus.get(place).is_some_and(|known| known.is_erased);
-        let news = self.news_of(entry, is_erased)?;
+        let is_unnamed = self.awus.get(place).is_some_and(|known| known.is_unnamed);
+        let news = self.news_of(entry, is_unnamed)?;
         let Some(known) = self.awus.get_mut(place) else { return Ok(()) };
         known.events.extend(news);
         if let (Command::Correct(correction), Outcome::Corrected { .. }) = (&entry.command, &entry.outcome) {
@@ -235,7 +240,7 @@ impl Index {
     }
 
     /// What an entry says of an AWU beside its decision and its end.
-    fn news_of(&mut self, entry: &Entry, is_erased: bool) -> Result<Vec<Expected>, Trouble> {
+    fn news_of(&mut self, entry: &Entry, is_unnamed: bool) -> Result<Vec<Expected>, Trouble> {
         let entry = &self.persons.entry(entry.clone()).map_err(Trouble::unusable)?;
         let events = news::events(entry);
         self.news += events.len();
@@ -243,7 +248,7 @@ impl Index {
             let what = format!("there are more than {NEWS_MAX} alerts, corrections and reports of AWUs");
             return Err(Trouble::unusable(format!("{what}: {SHORTER}")));
         }
-        let expected = |event| Expected::new(&Facts::of_event(event).of_whom(is_erased), entry.sequence);
+        let expected = |event| Expected::new(&Facts::of_event(event).of_whom(is_unnamed), entry.sequence);
         Ok(events.iter().map(expected).collect())
     }
 
@@ -254,7 +259,7 @@ impl Index {
         place.ok_or_else(|| Trouble::unusable(format!("there are more than {AWUS_MAX} AWUs: {SHORTER}")))
     }
 
-    fn keep(&mut self, Life { record, is_erased, started, news }: Life) -> Result<(), Trouble> {
+    fn keep(&mut self, Life { record, is_unnamed, started, news }: Life) -> Result<(), Trouble> {
         let place = self.room_beside(0)?;
         let record = &record;
         let (ran, tokens, cost) = charge(record);
@@ -263,21 +268,23 @@ impl Index {
         let asked = self.models.number(proposal.model.as_ref().unwrap_or(&proposal.operation_name));
         let answered = settled_with(record).and_then(|execution| execution.response_model.as_ref());
         let answered = answered.map_or(asked, |model| self.models.number(model));
+        let provider = proposal.provider.as_ref().map(|provider| self.providers.number(provider));
         let ended = record.ending.as_ref().map_or(0, |ending| ending.sequence);
         let events = record.events();
-        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event).of_whom(is_erased), 0));
-        self.erased += u64::from(is_erased);
+        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event).of_whom(is_unnamed), 0));
+        self.unnamed += u64::from(is_unnamed);
         self.places.insert(record.id(), place);
         self.places.insert(call_of(record.id()), place);
         self.awus.push(Known {
             id: record.id(),
             entries: [record.sequence, started, ended],
             at: record.at,
-            is_erased,
+            is_unnamed,
             state: record.state(),
-            span: record.is_complete().then(|| Facts::of_record(record).of_whom(is_erased).print()),
+            span: record.is_complete().then(|| Facts::of_record(record).of_whom(is_unnamed).print()),
             events: events.chain(news).collect(),
             models: (asked, answered),
+            provider,
             ran,
             tokens,
             cost,
@@ -329,8 +336,8 @@ impl Index {
     /// The journal cannot be read any more.
     pub fn events(&mut self, place: usize) -> Result<Vec<(&'static str, Facts)>, StoreError> {
         let Some(record) = self.record(place)? else { return Ok(Vec::new()) };
-        let is_erased = record.names_persons();
-        let told = |event: &Event<'_>| (event.name, Facts::of_event(event).of_whom(is_erased));
+        let is_unnamed = record.names_persons();
+        let told = |event: &Event<'_>| (event.name, Facts::of_event(event).of_whom(is_unnamed));
         let mut events: Vec<_> = record.events().iter().map(told).collect();
         let Some(known) = self.awus.get(place) else { return Ok(events) };
         let mut entries: Vec<_> =
@@ -435,7 +442,7 @@ impl Expected {
     }
 }
 
-impl Models {
+impl Names {
     /// The number of a name.
     pub fn number(&mut self, name: &Name) -> u32 {
         if let Some(number) = self.numbers.get(name) {
@@ -445,6 +452,11 @@ impl Models {
         self.names.push(name.clone());
         self.numbers.insert(name.clone(), number);
         number
+    }
+
+    /// The number that a name has already.
+    pub fn find(&self, name: &Name) -> Option<u32> {
+        self.numbers.get(name).copied()
     }
 
     /// The name of a number.

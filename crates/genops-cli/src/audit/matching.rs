@@ -1,5 +1,5 @@
 //! Holds the provider's usage against the journal: call by call where rows name AWUs, by sums of model and day where none
-//! does.
+//! does. What the usage is not of is left out, and counted: work that names no provider, and providers that are not audited.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -35,11 +35,42 @@ pub struct Matched {
     pub usage: Billed,
     /// How many rows are of other times than those that are audited.
     pub outside: u64,
+    /// How many rows name AWUs of other providers than those that are audited.
+    pub of_others: u64,
+    /// What they were held against.
+    pub compared: Compared,
+}
+
+/// Which AWUs were held against rows.
+#[derive(Default)]
+pub struct Compared {
+    /// How many.
+    pub awus: u64,
+    /// What the journal has of those whose use is known.
+    pub journal: Billed,
+    /// How many were left out since they name no provider, and nobody bills them.
+    pub without_provider: u64,
+    /// How many were left out since they ask other providers.
+    pub other_providers: u64,
+}
+
+/// The providers that are audited, by their numbers; all of them where none is named.
+struct Providers(Option<BTreeSet<u32>>);
+
+/// Why an AWU is not held against the usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// It names no provider.
+    WithoutProvider,
+    /// It asks one that is not audited.
+    OtherProvider,
 }
 
 /// What an AWU is billed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bill {
+    /// The file of the first row.
+    pub file: usize,
     /// The line of the first row.
     pub line: u64,
     /// The sum of all its rows.
@@ -52,6 +83,8 @@ pub struct Terms {
     pub times: Range<Timestamp>,
     /// So many US dollars are no difference, for each call.
     pub tolerance: Amount,
+    /// The providers that the usage is of; all of them where none is named.
+    pub providers: Vec<Name>,
 }
 
 /// Finds what is unbilled, unaccounted and mispriced, and what can be corrected.
@@ -75,6 +108,43 @@ pub fn compare(
     }
 }
 
+impl Providers {
+    fn of(terms: &Terms, index: &Index) -> Self {
+        let numbers = terms.providers.iter().filter_map(|provider| index.providers.find(provider));
+        Self((!terms.providers.is_empty()).then(|| numbers.collect()))
+    }
+
+    /// Why an AWU is not compared, if it is not.
+    fn leave_out(&self, known: &Known) -> Option<Beside> {
+        match (known.provider, &self.0) {
+            (None, _) => Some(Beside::WithoutProvider),
+            (Some(provider), Some(audited)) if !audited.contains(&provider) => Some(Beside::OtherProvider),
+            (Some(_), _) => None,
+        }
+    }
+
+    /// Why an AWU that a row names is not compared, if it is not. Where all providers are audited, so is whatever one bills.
+    fn leave_out_billed(&self, known: &Known) -> Option<Beside> {
+        self.leave_out(known).filter(|_| self.0.is_some())
+    }
+}
+
+impl Compared {
+    fn take(&mut self, known: &Known) {
+        self.awus += 1;
+        if let Some(charged) = charged(known).filter(|_| known.ran == Ran::Known) {
+            self.journal.add(&charged);
+        }
+    }
+
+    const fn leave_out(&mut self, why: Beside) {
+        match why {
+            Beside::WithoutProvider => self.without_provider += 1,
+            Beside::OtherProvider => self.other_providers += 1,
+        }
+    }
+}
+
 /// Whether a row is of another time than what is audited.
 fn is_outside(row: &Row, terms: &Terms) -> bool {
     row.at.is_some_and(|at| !terms.times.contains(&at))
@@ -90,8 +160,9 @@ fn call_by_call(
     elsewhere: &HashSet<AwuId>,
     findings: &mut Findings,
 ) -> Matched {
+    let providers = Providers::of(terms, index);
     let mut bills: Vec<Option<Bill>> = vec![None; index.awus.len()];
-    let (mut all, mut outside) = (Billed::default(), 0);
+    let (mut all, mut outside, mut of_others) = (Billed::default(), 0, 0);
     for (number, row) in usage.rows.iter().enumerate() {
         let place = match row.awu.and_then(|awu| index.find(awu)) {
             Some(Found::Awu(place) | Found::Call(place)) => Some(place),
@@ -101,10 +172,15 @@ fn call_by_call(
             }
             None => None,
         };
+        let known = place.and_then(|place| index.awus.get(place));
+        if known.is_some_and(|known| providers.leave_out_billed(known).is_some()) {
+            of_others += 1;
+            continue;
+        }
         all.add(&row.billed);
         match place.and_then(|place| bills.get_mut(place)) {
             Some(Some(bill)) => bill.billed.add(&row.billed),
-            Some(bill) => *bill = Some(Bill { line: row.line, billed: row.billed }),
+            Some(bill) => *bill = Some(Bill { file: row.file, line: row.line, billed: row.billed }),
             None => {
                 let what = match row.awu {
                     Some(_) => "the provider bills a call whose AWU the journal does not know",
@@ -114,12 +190,18 @@ fn call_by_call(
             }
         }
     }
+    let mut compared = Compared::default();
     for (place, (known, bill)) in index.awus.iter().zip(&bills).enumerate() {
+        if let Some(why) = providers.leave_out(known).filter(|_| bill.is_none()) {
+            compared.leave_out(why);
+            continue;
+        }
+        compared.take(known);
         if let Some((kind, what)) = judge(known, bill.as_ref(), terms.tolerance) {
             findings.add(kind, About::Awu(place), what);
         }
     }
-    Matched { by: By::Awu, bills, usage: all, outside }
+    Matched { by: By::Awu, bills, usage: all, outside, of_others, compared }
 }
 
 /// What is to be said of an AWU and what it is billed.
@@ -236,7 +318,7 @@ type Group = (Option<String>, u32);
 fn sum_by_sum(usage: &Usage, terms: &Terms, index: &Index, findings: &mut Findings) -> Matched {
     let has_days = usage.rows.iter().all(|row| row.at.is_some());
     let day = |at: Timestamp| has_days.then(|| at.to_string().chars().take(DAY.len()).collect());
-    let names = Names::of(usage, index);
+    let (names, providers) = (Naming::of(usage, index), Providers::of(terms, index));
     let mut sums: BTreeMap<Group, Sum> = BTreeMap::new();
     let (mut all, mut outside) = (Billed::default(), 0);
     for row in &usage.rows {
@@ -247,7 +329,13 @@ fn sum_by_sum(usage: &Usage, terms: &Terms, index: &Index, findings: &mut Findin
         all.add(&row.billed);
         sums.entry((row.at.and_then(day), row.model)).or_default().usage.add(&row.billed);
     }
+    let mut compared = Compared::default();
     for known in &index.awus {
+        if let Some(why) = providers.leave_out(known) {
+            compared.leave_out(why);
+            continue;
+        }
+        compared.take(known);
         let group = || (day(known.at), names.model(known));
         match (known.ran, charged(known)) {
             (Ran::Known, Some(charged)) => {
@@ -272,17 +360,17 @@ fn sum_by_sum(usage: &Usage, terms: &Terms, index: &Index, findings: &mut Findin
         findings.add(kind, About::Sums(Box::new(about)), what);
     }
     let by = if has_days { By::ModelAndDay } else { By::Model };
-    Matched { by, bills: Vec::new(), usage: all, outside }
+    Matched { by, bills: Vec::new(), usage: all, outside, of_others: 0, compared }
 }
 
 /// How bills name the models of the journal.
-struct Names {
+struct Naming {
     named: BTreeSet<u32>,
     /// What answered for the models that were asked for.
     answers: BTreeMap<u32, BTreeSet<u32>>,
 }
 
-impl Names {
+impl Naming {
     fn of(usage: &Usage, index: &Index) -> Self {
         let mut answers: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         for Known { models: (asked, answered), .. } in &index.awus {

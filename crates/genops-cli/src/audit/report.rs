@@ -2,13 +2,13 @@
 //!
 //! Everything in it is in a stable order: findings by kind, then by the order of the journal, then by line.
 
-use genops::core::AwuId;
+use genops::core::{AwuId, Name};
 use serde::Serialize;
 
 use super::facts::Difference;
 use super::findings::{About, Billed, Finding, Findings, Kind};
 use super::journal::{Index, Known, Ran};
-use super::matching::{self, By, Matched};
+use super::matching::{self, Bill, By, Matched};
 use super::telemetry::Read;
 use super::usage::Usage;
 
@@ -62,8 +62,8 @@ pub struct JournalReport {
     pub awus: u64,
     /// How many were decided at other times.
     pub outside: u64,
-    /// How many are of customers or sessions that were erased: whose they are is not compared.
-    pub erased: u64,
+    /// How many are of customers or sessions that were erased, or of an export: whose they are is not compared.
+    pub unnamed: u64,
     /// What those have used of which that is known.
     pub known: Billed,
     /// How many are charged without knowing what they used.
@@ -97,16 +97,38 @@ pub struct TelemetryReport {
 /// The usage.
 #[derive(Debug, Serialize)]
 pub struct UsageReport {
-    /// The file.
-    pub file: String,
-    /// How many rows it has.
+    /// The files.
+    pub files: Vec<String>,
+    /// How many rows they have.
     pub rows: u64,
     /// How many of them are of other times.
     pub outside: u64,
+    /// How many of them name AWUs of other providers than those that are audited.
+    pub of_others: u64,
+    /// The providers that are audited; absent where all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<ProviderReport>,
+    /// How many AWUs they were held against.
+    pub compared: u64,
+    /// How many AWUs were left out since they name no provider.
+    pub without_provider: u64,
+    /// How many AWUs were left out since they ask other providers than those that are audited.
+    pub other_providers: u64,
     /// How they were held against the journal.
     pub matched_by: By,
-    /// What they come to, without those of other times.
+    /// What the journal has of the AWUs that were compared, of which that is known.
+    pub journal: Billed,
+    /// What the rows come to, without those that are left out.
     pub billed: Billed,
+}
+
+/// A provider that is audited.
+#[derive(Debug, Serialize)]
+pub struct ProviderReport {
+    /// As the journal calls it.
+    pub name: String,
+    /// How many AWUs ask it.
+    pub awus: u64,
 }
 
 /// How many findings there are of each kind.
@@ -188,7 +210,10 @@ pub enum TelemetrySays {
 /// What the provider says.
 #[derive(Debug, Serialize)]
 pub struct UsageSays {
-    /// The line of the first row; absent for sums.
+    /// The file of the first row; absent for sums.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its line; absent for sums.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// What it bills.
@@ -206,6 +231,8 @@ pub struct Audited<'a> {
     pub telemetry: Option<Read>,
     /// The usage, where some was given.
     pub usage: Option<(Usage, Matched)>,
+    /// The providers that it is of; all of them where none is named.
+    pub providers: Vec<Name>,
     /// What was found.
     pub findings: Findings,
 }
@@ -222,13 +249,7 @@ impl Report {
             verdict: audited.verdict(telemetry.as_ref()),
             journal: audited.journal(),
             telemetry,
-            usage: audited.usage.as_ref().map(|(usage, matched)| UsageReport {
-                file: usage.name.clone(),
-                rows: usage.rows.len() as u64,
-                outside: matched.outside,
-                matched_by: matched.by,
-                billed: matched.usage,
-            }),
+            usage: audited.usage.as_ref().map(|(usage, matched)| audited.usage(usage, matched)),
             counts: Counts::of(&audited.findings),
             findings,
             corrections,
@@ -240,12 +261,18 @@ impl Report {
 impl Audited<'_> {
     fn verdict(&self, telemetry: Option<&TelemetryReport>) -> Verdict {
         let is_unread = telemetry.is_some_and(|telemetry| !telemetry.problems.is_empty());
-        let rows =
-            self.usage.as_ref().map_or(0, |(usage, matched)| usage.rows.len() as u64 - matched.outside);
+        let rows = |(usage, matched): &(Usage, Matched)| {
+            usage.rows.len() as u64 - matched.outside - matched.of_others
+        };
+        let rows = self.usage.as_ref().map_or(0, rows);
+        let awus = match (&self.telemetry, &self.usage) {
+            (None, Some((_, matched))) => matched.compared.awus,
+            _ => self.index.awus.len() as u64,
+        };
         match () {
             () if self.findings.has_failures() => Verdict::Findings,
             () if is_unread => Verdict::Unread,
-            () if self.index.awus.is_empty() && rows == 0 => Verdict::Nothing,
+            () if awus == 0 && rows == 0 => Verdict::Nothing,
             () => Verdict::Match,
         }
     }
@@ -260,7 +287,7 @@ impl Audited<'_> {
             head: self.index.head.clone(),
             awus: self.index.awus.len() as u64,
             outside: self.index.outside,
-            erased: self.index.erased,
+            unnamed: self.index.unnamed,
             known,
             unsure: self.index.awus.iter().filter(|known| known.ran == Ran::Unsure).count() as u64,
         }
@@ -283,6 +310,29 @@ impl Audited<'_> {
             problems,
             more_problems,
         }
+    }
+
+    fn usage(&self, usage: &Usage, matched: &Matched) -> UsageReport {
+        let compared = &matched.compared;
+        UsageReport {
+            files: usage.files.clone(),
+            rows: usage.rows.len() as u64,
+            outside: matched.outside,
+            of_others: matched.of_others,
+            providers: self.providers.iter().map(|provider| self.provider(provider)).collect(),
+            compared: compared.awus,
+            without_provider: compared.without_provider,
+            other_providers: compared.other_providers,
+            matched_by: matched.by,
+            journal: compared.journal,
+            billed: matched.usage,
+        }
+    }
+
+    fn provider(&self, provider: &Name) -> ProviderReport {
+        let number = self.index.providers.find(provider);
+        let awus = self.index.awus.iter().filter(|known| number.is_some() && known.provider == number);
+        ProviderReport { name: provider.to_string(), awus: awus.count() as u64 }
     }
 
     /// What findings of a kind are sorted by.
@@ -322,7 +372,7 @@ impl Audited<'_> {
                 report.day = sums.day;
                 let charged = Some(sums.journal.cost.to_string());
                 report.journal = Some(JournalSays { state: None, used: Some(sums.journal), charged });
-                report.usage = Some(UsageSays { line: None, billed: sums.usage });
+                report.usage = Some(UsageSays { file: None, line: None, billed: sums.usage });
             }
         }
         report
@@ -339,16 +389,24 @@ impl Audited<'_> {
             charged: known.cost.map(|cost| cost.to_string()),
         });
         report.telemetry = self.telemetry.is_some().then(|| TelemetrySays::of(known));
-        let bills = self.usage.as_ref().map(|(_, matched)| &matched.bills);
-        let bill = bills.and_then(|bills| bills.get(place)?.as_ref());
-        report.usage = bill.map(|bill| UsageSays { line: Some(bill.line), billed: bill.billed });
+        let Some((usage, matched)) = &self.usage else { return };
+        let bill = matched.bills.get(place).and_then(Option::as_ref);
+        report.usage = bill.map(|bill| UsageSays::of(usage, bill));
     }
 
     fn describe_row(&self, number: usize, report: &mut FindingReport) {
-        let Some(row) = self.usage.as_ref().and_then(|(usage, _)| usage.rows.get(number)) else { return };
+        let Some((usage, _)) = &self.usage else { return };
+        let Some(row) = usage.rows.get(number) else { return };
         report.awu = row.awu.map(|awu| awu.to_string());
         report.model = Some(self.index.models.name(row.model).to_owned());
-        report.usage = Some(UsageSays { line: Some(row.line), billed: row.billed });
+        let bill = Bill { file: row.file, line: row.line, billed: row.billed };
+        report.usage = Some(UsageSays::of(usage, &bill));
+    }
+}
+
+impl UsageSays {
+    fn of(usage: &Usage, bill: &Bill) -> Self {
+        Self { file: usage.files.get(bill.file).cloned(), line: Some(bill.line), billed: bill.billed }
     }
 }
 

@@ -194,8 +194,8 @@ impl Comparing<'_> {
 
     fn take_span(&mut self, place: usize, span: &Span<'_>) {
         let Some(known) = self.index.awus.get_mut(place) else { return };
-        let is_erased = known.is_erased;
-        let delivered = Facts::of_span(span).of_whom(is_erased);
+        let is_unnamed = known.is_unnamed;
+        let delivered = Facts::of_span(span).of_whom(is_unnamed);
         if known.span == Some(delivered.print()) {
             known.span_is_same = true;
             return;
@@ -206,7 +206,7 @@ impl Comparing<'_> {
             return self.findings.add(Kind::Rewritten, About::Awu(place), what);
         }
         if let Some(record) = self.record(place) {
-            let expected = Facts::of_record(&record).of_whom(is_erased);
+            let expected = Facts::of_record(&record).of_whom(is_unnamed);
             self.rewritten(place, "its span", &expected, &delivered);
         }
     }
@@ -218,7 +218,7 @@ impl Comparing<'_> {
         self.events += 1;
         self.progress.reached(self.spans + self.events);
         let Some(known) = self.index.awus.get_mut(place) else { return };
-        let delivered = Facts::of_delivered(event).of_whom(known.is_erased);
+        let delivered = Facts::of_delivered(event).of_whom(known.is_unnamed);
         if known.tell(delivered.print()) {
             return;
         }

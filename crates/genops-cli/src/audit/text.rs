@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::findings::{Billed, Kind};
 use super::matching::By;
-use super::report::{FindingReport, Report, Verdict};
+use super::report::{FindingReport, Report, UsageReport, Verdict};
 use crate::table;
 
 /// So many differences between telemetry and journal are shown of one finding.
@@ -22,8 +22,9 @@ impl Report {
             vec![kind.as_str().to_owned(), self.counts.of_kind(*kind).to_string(), kind.meaning().to_owned()]
         });
         text.push_str(&table::whole(&["FINDING", ">COUNT", "WHAT IT MEANS"], rows.collect()));
+        let names_files = self.usage.as_ref().is_some_and(|usage| usage.files.len() > 1);
         for findings in [&self.findings, &self.corrections] {
-            findings.iter().take(limit).for_each(|finding| add_finding(&mut text, finding));
+            findings.iter().take(limit).for_each(|finding| add_finding(&mut text, finding, names_files));
             let more = findings.len().saturating_sub(limit);
             if more > 0 {
                 text.push_str(&format!("\nand {more} more: --limit {}, or --format json\n", findings.len()));
@@ -47,14 +48,37 @@ impl Report {
             Verdict::Unread => {
                 "what can be read matches, but not all of the telemetry can be read".to_owned()
             }
-            Verdict::Nothing => "nothing to compare: the ledger has no AWU of that time".to_owned(),
+            Verdict::Nothing => format!("nothing to compare: {}", self.nothing()),
         }
     }
 
     fn compared(&self) -> String {
-        let told = self.telemetry.as_ref().map(|_| "telemetry");
-        let sources: Vec<_> = told.into_iter().chain(self.usage.as_ref().map(|_| "usage")).collect();
-        format!("{} AWUs of the journal, with {}", self.journal.awus, sources.join(" and "))
+        let awus = self.journal.awus;
+        let of_journal = format!("{awus} AWUs of the journal");
+        match (&self.telemetry, &self.usage) {
+            (Some(_), None) => format!("{of_journal}, with telemetry"),
+            (Some(_), Some(usage)) if usage.compared < awus => {
+                format!("{of_journal}, with telemetry; {} of them with usage", usage.compared)
+            }
+            (Some(_), Some(_)) => format!("{of_journal}, with telemetry and usage"),
+            (None, Some(usage)) if usage.compared < awus => {
+                format!("{} of {of_journal}, with usage", usage.compared)
+            }
+            (None, _) => format!("{of_journal}, with usage"),
+        }
+    }
+
+    fn nothing(&self) -> String {
+        match &self.usage {
+            Some(usage) if self.journal.awus > 0 => {
+                let asked = match usage.providers.as_slice() {
+                    [] => "a provider".to_owned(),
+                    _ => usage.named(" or "),
+                };
+                format!("no AWU of that time asks {asked}, and no row is of one")
+            }
+            _ => "the ledger has no AWU of that time".to_owned(),
+        }
     }
 
     fn sources(&self) -> Vec<(&str, String)> {
@@ -63,15 +87,15 @@ impl Report {
             _ => format!("; {count} {what} of other times are not compared"),
         };
         let journal = &self.journal;
-        let erased = match journal.erased {
+        let unnamed = match journal.unnamed {
             0 => String::new(),
-            erased => format!("; {erased} are of erased persons, whose names are not compared"),
+            unnamed => format!("; {unnamed} are of persons whose names are not known, and not compared"),
         };
         let mut facts = vec![
             (
                 "journal",
                 format!(
-                    "{}: {} AWUs, {} entries{}{erased}",
+                    "{}: {} AWUs, {} entries{}{unnamed}",
                     journal.file,
                     journal.awus,
                     journal.entries,
@@ -105,8 +129,10 @@ impl Report {
                 By::ModelAndDay => "no row names an AWU, so sums of model and day (UTC) are compared",
                 By::Model => "no row names an AWU and not all say when, so sums of each model are compared",
             };
-            let said = format!("{}: {} rows; {by}{}", usage.file, usage.rows, outside(usage.outside, "rows"));
+            let files = usage.files.join(", ");
+            let said = format!("{files}: {} rows; {by}{}", usage.rows, outside(usage.outside, "rows"));
             facts.push(("usage", said));
+            facts.extend(usage.left_out().into_iter().map(|note| ("", note)));
         }
         facts
     }
@@ -122,7 +148,11 @@ impl Report {
             ]
         };
         let mut rows = vec![row("journal", &self.journal.known)];
-        rows.extend(self.usage.as_ref().map(|usage| row("usage", &usage.billed)));
+        if let Some(usage) = &self.usage {
+            let is_all = usage.compared == self.journal.awus;
+            rows.extend((!is_all).then(|| row("  compared", &usage.journal)));
+            rows.push(row("usage", &usage.billed));
+        }
         let mut text = table::whole(&["SUM", ">CALLS", ">TOKENS IN", ">TOKENS OUT", ">USD"], rows);
         if self.journal.unsure > 0 {
             let _ = writeln!(
@@ -135,7 +165,30 @@ impl Report {
     }
 }
 
-fn add_finding(text: &mut String, finding: &FindingReport) {
+impl UsageReport {
+    /// What is not compared, and why.
+    fn left_out(&self) -> Vec<String> {
+        let other = format!("of other providers than {}", self.named(", "));
+        let all = [
+            (self.without_provider, "AWUs that name no provider".to_owned()),
+            (self.other_providers, format!("AWUs {other}")),
+            (self.of_others, format!("rows that name AWUs {other}")),
+        ];
+        let unasked = self.providers.iter().filter(|provider| provider.awus == 0);
+        let unasked = unasked.map(|provider| format!("no AWU of that time asks {}", provider.name));
+        let all = all.into_iter().filter(|(count, _)| *count > 0);
+        all.map(|(count, what)| format!("{count} {what} are not compared")).chain(unasked).collect()
+    }
+
+    /// The providers that are audited.
+    fn named(&self, between: &str) -> String {
+        let names: Vec<_> = self.providers.iter().map(|provider| provider.name.as_str()).collect();
+        names.join(between)
+    }
+}
+
+/// A place in usage is told with its file where there are several.
+fn add_finding(text: &mut String, finding: &FindingReport, names_files: bool) {
     let FindingReport { kind, awu, sequence, model, day, .. } = finding;
     let mut head = format!("\n{}", kind.as_str());
     let entry = sequence.map(|sequence| format!("entry {sequence}"));
@@ -158,7 +211,9 @@ fn add_finding(text: &mut String, finding: &FindingReport) {
         line("telemetry", telemetry.as_str());
     }
     if let Some(usage) = &finding.usage {
-        let place = usage.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        let file = usage.file.as_ref().filter(|_| names_files);
+        let file = file.map(|file| format!("{file}, ")).unwrap_or_default();
+        let place = usage.line.map(|line| format!("{file}line {line}: ")).unwrap_or_default();
         line("usage", &format!("{place}{}, {} USD", tokens(&usage.billed), usage.billed.cost));
     }
     for difference in finding.differences.iter().take(DIFFERENCES_MAX) {

@@ -1,6 +1,7 @@
-//! The usage that a provider, or a proxy before it, bills: a row a call or a sum, as CSV or as JSON lines.
+//! The usage that providers, or proxies before them, bill: a row a call or a sum, as CSV or as JSON lines; in one file or in
+//! several, which are one usage.
 //!
-//! Every row counts, so one that cannot be read spoils the file: it is named by its line, and nothing is compared. What
+//! Every row counts, so one that cannot be read spoils its file: it is named by its line, and nothing is compared. What
 //! rows mean for AWUs is not known here.
 
 mod columns;
@@ -9,12 +10,12 @@ mod table;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use genops::core::{AwuId, Timestamp};
 
 use super::findings::Billed;
-use super::journal::Models;
+use super::journal::Names;
 use super::progress::Progress;
 use crate::Trouble;
 
@@ -24,17 +25,19 @@ pub const ROWS_MAX: usize = 2_000_000;
 /// So many of the rows that cannot be read are named.
 const NAMED_MAX: usize = 10;
 
-/// What a provider bills.
+/// What providers bill.
 pub struct Usage {
-    /// What the file is called.
-    pub name: String,
-    /// Its rows.
+    /// What the files are called.
+    pub files: Vec<String>,
+    /// Their rows.
     pub rows: Vec<Row>,
 }
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
+    /// The place of its file.
+    pub file: usize,
     /// The line that it ends on.
     pub line: u64,
     /// The AWU or the model call that it names, if it names one.
@@ -67,32 +70,67 @@ enum BadRow {
 /// Rows while they are read.
 struct Rows<'a> {
     rows: Vec<Row>,
-    models: &'a mut Models,
+    /// The place of the file that is read.
+    file: usize,
+    models: &'a mut Names,
     bad: Vec<String>,
     more_bad: u64,
     progress: Progress,
 }
 
 impl Usage {
-    /// Reads a file. What it is, its first byte says.
+    /// Reads files. What each is, its first byte says.
     ///
     /// # Errors
     ///
-    /// It cannot be read, lacks a column, or has a row that cannot be read.
-    pub fn read(path: &Path, models: &mut Models) -> Result<Self, Trouble> {
-        let name = path.display().to_string();
-        let system = |error| Trouble::unusable(format!("cannot read `{name}`: {error}"));
-        let mut source = BufReader::with_capacity(256 << 10, File::open(path).map_err(system)?);
+    /// One cannot be read, lacks a column, or has a row that cannot be read; or some name AWUs and others do not.
+    pub fn read(paths: &[PathBuf], models: &mut Names) -> Result<Self, Trouble> {
         let mut rows = Rows {
             rows: Vec::new(),
+            file: 0,
             models,
             bad: Vec::new(),
             more_bad: 0,
             progress: Progress::new("rows of usage"),
         };
+        let mut files = Vec::new();
+        for (file, path) in paths.iter().enumerate() {
+            rows.file = file;
+            files.push(rows.read(path)?);
+        }
+        let usage = Self { files, rows: rows.rows };
+        usage.check_kind()?;
+        Ok(usage)
+    }
+
+    /// A file whose rows name AWUs and one whose rows do not cannot be compared in one way.
+    fn check_kind(&self) -> Result<(), Trouble> {
+        // Of a file without rows it is not known.
+        let mut names_awus = vec![None; self.files.len()];
+        for row in &self.rows {
+            if let Some(file) = names_awus.get_mut(row.file) {
+                *file = Some(file.unwrap_or(false) || row.awu.is_some());
+            }
+        }
+        let kinds = self.files.iter().zip(names_awus);
+        let first = |kind: bool| kinds.clone().find(|(_, names_awus)| *names_awus == Some(kind));
+        let (Some((with, _)), Some((without, _))) = (first(true), first(false)) else { return Ok(()) };
+        Err(Trouble::unusable(format!(
+            "no row of `{without}` names an AWU, and rows of `{with}` do, so they are compared in different ways: audit one \
+             after the other, each with --provider"
+        )))
+    }
+}
+
+impl Rows<'_> {
+    /// Reads a file, and says what it is called.
+    fn read(&mut self, path: &Path) -> Result<String, Trouble> {
+        let name = path.display().to_string();
+        let system = |error| Trouble::unusable(format!("cannot read `{name}`: {error}"));
+        let mut source = BufReader::with_capacity(256 << 10, File::open(path).map_err(system)?);
         let begin = source.fill_buf().map_err(system)?;
         match begin.trim_ascii_start().first() {
-            Some(b'{') => table::read_objects(&name, source, &mut rows)?,
+            Some(b'{') => table::read_objects(&name, source, self)?,
             Some(b'[') => {
                 return Err(Trouble::unusable(format!(
                     "`{name}` is one JSON array: write an object a line (`jq -c '.[]'`)"
@@ -101,13 +139,12 @@ impl Usage {
             _ if begin.starts_with(&[0x1f, 0x8b]) => {
                 return Err(Trouble::unusable(format!("`{name}` is compressed: unpack it (`gunzip`)")));
             }
-            _ => table::read_csv(&name, source, &mut rows)?,
+            _ => table::read_csv(&name, source, self)?,
         }
-        rows.finish(name)
+        self.check(&name)?;
+        Ok(name)
     }
-}
 
-impl Rows<'_> {
     /// Keeps a row, or why there is none.
     fn take(&mut self, line: u64, row: Result<Row, BadRow>) -> Result<(), Trouble> {
         match row {
@@ -116,7 +153,7 @@ impl Rows<'_> {
                     "there are more than {ROWS_MAX} rows of usage: audit a shorter time, with an export of it"
                 )));
             }
-            Ok(row) => self.rows.push(row),
+            Ok(row) => self.rows.push(Row { file: self.file, ..row }),
             Err(bad) if self.bad.len() < NAMED_MAX => self.bad.push(format!("line {line}: {bad}")),
             Err(_) => self.more_bad += 1,
         }
@@ -124,9 +161,10 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn finish(mut self, name: String) -> Result<Usage, Trouble> {
+    /// Whether all rows of a file can be read.
+    fn check(&mut self, name: &str) -> Result<(), Trouble> {
         if self.bad.is_empty() {
-            return Ok(Usage { name, rows: self.rows });
+            return Ok(());
         }
         if self.more_bad > 0 {
             self.bad.push(format!("and {} more", self.more_bad));

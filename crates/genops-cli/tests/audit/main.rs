@@ -7,6 +7,8 @@
     reason = "a test may stop at the first surprise, and tables stand as they are read"
 )]
 
+mod beside;
+mod exported;
 mod later;
 mod program;
 mod recorded;

@@ -223,8 +223,8 @@ impl Traffic {
     pub fn forget(&mut self, at: Timestamp, most: u64) {
         let is_crowded = self.flows.len() + self.latencies.len() > self.crowded_at.max(CROWD_MIN);
         let is_full = reaches(self.flows.len(), most) || reaches(self.latencies.len(), most);
-        let looks_again = is_full && self.looked_at.plus_nanos(LOOK_NS) <= at;
-        if !is_crowded && !looks_again {
+        let is_due = is_full && self.looked_at.plus_nanos(LOOK_NS) <= at;
+        if !is_crowded && !is_due {
             return;
         }
         self.flows.retain(|_, taken| taken.until > at || !taken.stretches.is_empty());

@@ -324,6 +324,7 @@ fn end() -> impl Strategy<Value = End> {
         1 => Just(End::NeverSent),
         1 => Just(End::Cancelled),
         1 => Just(End::Abandoned),
+        1 => Just(End::Failed),
     ]
 }
 

@@ -263,8 +263,10 @@ pub struct Usage {
 pub enum EndWord {
     /// It was done.
     Completed,
-    /// It failed.
+    /// It failed; of the provider that says nothing.
     Failed,
+    /// Its provider, or the way there, failed: that counts for the provider's circuit.
+    ProviderError,
     /// It was stopped before it was done.
     Cancelled,
     /// It never began, and has used nothing.
@@ -276,7 +278,8 @@ impl EndWord {
     pub const fn end(self) -> End {
         match self {
             Self::Completed => End::Completed,
-            Self::Failed => End::ProviderError(Failure::Answer),
+            Self::Failed => End::Failed,
+            Self::ProviderError => End::ProviderError(Failure::Answer),
             Self::Cancelled => End::Cancelled,
             Self::NeverSent => End::NeverSent,
         }

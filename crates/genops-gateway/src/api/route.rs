@@ -458,6 +458,9 @@ impl From<ReportError> for Problem {
             }
             ReportError::Store(StoreError::Archived { .. }) => Self::Gone(error.to_string()),
             ReportError::PerhapsArchived { .. } => Self::NotFound { field: "id", message: error.to_string() },
+            ReportError::NoFollower { .. } => {
+                Self::NotFound { field: "follower", message: error.to_string() }
+            }
             _ => Self::Unavailable(error.to_string()),
         }
     }

@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::response::{IntoResponse, Response};
 use genops::telemetry::{ResendReport, TelemetryReport};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::reading::AsOf;
-use super::route::{Asker, Nothing, Problem, blocking};
+use super::route::{Asker, Done, Nothing, Problem, blocking};
 use crate::server::Gateway;
 
 /// `GET /telemetry`.
@@ -31,13 +32,25 @@ pub struct Wanted {
     all: bool,
 }
 
+/// What is sent again.
+#[derive(Debug)]
+pub struct Resent(ResendReport);
+
+impl Done for Resent {
+    type Body = ResendReport;
+    const STATUSES: &'static [&'static str] = &["200"];
+    // There is no such follower.
+    const ERRORS: &'static [&'static str] = &["404"];
+}
+
+impl IntoResponse for Resent {
+    fn into_response(self) -> Response {
+        Json(self.0).into_response()
+    }
+}
+
 /// `POST /telemetry/resend`.
-pub async fn resend(
-    gateway: Arc<Gateway>,
-    _: Asker,
-    _: Nothing,
-    wanted: Wanted,
-) -> Result<Json<ResendReport>, Problem> {
+pub async fn resend(gateway: Arc<Gateway>, _: Asker, _: Nothing, wanted: Wanted) -> Result<Resent, Problem> {
     let follower = match wanted {
         Wanted { follower: Some(follower), all: false } => Some(follower),
         Wanted { follower: None, all: true } => None,
@@ -48,5 +61,5 @@ pub async fn resend(
         }
     };
     let governor = gateway.governor.clone();
-    Ok(Json(blocking(move || governor.resend(follower.as_deref())).await?))
+    Ok(Resent(blocking(move || governor.resend(follower.as_deref())).await?))
 }

@@ -327,10 +327,18 @@ async fn where_telemetry_stands_is_told_and_sending_again_is_done_for_those_who_
     assert_eq!((names.len(), &status["followers"][0]["configured"]), (2, &true.into()), "{status}");
 
     let resend = "/genops/v1/telemetry/resend";
-    for body in [r#"{"all": true}"#, r#"{"follower": "nobody"}"#] {
+    let known = serde_json::json!({ "follower": names[0] }).to_string();
+    for body in [r#"{"all": true}"#, &known] {
         let marked = house.tell(resend, ADMINISTRATOR_KEY, body).await.json();
         assert_eq!(marked, serde_json::json!({ "dead_letters": 0, "records": 0 }), "{body}");
     }
+    let unknown = house.tell(resend, ADMINISTRATOR_KEY, r#"{"follower": "nobody"}"#).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let error = &unknown.json()["error"];
+    let message = error["message"].as_str().unwrap();
+    assert_eq!(error["param"], "follower");
+    assert!(message.starts_with("there is no follower `nobody`; there is: "), "{message}");
+    assert!(names.iter().all(|name| message.contains(name.as_str().unwrap())), "{message}");
     for (key, body, status) in [
         (ADMINISTRATOR_KEY, "", 400),
         (ADMINISTRATOR_KEY, "{}", 400),

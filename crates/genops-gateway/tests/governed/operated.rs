@@ -458,3 +458,70 @@ budgets:
     let reader = house.tell("/genops/v1/erasures", KEY, r#"{"session_id":"s-1","reason":"r"}"#).await;
     assert_eq!(reader.error().0, 403);
 }
+
+/// A caller's own failure says nothing of a provider that others ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_failure_that_is_said_to_be_the_providers_counts_for_its_circuit() {
+    let house = House::with(StandIn::default(), "").await;
+    let body = r#"{"operation":{"name":"step","type":"agent"},"project":"agents","model":"fragile","starts":true,"bound":{"input_tokens":1000,"output_tokens":500}}"#;
+    for (end, findings, next) in [
+        ("failed", false, 201),
+        ("failed", false, 201),
+        ("failed", false, 201),
+        ("provider_error", true, 201),
+        ("provider_error", true, 503),
+    ] {
+        let answer = house.act("/awus", &[], body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.json());
+        let awu = answer.json()["awu"]["id"].as_str().unwrap().to_owned();
+        let settle = json!({ "end": end, "usage": { "input_tokens": 10, "output_tokens": 0 } }).to_string();
+        let told = say(&house, &awu, "settle", &settle).await;
+        assert_eq!(told["awu"]["end"], end);
+        let found = told["awu"]["findings"].as_array().into_iter().flatten();
+        let mut found = found.filter(|finding| finding.as_str().unwrap().contains("PROVIDER_ERROR_UPSTREAM"));
+        assert_eq!(found.next().is_some(), findings, "{told}");
+        let answer = house.act("/awus", &[], body).await;
+        assert_eq!(answer.status.as_u16(), next, "after {end}: {}", answer.json());
+        if next == 201 {
+            let awu = answer.json()["awu"]["id"].as_str().unwrap().to_owned();
+            say(&house, &awu, "settle", r#"{"end":"never_sent"}"#).await;
+        }
+    }
+}
+
+/// Whoever may name customers and keys as they like makes the books grow up to the limits, and no further.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_books_hold_as_much_as_they_may_it_is_said_with_what_to_do_and_nothing_grows() {
+    let more = "
+budgets:
+  - {name: each-customer, unit: USD, limit: 1, each: customer_id}
+limits: {cells: 2, idempotency_keys: 2}
+";
+    let house = House::with(StandIn::default(), more).await;
+    let body = r#"{"operation":{"name":"step","type":"agent"},"project":"agents","model":"small","bound":{"input_tokens":1000,"output_tokens":500}}"#;
+    let ask = async |customer: &str| house.act("/awus", &[("x-genops-customer-id", customer)], body).await;
+    for (customer, status) in [("one", 201), ("two", 201), ("three", 503), ("one", 201), ("four", 503)] {
+        let answer = ask(customer).await;
+        assert_eq!(answer.status.as_u16(), status, "{customer}: {}", answer.json());
+        if status == 503 {
+            assert_eq!(answer.json()["error"]["code"], "x_too_many_shares");
+            assert_eq!(answer.header("x-should-retry"), "false");
+            let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.contains("can raise `limits.cells`"), "{message}");
+        }
+    }
+    let named = async |key: &str| {
+        let headers = [("x-genops-customer-id", "one"), ("idempotency-key", key)];
+        house.act("/awus", &headers, body).await
+    };
+    for (key, status) in [("a", 201), ("b", 201), ("c", 503), ("a", 200)] {
+        let answer = named(key).await;
+        assert_eq!(answer.status.as_u16(), status, "{key}: {}", answer.json());
+        if status == 503 {
+            let error = answer.json()["error"].clone();
+            assert_eq!(error["code"], "too_many_idempotency_keys");
+            assert!(error["message"].as_str().unwrap().contains("nothing was decided"), "{error}");
+            assert_eq!(answer.json().get("awu"), None);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //! on. What batches hold and what recovery makes of them is for the simulation to check.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use genops_core::budget::Budget;
 use genops_core::policy::Policy;
@@ -89,10 +89,17 @@ fn try_orders(promise: impl Fn() + Send + Sync + Clone + 'static) {
 /// On each of these a caller may run: on none, with others on a runtime, and on one that has ended.
 const RUNTIMES: [Option<Runtime>; 5] = [
     None,
-    Some(Runtime { id: 1, has_ended: false }),
-    Some(Runtime { id: 1, has_ended: false }),
-    Some(Runtime { id: 2, has_ended: false }),
-    Some(Runtime { id: 3, has_ended: true }),
+    Some(Runtime { id: 1, has_ended: false, is_driven: true }),
+    Some(Runtime { id: 1, has_ended: false, is_driven: true }),
+    Some(Runtime { id: 2, has_ended: false, is_driven: true }),
+    Some(Runtime { id: 3, has_ended: true, is_driven: false }),
+];
+
+/// Nobody drives the tasks of the first two.
+const UNDRIVEN: [Option<Runtime>; 3] = [
+    Some(Runtime { id: 1, has_ended: false, is_driven: false }),
+    Some(Runtime { id: 1, has_ended: false, is_driven: false }),
+    Some(Runtime { id: 2, has_ended: false, is_driven: true }),
 ];
 
 /// Each caller submits and waits, some times. Every answer goes through `check`.
@@ -149,6 +156,32 @@ fn whoever_waits_is_told_without_any_timeout_and_not_before_the_store_has_it() {
             assert_eq!(store.through(), 6);
         });
     }
+}
+
+/// A task that is left on such a runtime is never run: neither the one that calls the writer, nor the one that tells others.
+#[test]
+fn whoever_waits_on_a_runtime_that_nobody_drives_is_told_when_time_passes_and_keeps_nobody_else_waiting() {
+    try_orders(|| {
+        let store = SlowStore::new(None);
+        let ledger = start(&store);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let passing = {
+            let is_over = Arc::clone(&is_over);
+            thread::spawn(move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    Clock::advance();
+                    thread::yield_now();
+                }
+            })
+        };
+        let kept = store.clone();
+        join(callers(&ledger, &UNDRIVEN, move |sequence, told| {
+            assert!(told.is_ok() && kept.through() >= sequence);
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        passing.join().unwrap();
+        assert_eq!(store.through(), 6);
+    });
 }
 
 #[test]

@@ -115,6 +115,8 @@ pub struct Runtime {
     pub id: RuntimeId,
     /// It runs no tasks any more, and drops them.
     pub has_ended: bool,
+    /// Somebody drives the tasks that are left there. If not, they stay, and whoever waits there is driven by others.
+    pub is_driven: bool,
 }
 
 impl Runtime {
@@ -137,6 +139,8 @@ impl Runtime {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         if self.has_ended {
             drop(task);
+        } else if !self.is_driven {
+            std::mem::forget(task);
         } else {
             drop(shuttle::future::spawn(task));
         }

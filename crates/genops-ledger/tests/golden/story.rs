@@ -375,6 +375,7 @@ impl Story {
             (End::ProviderError(Failure::Unreachable), Used::Nothing),
             (End::NeverSent, Used::Nothing),
             (End::Abandoned, Used::Unknown),
+            (End::Failed, Used::Nothing),
             (End::Cancelled, counted),
             (End::AtReservation, counted),
         ] {

@@ -9,6 +9,7 @@
 mod persons;
 mod proof;
 mod retention;
+mod waiting;
 mod work;
 
 use std::path::{Path, PathBuf};

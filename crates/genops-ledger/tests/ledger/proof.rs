@@ -15,7 +15,7 @@ use genops_ledger::export::{self, ExportError, ExportReader, Wanted};
 use genops_ledger::frame::Frame;
 use genops_ledger::memory::MemoryStore;
 use genops_ledger::redecide::{Disagreement, redecide};
-use genops_ledger::source::Sources;
+use genops_ledger::source::{Sources, open_whole};
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::store::{Store, StoreError};
 use genops_ledger::verify::{Failure, Verified, verify};
@@ -562,4 +562,47 @@ fn a_witness_that_is_damaged_itself_is_said_so() {
     damaged[1].payload[0] ^= 1;
     let failure = verify(START, given(&frames), &mut whole(&damaged)).unwrap_err();
     assert!(matches!(failure, Failure::Witness(_)), "{failure}");
+}
+
+#[test]
+fn an_export_is_read_from_any_place_as_its_ledger_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let [ledger, text] = ["genops.db", "journal.jsonl"].map(|name| folder.path().join(name));
+    let frames = three();
+    write_file(&ledger, &frames);
+    std::fs::write(&text, exported(&frames)).unwrap();
+    let [mut ledger, mut export] = [&ledger, &text].map(|path| open_whole(path).unwrap());
+    assert_eq!(recover::replay(&mut *export).unwrap().head, recover::replay(&mut *ledger).unwrap().head);
+    // On and back, the same again, and beyond the end.
+    for entry in [1, 2, 3, 4, 2, 2, 1, 3, 0, 1, 4, 3] {
+        assert_eq!(export.holding(entry).unwrap(), ledger.holding(entry).unwrap(), "{entry}");
+    }
+}
+
+#[test]
+fn an_export_that_is_no_whole_journal_is_not_read_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let frames = three();
+    let mut part = Vec::new();
+    export::write(START, given(&frames), &wanted(2, 3), &mut part).unwrap();
+    let whole = String::from_utf8(exported(&frames)).unwrap();
+    let lines: Vec<_> = whole.lines().collect();
+    let without = |line: usize| {
+        let others = lines.iter().enumerate().filter(|(number, _)| *number != line);
+        others.map(|(_, line)| format!("{line}\n")).collect::<String>().into_bytes()
+    };
+    for (text, expected) in [
+        (part, "begins with entry 2"),
+        (without(2), "entry 2 is due here"),
+        (without(4), "cut off"),
+        (whole.replacen("\"count\":1", "\"count\":0", 1).into_bytes(), "entry 1 is due here"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let told = open_whole(&path).err().unwrap().to_string();
+        assert!(told.contains(expected), "{told}");
+    }
+    for refused in [SqliteStore::read(&path).err(), SqliteStore::open(&path).err()] {
+        assert!(matches!(refused, Some(StoreError::Exported { .. })), "{refused:?}");
+    }
 }

@@ -201,5 +201,5 @@ fn the_bytes_of_the_books_are_those_of_their_version() {
     let digest = Digest::of("books", &[&postcard::to_stdvec(books).unwrap()]).to_string();
     let known = (BOOKS_VERSION, digest.as_str());
     // Where only the journal's commands have changed, the digest is put here anew; otherwise the version rises too.
-    assert_eq!(known, (1, "b96b263e431c8e1bf5f73822561f02af6c93046ff9e2d8c08ed72f450da831b5"));
+    assert_eq!(known, (1, "49db0ecf847ef72fcf6671f3f169467b8d01dc0a4fa79f822f5fbd8db627ce69"));
 }

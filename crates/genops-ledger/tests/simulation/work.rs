@@ -174,6 +174,7 @@ fn execution(random: &mut Random) -> Execution {
         End::NeverSent,
         End::Cancelled,
         End::Abandoned,
+        End::Failed,
     ];
     let used = match random.below(5) {
         0 => Used::Unknown,

@@ -5,7 +5,7 @@ use genops::core::{Amount, AwuId, Name, Timestamp, hex};
 use super::columns::{Cells, Column};
 use super::{BadRow, Row};
 use crate::audit::findings::Billed;
-use crate::audit::journal::Models;
+use crate::audit::journal::Names;
 use crate::simulate::recorded::rows;
 
 /// More tokens no call has, and no sum of a bill.
@@ -15,7 +15,7 @@ const TOKENS_MAX: u64 = 1_000_000_000_000;
 const COST_MAX: Amount = Amount::from_whole(1_000_000_000_000);
 
 /// Reads the cells of a row.
-pub fn read<T: AsRef<str>>(cells: &Cells<T>, line: u64, models: &mut Models) -> Result<Row, BadRow> {
+pub fn read<T: AsRef<str>>(cells: &Cells<T>, line: u64, models: &mut Names) -> Result<Row, BadRow> {
     let model = Name::new(cells.needed(Column::Model)?);
     let model = model.map_err(|problem| BadRow::Bad(format!("model {problem}")))?;
     let cached = cells.text(Column::Cached).map(|text| tokens(text, Column::Cached)).transpose()?;
@@ -27,7 +27,7 @@ pub fn read<T: AsRef<str>>(cells: &Cells<T>, line: u64, models: &mut Models) -> 
         cost: cost(cells.needed(Column::Cost)?)?,
     };
     let at = cells.text(Column::At).map(time).transpose()?;
-    Ok(Row { line, awu: awu(cells)?, model: models.number(&model), at, billed })
+    Ok(Row { file: 0, line, awu: awu(cells)?, model: models.number(&model), at, billed })
 }
 
 /// The AWU or model call that a row names.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::columns::{Cells, Column};
 use super::{BadRow, Row, Rows, row};
 use crate::Trouble;
-use crate::audit::journal::Models;
+use crate::audit::journal::Names;
 use crate::simulate::recorded::rows;
 
 /// Reads CSV.
@@ -53,7 +53,7 @@ fn csv_row(
     count: usize,
     places: &Cells<usize>,
     line: u64,
-    models: &mut Models,
+    models: &mut Names,
 ) -> Result<Row, BadRow> {
     if fields.len() != count {
         return Err(BadRow::Fields { has: fields.len(), count });
@@ -92,7 +92,7 @@ pub fn read_objects(name: &str, mut source: impl BufRead, rows: &mut Rows<'_>) -
     }
 }
 
-fn object_row(bytes: &[u8], line: u64, models: &mut Models) -> Result<Row, BadRow> {
+fn object_row(bytes: &[u8], line: u64, models: &mut Names) -> Result<Row, BadRow> {
     let object: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_slice(bytes).map_err(|error| BadRow::NoObject(error.to_string()))?;
     let mut cells = Cells::default();

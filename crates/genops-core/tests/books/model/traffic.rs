@@ -193,6 +193,7 @@ impl Model {
                         End::ProviderError(Failure::Status(429))
                         | End::NeverSent
                         | End::Cancelled
+                        | End::Failed
                         | End::Abandoned => {}
                         End::ProviderError(_) => {
                             failures += 1;
