@@ -11,6 +11,8 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use genops_conformance::level;
 use genops_conformance::report;
+use genops_core::Name;
+use genops_core::name::InvalidName;
 use jiff::SignedDuration;
 
 use crate::simulate::recorded::spans::Mapped;
@@ -62,6 +64,8 @@ pub enum Command {
     Replay(Recorded),
     /// Give a signed receipt of the decision about an AWU, or verify one
     Receipt(Receipting),
+    /// Erase a customer or a session: nobody can tell any more whom its pseudonym in the journal stands for
+    Erase(Erasing),
     /// See how far telemetry has come, and send again what a collector rejected
     Telemetry {
         /// What to do.
@@ -347,6 +351,42 @@ pub struct Resending {
     /// For people or for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+}
+
+/// Arguments of `erase`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("who").required(true).args(["customer", "session"])), after_help = ERASED)]
+pub struct Erasing {
+    /// The customer, as callers say it
+    #[arg(long, value_name = "VALUE", value_parser = name)]
+    pub customer: Option<Name>,
+    /// The session, as callers say it
+    #[arg(long, value_name = "VALUE", value_parser = name)]
+    pub session: Option<Name>,
+    /// Why; it stays in the journal for good, so it should name nobody
+    #[arg(long, value_name = "TEXT", value_parser = name)]
+    pub reason: Name,
+    /// Have a running server do it; the key comes from the environment variable GENOPS_KEY
+    #[arg(long, value_name = "URL", conflicts_with_all = ["ledger", "author"])]
+    pub server: Option<String>,
+    /// Do it in a ledger file that no server has open
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// Who does it, in a file; of a server it is the key
+    #[arg(long, value_name = "NAME", default_value = "operator", value_parser = name)]
+    pub author: Name,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// What is erased, and what is not.
+const ERASED: &str = "\
+The value is removed from the ledger's files. Not removed: what was exported elsewhere before, such as telemetry, reports and
+copies of the file; and what stands in the configuration.";
+
+fn name(text: &str) -> Result<Name, InvalidName> {
+    Name::new(text)
 }
 
 /// Commands of `keys`.

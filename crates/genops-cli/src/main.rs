@@ -2,8 +2,8 @@
 //! below.
 //!
 //! In reading order: [`arguments`], [`serve`], [`watch`], [`config`], [`demo`], [`read`] (budgets, awus, show), [`telemetry`],
-//! [`export`], [`archive`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`], [`check`],
-//! [`explain`], with [`output`], [`table`] and [`client`] for those that show something.
+//! [`erase`], [`export`], [`archive`], [`verify`], [`receipt`], [`replay`], [`simulate`], [`audit`], [`keys`], [`prices`],
+//! [`check`], [`explain`], with [`output`], [`table`] and [`client`] for those that show something.
 #![expect(
     clippy::print_stderr,
     reason = "this is the program: standard error is for trouble; standard output is written in `output`"
@@ -22,6 +22,8 @@ mod demo;
 mod read;
 
 mod telemetry;
+
+mod erase;
 
 mod export;
 
@@ -132,6 +134,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
         Command::Receipt(receipting) => receipt::run(&receipting),
+        Command::Erase(erasing) => erase::run(&erasing).await,
         Command::Telemetry { command: TelemetryCommand::Status(source) } => telemetry::status(&source).await,
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await

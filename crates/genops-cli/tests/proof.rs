@@ -38,7 +38,7 @@ impl Folder {
                 ends.push(payload.len());
             }
             let frame = Frame::seal(head, batch.first().unwrap().sequence, payload, &ends);
-            store.append(&frame).unwrap();
+            store.append(&frame, &[]).unwrap();
             head = frame.hash;
         }
     }

@@ -9,6 +9,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{InvalidName, Name};
+use crate::selector::Facet;
 
 /// Who an AWU belongs to. Immutable; each field is meaningful text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -89,6 +90,15 @@ impl Attribution {
     #[must_use]
     pub const fn environment(&self) -> &Name {
         &self.environment
+    }
+
+    /// The fields, to put other names in their places.
+    pub(crate) const fn names_mut(&mut self) -> [(Facet, &mut Name); 3] {
+        [
+            (Facet::Team, &mut self.team),
+            (Facet::Project, &mut self.project),
+            (Facet::Environment, &mut self.environment),
+        ]
     }
 }
 

@@ -14,6 +14,7 @@
 //! - [`ledger`]: commands, outcomes, the books, [`ledger::decide`] and [`ledger::evolve`];
 //! - [`audit`]: the invariants, computed a second time and in another way;
 //! - [`record`], [`explanation`], [`event`] and [`news`]: what can be told about an AWU, in words and as typed facts;
+//! - [`person`] and [`naming`]: customers and sessions, and the names that stand for them in all of that;
 //! - [`cursor`]: how far a follower of the journal has come.
 
 pub mod name;
@@ -35,6 +36,8 @@ pub mod awu;
 pub mod price;
 
 pub mod selector;
+
+pub mod person;
 
 pub mod index;
 
@@ -59,6 +62,8 @@ pub mod ledger;
 pub mod audit;
 
 pub mod record;
+
+pub mod naming;
 
 pub mod explanation;
 

@@ -41,6 +41,8 @@ pub struct AwuRecord {
     pub ending: Option<Ending>,
     /// What was learned of it afterwards, in order.
     pub later: Vec<Later>,
+    /// The digests of what was asked and of what was read, where other names stand here than in the journal.
+    pub(crate) digests: Option<(Digest, Digest)>,
 }
 
 /// An entry about an AWU that had been told as ended.
@@ -135,6 +137,7 @@ impl AwuRecord {
             started,
             ending: None,
             later: Vec::new(),
+            digests: None,
         })
     }
 
@@ -356,7 +359,8 @@ impl AwuRecord {
     /// The digest of everything that the decision was asked: equal for equal questions (section 3.5).
     #[must_use]
     pub fn input_digest(&self) -> Digest {
-        Digest::of_value("genops input 3", &self.request.proposal)
+        let computed = || Digest::of_value("genops input 3", &self.request.proposal);
+        self.digests.map_or_else(computed, |(input, _)| input)
     }
 
     /// The digest of exactly the state that the decision read: policy, time, circuit, rates, latencies and cells
@@ -364,6 +368,9 @@ impl AwuRecord {
     /// cells.
     #[must_use]
     pub fn state_digest(&self) -> Digest {
+        if let Some((_, state)) = self.digests {
+            return state;
+        }
         let ruling = self.ruling();
         let circuit = ruling.circuit.as_ref().map(|step| (&step.provider, step.before));
         let rates: Vec<_> = ruling.rates.iter().map(|step| (&step.key, step.before)).collect();

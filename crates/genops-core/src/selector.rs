@@ -135,6 +135,11 @@ impl Selector {
         &self.clauses
     }
 
+    /// The same, to put other values in their places.
+    pub(crate) fn clauses_mut(&mut self) -> &mut [Clause] {
+        &mut self.clauses
+    }
+
     /// Whether the selector chooses this proposal.
     #[must_use]
     pub fn matches(&self, proposal: &Proposal) -> bool {

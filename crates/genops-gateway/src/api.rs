@@ -2,11 +2,12 @@
 //!
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
 //! reads is in [`reading`]; what holders of AWUs say in [`proposing`] and [`operating`], what operators do in
-//! [`administering`], and what their bodies consist of in [`bodies`]; what is about telemetry in [`telemetry`]. The
+//! [`administering`] and [`erasing`], and what their bodies consist of in [`bodies`]; what is about telemetry in [`telemetry`]. The
 //! description is made in [`openapi`]. Calls of models are not part of it.
 
 pub mod administering;
 pub mod bodies;
+pub mod erasing;
 pub mod openapi;
 pub mod operating;
 pub mod proposing;
@@ -54,6 +55,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("listGrants", "/grants", Read, "The grants that hold", reading::grants),
         Route::act("makeGrant", "/grants", Administer, "Grant a budget more, for some time", administering::grant),
         Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke),
+        Route::act("erasePerson", "/erasures", Administer, "Erase a customer or a session: nobody can tell any more whom its pseudonym stands for", erasing::erase),
         Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries).with_errors(ARCHIVED),
         Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry).with_errors(ARCHIVED),
         Route::get("getPolicy", "/policy", Read, "The policy in force", reading::policy),

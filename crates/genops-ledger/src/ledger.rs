@@ -24,11 +24,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use genops_core::ledger::{Books, Command, Entry, Rejection};
+use genops_core::person::Person;
 use genops_core::{Digest, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use crate::journal::{Journal, Journals};
-use crate::store::{Store, StoreError};
+use crate::store::{PersonReader, Persons, Store, StoreError};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Condvar, Mutex, MutexGuard, Runtime};
 use crate::tail::Tail;
@@ -50,6 +51,7 @@ pub struct Ledger {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
     journals: Journals,
+    persons: Persons,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Ledger {
     pub(crate) fn start(store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
         let tail = Tail::default();
         let journals = Journals::new(store.readers(), tail.clone());
+        let persons = store.persons();
         let mut writer = Writer::new(store, tail, head);
         let durable = books.sequence();
         let shared = Arc::new(Shared {
@@ -101,7 +104,7 @@ impl Ledger {
             .name("genops-ledger".to_owned())
             .spawn(move || write(&of_writer, &mut writer));
         let writer = spawned.map_err(|error| StoreError::Failed { what: error.to_string() })?;
-        Ok(Self { shared, writer: Some(writer), journals })
+        Ok(Self { shared, writer: Some(writer), journals, persons })
     }
 
     /// Applies a command. Its entry has its place in the order when this returns, and is on its way to the
@@ -111,8 +114,23 @@ impl Ledger {
     ///
     /// The command does not fit, or the ledger takes nothing. Either way nothing has changed.
     pub fn submit(&self, wall: Timestamp, command: Command) -> Result<Posted, LedgerError> {
+        self.submit_with(wall, command, Vec::new())
+    }
+
+    /// As [`submit`](Self::submit), for a command that is the first to name these persons: they are kept with its entry,
+    /// or not at all. Whoever gives them numbers sees to it that they rise from one command that is taken to the next.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub fn submit_with(
+        &self,
+        wall: Timestamp,
+        command: Command,
+        persons: Vec<Person>,
+    ) -> Result<Posted, LedgerError> {
         let mut state = self.shared.lock()?;
-        let submitted = state.submit(wall, command);
+        let submitted = state.submit_with(wall, command, persons);
         let calls = state.writer_sleeps();
         drop(state);
         match submitted {
@@ -176,6 +194,15 @@ impl Ledger {
     #[must_use]
     pub fn journals(&self) -> Journals {
         self.journals.clone()
+    }
+
+    /// A reader of the persons who are kept beside the journal. It sees those of durable entries.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn persons(&self) -> Result<Box<dyn PersonReader>, StoreError> {
+        (self.persons)()
     }
 
     /// Why the ledger takes nothing any more, if so.

@@ -4,7 +4,7 @@
 //! to it. It decides nothing, knows no price and no policy, asks no clock, and speaks to no network.
 //!
 //! In reading order: [`frame`] (a batch of entries as bytes, chained), [`store`] (what a place to keep
-//! frames has to promise) with its two implementations [`sqlite`] and [`memory`], [`ledger`] (the books
+//! frames has to promise) with its two implementations [`sqlite`], which keeps [`persons`] in a table, and [`memory`], [`ledger`] (the books
 //! behind a mutex, group commit) over [`ledger::pipeline`] (its steps, one by one), [`recover`] (from frames back to books), [`export`] (a journal as text that anybody
 //! can read and verify), [`source`] (a ledger file or an export of one, frame by frame), [`verify`] with [`witness`] (what
 //! was noted of the journal elsewhere), [`redecide`] (every entry decided anew), [`snapshots`] (books as
@@ -18,6 +18,8 @@ pub mod frame;
 pub mod store;
 
 pub mod sqlite;
+
+pub mod persons;
 
 pub mod memory;
 

@@ -2,8 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use genops_core::Name;
+use genops_core::person::{self, Person};
+use genops_core::selector::Facet;
+
 use crate::frame::Frame;
-use crate::store::{FrameReader, Readers, Store, StoreError};
+use crate::store::{FrameReader, PersonReader, PersonStep, Persons, Readers, Store, StoreError};
 
 /// Keeps frames in memory. Clones share the frames, so that a test can open the same store again, as after
 /// a crash.
@@ -15,6 +19,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Shared {
     frames: Vec<Frame>,
+    /// By their numbers, from 1; `None` where one was erased.
+    persons: Vec<Option<Person>>,
     fault: Option<StoreError>,
     free_bytes: Option<u64>,
 }
@@ -41,11 +47,12 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
+    fn append(&mut self, frame: &Frame, persons: &[PersonStep]) -> Result<(), StoreError> {
         self.with(|shared| match &shared.fault {
             Some(fault) => Err(fault.clone()),
             None => {
                 shared.frames.push(frame.clone());
+                persons.iter().for_each(|step| shared.take(step));
                 Ok(())
             }
         })
@@ -56,8 +63,56 @@ impl Store for MemoryStore {
         Arc::new(move || Ok(Box::new(store.clone())))
     }
 
+    fn persons(&self) -> Persons {
+        let store = self.clone();
+        Arc::new(move || Ok(Box::new(store.clone())))
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         self.with(|shared| shared.free_bytes)
+    }
+}
+
+impl Shared {
+    fn take(&mut self, step: &PersonStep) {
+        match step {
+            PersonStep::Keep(person) => {
+                // Numbers may be left out.
+                let place = usize::try_from(person.number).unwrap_or_default().saturating_sub(1);
+                self.persons.resize(place.max(self.persons.len()), None);
+                self.persons.push(Some(person.clone()));
+            }
+            PersonStep::Erase(pseudonym) => {
+                let place = person::number(pseudonym).and_then(place_of);
+                let kept = place.and_then(|place| self.persons.get_mut(place));
+                if let Some(kept) = kept
+                    && kept.as_ref().is_some_and(|person| person.pseudonym() == *pseudonym)
+                {
+                    *kept = None;
+                }
+            }
+        }
+    }
+}
+
+fn place_of(number: u64) -> Option<usize> {
+    usize::try_from(number.checked_sub(1)?).ok()
+}
+
+impl PersonReader for MemoryStore {
+    fn of_value(&mut self, facet: Facet, value: &Name) -> Result<Option<Person>, StoreError> {
+        Ok(self.with(|shared| {
+            let mut persons = shared.persons.iter().flatten();
+            persons.find(|person| person.facet == facet && person.value == *value).cloned()
+        }))
+    }
+
+    fn of_number(&mut self, number: u64) -> Result<Option<Person>, StoreError> {
+        Ok(self.with(|shared| shared.persons.get(place_of(number)?).cloned().flatten()))
+    }
+
+    fn last(&mut self) -> Result<u64, StoreError> {
+        Ok(self.with(|shared| u64::try_from(shared.persons.len()).unwrap_or(u64::MAX)))
     }
 }
 

@@ -9,9 +9,10 @@ use genops_core::Digest;
 
 use crate::export::{BEGINNING, BadExport, ExportFrames, ExportReader};
 use crate::frame::Frame;
+use crate::memory::MemoryStore;
 use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
-use crate::store::{FrameReader, StoreError};
+use crate::store::{FrameReader, PersonReader, StoreError};
 use crate::witness::Head;
 
 /// One file with a journal, or with a part of one. Gives every frame in it, as it stands.
@@ -86,6 +87,18 @@ pub fn open_whole(path: &Path) -> Result<Box<dyn FrameReader>, StoreError> {
     Ok(match export_at(path)? {
         Some(file) => Box::new(ExportFrames::open(file)?),
         None => Box::new(SqliteStore::read(path)?),
+    })
+}
+
+/// Opens a file with a journal to look up whom its pseudonyms stand for. An export knows nobody.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn open_persons(path: &Path) -> Result<Box<dyn PersonReader>, StoreError> {
+    Ok(match export_at(path)? {
+        Some(_) => Box::new(MemoryStore::default()),
+        None => Box::new(SqliteStore::read_persons(path)?),
     })
 }
 

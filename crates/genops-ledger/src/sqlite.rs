@@ -1,4 +1,5 @@
-//! The embedded default: one SQLite file in WAL mode with `synchronous=FULL`, one row a frame.
+//! The embedded default: one SQLite file in WAL mode with `synchronous=FULL`, one row a frame. Persons stand in a table beside
+//! ([`persons`](crate::persons)).
 //!
 //! A lock file beside it keeps a second writer out; readers may come and go. No SQL looks into a frame.
 
@@ -6,15 +7,17 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use genops_core::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::frame::Frame;
 use crate::ledger::FREE_BYTES_MIN;
+use crate::persons::{self, SqlitePersons};
 use crate::snapshots::Snapshots;
 use crate::source::export_at;
-use crate::store::{FrameReader, Readers, Store, StoreError};
+use crate::store::{FrameReader, PersonStep, Persons, Readers, Store, StoreError};
 
 /// Tells SQLite and people what the file is: "GnOp".
 const APPLICATION_ID: i32 = 0x476e_4f70;
@@ -28,11 +31,19 @@ const CHECKPOINT_PAGES: u32 = 2_048;
 /// nothing to note about the file.
 const LOG_BYTES: u64 = 10 << 20;
 
+/// How long an erasure waits for those who read meanwhile, before it leaves the log to the next commit.
+const READERS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long anything else waits for another connection.
+const BUSY_WITHIN: Duration = Duration::from_secs(5);
+
 /// A ledger file, open for writing.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
+    /// What was erased may still stand in the write-ahead log.
+    owes_scrub: bool,
     _lock: File,
 }
 
@@ -46,12 +57,25 @@ impl SqliteStore {
         let lock = lock(path)?;
         let connection = Connection::open(path).map_err(|error| told(path, &error))?;
         prepare(&connection, path).map_err(|error| told(path, &error))??;
-        let store = Self { connection, path: path.to_owned(), _lock: lock };
-        // Where that cannot be had, the log grows as it is written.
-        if store.free_bytes().is_some_and(|free| free > FREE_BYTES_MIN + LOG_BYTES) {
-            drop(store.reserve_log());
-        }
+        let mut store = Self { connection, path: path.to_owned(), owes_scrub: false, _lock: lock };
+        // A process that died after an erasure may have left it in the log.
+        store.scrub(READERS_WITHIN).map_err(|error| told(path, &error))?;
         Ok(store)
+    }
+
+    /// Empties the write-ahead log into the file, so that nothing stands there any more that was overwritten. Where somebody
+    /// reads all the time, the next commit tries again.
+    fn scrub(&mut self, within: Duration) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(within)?;
+        let emptied =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.connection.busy_timeout(BUSY_WITHIN)?;
+        self.owes_scrub = emptied? != 0;
+        // Where that cannot be had, the log grows as it is written.
+        if self.free_bytes().is_some_and(|free| free > FREE_BYTES_MIN + LOG_BYTES) {
+            drop(self.reserve_log());
+        }
+        Ok(())
     }
 
     /// Makes the write-ahead log as long as it will be, with zeros, which SQLite takes for what they are: no frames.
@@ -74,14 +98,27 @@ impl SqliteStore {
     ///
     /// There is no such file, it is not a ledger, or the disk refuses.
     pub fn read(path: &Path) -> Result<SqliteReader, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing { path: path.display().to_string() });
-        }
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .map_err(|error| told(path, &error))?;
-        check_application(&connection, path).map_err(|error| told(path, &error))??;
-        Ok(SqliteReader { connection, path: path.to_owned() })
+        Ok(SqliteReader { connection: connect_to_read(path)?, path: path.to_owned() })
     }
+
+    /// Opens the ledger at `path` for looking persons up; a running writer is not disturbed.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, it is not a ledger, or the disk refuses.
+    pub fn read_persons(path: &Path) -> Result<SqlitePersons, StoreError> {
+        SqlitePersons::new(connect_to_read(path)?, path)
+    }
+}
+
+fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.display().to_string() });
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .map_err(|error| told(path, &error))?;
+    check_application(&connection, path).map_err(|error| told(path, &error))??;
+    Ok(connection)
 }
 
 fn lock(path: &Path) -> Result<File, StoreError> {
@@ -102,9 +139,16 @@ fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), 
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    // What is sorted is sorted in memory, and comes to no other files.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(persons::STATEMENTS);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables > 0 {
-        return check_application(connection, path);
+        if let Err(other) = check_application(connection, path)? {
+            return Ok(Err(other));
+        }
+        return connection.execute_batch(&format!("BEGIN; {} COMMIT;", persons::tables())).map(Ok);
     }
     connection.execute_batch(&format!(
         "BEGIN;
@@ -118,7 +162,9 @@ fn prepare(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), 
              hash BLOB NOT NULL,
              payload BLOB NOT NULL
          ) STRICT;
-         COMMIT;"
+         {}
+         COMMIT;",
+        persons::tables()
     ))?;
     Ok(Ok(()))
 }
@@ -137,24 +183,18 @@ pub(crate) fn check_application(
 }
 
 impl Store for SqliteStore {
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
-        let insert = || {
+    fn append(&mut self, frame: &Frame, persons: &[PersonStep]) -> Result<(), StoreError> {
+        let appended = if persons.is_empty() {
             // One statement outside a transaction is one transaction: a write to the WAL and a sync.
-            let mut statement = self.connection.prepare_cached(
-                "INSERT INTO frames (first, count, format, engine, previous, hash, payload)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
-            statement.execute(params![
-                i64::try_from(frame.first).unwrap_or(i64::MAX),
-                frame.count,
-                frame.format,
-                frame.engine,
-                frame.previous.bytes(),
-                frame.hash.bytes(),
-                frame.payload,
-            ])
+            insert(&self.connection, frame)
+        } else {
+            self.append_with(frame, persons)
         };
-        insert().map(|_| ()).map_err(|error| told(&self.path, &error))
+        appended.map_err(|error| told(&self.path, &error))?;
+        if self.owes_scrub {
+            self.scrub(READERS_WITHIN).map_err(|error| told(&self.path, &error))?;
+        }
+        Ok(())
     }
 
     fn readers(&self) -> Readers {
@@ -162,11 +202,44 @@ impl Store for SqliteStore {
         Arc::new(move || Ok(Box::new(Self::read(&path)?)))
     }
 
+    fn persons(&self) -> Persons {
+        let path = self.path.clone();
+        Arc::new(move || Ok(Box::new(Self::read_persons(&path)?)))
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let volume = rustix::fs::statvfs(directory.unwrap_or(Path::new("."))).ok()?;
         volume.f_bavail.checked_mul(volume.f_frsize)
     }
+}
+
+impl SqliteStore {
+    fn append_with(&mut self, frame: &Frame, persons: &[PersonStep]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        insert(&transaction, frame)?;
+        let is_erased = persons::write(&transaction, persons)?;
+        transaction.commit()?;
+        self.owes_scrub |= is_erased;
+        Ok(())
+    }
+}
+
+fn insert(connection: &Connection, frame: &Frame) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO frames (first, count, format, engine, previous, hash, payload)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    statement.execute(params![
+        i64::try_from(frame.first).unwrap_or(i64::MAX),
+        frame.count,
+        frame.format,
+        frame.engine,
+        frame.previous.bytes(),
+        frame.hash.bytes(),
+        frame.payload,
+    ])?;
+    Ok(())
 }
 
 /// A ledger file, open for reading.

@@ -1,6 +1,7 @@
 //! What a place to keep frames has to promise.
 //!
-//! A store keeps opaque frames in order and reads them back. It never compares, adds or refuses.
+//! A store keeps opaque frames in order and reads them back, and beside them the persons whom the frames know by
+//! pseudonyms. It never compares, adds or refuses.
 //!
 //! After a crash, the frame whose `append` had not returned is there whole or not at all. A store that could leave a part
 //! of it has to take that away by itself, before it lets anybody read: it alone knows where it was writing. To whoever
@@ -9,6 +10,10 @@
 
 use std::sync::Arc;
 
+use genops_core::Name;
+use genops_core::person::Person;
+use genops_core::selector::Facet;
+
 use crate::export::BadExport;
 use crate::frame::Frame;
 use crate::snapshots::Snapshots;
@@ -16,19 +21,59 @@ use crate::witness::Head;
 
 /// Keeps frames. There is one writer.
 pub trait Store: Send + 'static {
-    /// Appends a frame. When this returns, the frame survives the loss of power.
+    /// Appends a frame, and keeps and erases persons with it: all of that, or nothing. When this returns, the frame
+    /// survives the loss of power, and of the persons who were erased only their numbers are left.
     ///
     /// # Errors
     ///
     /// The frame may or may not have been kept; nothing more may be appended until the store has been
     /// opened anew.
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError>;
+    fn append(&mut self, frame: &Frame, persons: &[PersonStep]) -> Result<(), StoreError>;
 
     /// Opens readers of this store, for other threads. They see every frame whose `append` has returned.
     fn readers(&self) -> Readers;
 
+    /// Opens readers of the persons in this store, for other threads. They see what every `append` that has returned did.
+    fn persons(&self) -> Persons;
+
     /// How many bytes the store can still take; `None` where nobody can say.
     fn free_bytes(&self) -> Option<u64>;
+}
+
+/// What an entry does to the persons who are kept beside the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PersonStep {
+    /// It is the first that names this one. Their numbers only rise.
+    Keep(Person),
+    /// It says that the one behind this pseudonym was erased. Its number is not given again.
+    Erase(Name),
+}
+
+/// Opens readers of the persons in one store.
+pub type Persons = Arc<dyn Fn() -> Result<Box<dyn PersonReader>, StoreError> + Send + Sync>;
+
+/// Finds persons who were kept and not erased.
+pub trait PersonReader: Send {
+    /// The one whose facet has this value.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn of_value(&mut self, facet: Facet, value: &Name) -> Result<Option<Person>, StoreError>;
+
+    /// The one with this number.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn of_number(&mut self, number: u64) -> Result<Option<Person>, StoreError>;
+
+    /// The highest number that was ever given; 0 where none was.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    fn last(&mut self) -> Result<u64, StoreError>;
 }
 
 /// Opens readers of one store.

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use genops_core::Name;
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::record::Journaled;
 use tokio::sync::watch;
@@ -76,6 +77,13 @@ pub trait Entries: Send {
     ///
     /// In words for people.
     fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, String>;
+
+    /// Whom a pseudonym in an entry stands for; `None` where it is none, or nobody knows any more.
+    ///
+    /// # Errors
+    ///
+    /// In words for people.
+    fn person(&mut self, pseudonym: &Name) -> Result<Option<Name>, String>;
 }
 
 /// The followers, at work on a thread of their own. Dropping it stops them where they stand.
@@ -569,6 +577,10 @@ mod tests {
     impl Entries for Scripted {
         fn after(&mut self, _: u64) -> Result<Vec<Journaled>, String> {
             self.0.lock().unwrap().pop_front().unwrap_or(Ok(Vec::new()))
+        }
+
+        fn person(&mut self, _: &Name) -> Result<Option<Name>, String> {
+            Ok(None)
         }
     }
 

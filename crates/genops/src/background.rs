@@ -1,16 +1,19 @@
-//! What runs behind the writer: the feed that the outbox reads from, and the indexer of the query tables.
+//! What runs behind the writer: the feed that the outbox reads from, which knows persons, and the indexer of the query tables.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use genops_core::Name;
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::record::Journaled;
 use genops_ledger::background::step_back;
 use genops_ledger::views::Views;
 use genops_ledger::{Journal, Journals, StoreError};
 use genops_telemetry::outbox::{Entries, Source};
+
+use crate::persons::Persons;
 
 /// How often the query tables are brought up to date when nobody asks.
 const INDEX_EVERY: Duration = Duration::from_secs(1);
@@ -20,13 +23,14 @@ type Report = Arc<dyn Fn(&str) + Send + Sync>;
 /// The journal, the cursors and the dead letters, as the outbox wants them.
 pub struct Feed {
     journals: Journals,
+    persons: Arc<Persons>,
     views: Arc<Mutex<Views>>,
     report: Report,
 }
 
 impl Feed {
-    pub fn new(journals: Journals, views: Arc<Mutex<Views>>, report: Report) -> Self {
-        Self { journals, views, report }
+    pub fn new(journals: Journals, persons: Arc<Persons>, views: Arc<Mutex<Views>>, report: Report) -> Self {
+        Self { journals, persons, views, report }
     }
 
     fn with_views<T>(&self, look: impl FnOnce(&mut Views) -> Result<T, StoreError>) -> Result<T, String> {
@@ -38,7 +42,7 @@ impl Feed {
 impl Source for Feed {
     fn entries(&self) -> Result<Box<dyn Entries>, String> {
         let journal = self.journals.open().map_err(|error| error.to_string())?;
-        Ok(Box::new(Reading(journal)))
+        Ok(Box::new(Reading(journal, Arc::clone(&self.persons))))
     }
 
     fn cursor(&self, follower: &str) -> Result<Cursor, String> {
@@ -78,11 +82,15 @@ impl Source for Feed {
     }
 }
 
-struct Reading(Journal);
+struct Reading(Journal, Arc<Persons>);
 
 impl Entries for Reading {
     fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, String> {
         self.0.after(sequence).map_err(|error| error.to_string())
+    }
+
+    fn person(&mut self, pseudonym: &Name) -> Result<Option<Name>, String> {
+        self.1.value(pseudonym).map_err(|error| error.to_string())
     }
 }
 

@@ -57,3 +57,9 @@ pub fn random_ids() -> ([u8; 16], [u8; 8]) {
     let span: u64 = rand::random();
     (trace.max(1).to_be_bytes(), span.max(1).to_be_bytes())
 }
+
+/// Sixteen random bytes, for one person.
+#[must_use]
+pub fn random_salt() -> [u8; 16] {
+    rand::random()
+}

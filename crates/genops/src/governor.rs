@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genops_core::awu::{AwuId, Proposal, Reserved};
 use genops_core::finding::Mode;
-use genops_core::ledger::{Admit, Books, Command, Outcome};
+use genops_core::ledger::{Admit, Books, Outcome};
 use genops_core::policy::Policy;
 use genops_core::rate::RateAnswer;
 use genops_core::record::{AwuRecord, Journaled, Verdict};
@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use crate::awu::Awu;
 use crate::background::{Feed, Indexer};
 use crate::keeper::Keeper;
+use crate::persons::Persons;
 use crate::settings::{LedgerPlace, Settings};
 use crate::snapshotter::{Pace, Snapshotter};
 
@@ -41,6 +42,7 @@ struct Inner {
     /// Who corrects takes turns.
     corrections: tokio::sync::Mutex<()>,
     views: Arc<Mutex<Views>>,
+    persons: Arc<Persons>,
     settings: Settings,
     ledger: Arc<Ledger>,
 }
@@ -99,8 +101,9 @@ impl Governor {
                 (ledger, recovered, Views::in_memory()?)
             }
         };
-        if ledger.read(Books::policy_version)? != settings.policy.version() {
-            ledger.submit(wall, Command::AdoptPolicy(Arc::clone(&settings.policy)))?.durable().await?;
+        let persons = Arc::new(Persons::of(&ledger)?);
+        if let Some(posted) = persons.adopt(&ledger, wall, &settings.policy)? {
+            posted.durable().await?;
         }
         let report = Arc::clone(&settings.report);
         if let Some(passed_over) = recovered.passed_over {
@@ -116,8 +119,12 @@ impl Governor {
             );
         }
         let views = Arc::new(Mutex::new(views));
-        let feed: Arc<dyn Source> =
-            Arc::new(Feed::new(ledger.journals(), Arc::clone(&views), Arc::clone(&report)));
+        let feed: Arc<dyn Source> = Arc::new(Feed::new(
+            ledger.journals(),
+            Arc::clone(&persons),
+            Arc::clone(&views),
+            Arc::clone(&report),
+        ));
         let indexer = Indexer::start(&ledger.journals(), Arc::clone(&views), Arc::clone(&report))?;
         let ledger = Arc::new(ledger);
         let keeper = Keeper::start(Arc::clone(&ledger), Arc::clone(&settings.clock), report)?;
@@ -137,7 +144,8 @@ impl Governor {
             LedgerPlace::Memory => None,
         };
         let corrections = tokio::sync::Mutex::default();
-        let inner = Inner { outbox, indexer, keeper, snapshotter, corrections, views, settings, ledger };
+        let inner =
+            Inner { outbox, indexer, keeper, snapshotter, corrections, views, persons, settings, ledger };
         Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
@@ -164,7 +172,7 @@ impl Governor {
     /// under another policy than the one in force.
     pub async fn admit_as(&self, request: Admit) -> Result<Admission, LedgerError> {
         let awu = request.awu;
-        let posted = self.inner.ledger.submit(self.now(), Command::Admit(Arc::new(request)))?;
+        let posted = self.inner.persons.admit(&self.inner.ledger, self.now(), request)?;
         // The guard exists before the wait: whoever stops waiting leaves nothing reserved.
         let admitted = match &posted.entry.outcome {
             Outcome::Admitted(admitted) => Some(Awu::guarded(
@@ -181,7 +189,10 @@ impl Governor {
         match admitted {
             Some(awu) => Ok(Admission::Admitted(awu)),
             None => match AwuRecord::begin(Journaled { entry, chain: Digest::ZERO }) {
-                Some(record) => Ok(Admission::Refused(Refusal { record })),
+                Some(record) => {
+                    let record = self.inner.persons.record(record).map_err(LedgerError::Failed)?;
+                    Ok(Admission::Refused(Refusal { record }))
+                }
                 None => Err(LedgerError::Failed(StoreError::Failed {
                     what: format!("entry {sequence} is no decision"),
                 })),
@@ -189,7 +200,9 @@ impl Governor {
         }
     }
 
-    /// Goes by another policy from now on. Whatever is decided after its entry is decided by it; AWUs that run go on
+    /// Goes by another policy from now on. Where it names customers or sessions, the journal has it with pseudonyms in their
+    /// place, and so under another version than its own: that one is told of decisions and by
+    /// [`policy`](Self::policy). In [`Admit::assessed_under`] either is good. Whatever is decided after its entry is decided by it; AWUs that run go on
     /// under the policy that admitted them. The entry is durable when this returns; there is none where the policy is
     /// in force already.
     ///
@@ -197,8 +210,8 @@ impl Governor {
     ///
     /// The policy contradicts itself, and nothing has changed; or the ledger takes nothing.
     pub async fn adopt(&self, policy: Arc<Policy>) -> Result<(), LedgerError> {
-        if self.inner.ledger.read(Books::policy_version)? != policy.version() {
-            self.inner.ledger.submit(self.now(), Command::AdoptPolicy(policy))?.durable().await?;
+        if let Some(posted) = self.inner.persons.adopt(&self.inner.ledger, self.now(), &policy)? {
+            posted.durable().await?;
         }
         Ok(())
     }
@@ -253,6 +266,10 @@ impl Governor {
 
     pub(crate) async fn corrections(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.inner.corrections.lock().await
+    }
+
+    pub(crate) fn persons(&self) -> &Persons {
+        &self.inner.persons
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {

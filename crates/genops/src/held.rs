@@ -98,8 +98,7 @@ impl Governor {
     /// The ledger takes nothing, or the request does not fit: another one was made with its key, or the key is too old.
     pub async fn propose(&self, request: Admit) -> Result<Told<AwuRecord>, HeldError> {
         let within_ns = request.within_ns.or(Some(WITHIN_NS));
-        let command = Command::Admit(Arc::new(Admit { within_ns, ..request }));
-        let (entry, is_repeated) = match self.take(command).await {
+        let (entry, is_repeated) = match self.decide(Admit { within_ns, ..request }).await {
             // Whoever asks is told nothing of the chain, which is not known yet.
             Ok(entry) => (Journaled { entry, chain: Digest::ZERO }, false),
             Err(LedgerError::Rejected(Rejection::Remembered { sequence })) => {
@@ -109,8 +108,13 @@ impl Governor {
             Err(error) => return Err(error.into()),
         };
         let sequence = entry.entry.sequence;
-        let what = AwuRecord::begin(entry);
-        what.map(|what| Told { what, is_repeated }).ok_or_else(|| missing(sequence).into())
+        let what = AwuRecord::begin(entry).ok_or_else(|| missing(sequence))?;
+        let what = self.persons().record(what).map_err(ReportError::from)?;
+        Ok(Told { what, is_repeated })
+    }
+
+    async fn decide(&self, request: Admit) -> Result<Entry, LedgerError> {
+        self.persons().admit(self.ledger(), self.now(), request)?.durable().await
     }
 
     /// Records that the work begins. It must not begin before this returns.
@@ -189,7 +193,7 @@ impl Governor {
     ///
     /// The AWU is not known.
     pub async fn record(&self, awu: AwuId, what: Reported) -> Result<u64, HeldError> {
-        let known = self.known(awu).await?;
+        let known = self.known_by_pseudonyms(awu).await?;
         let attribution = known.request.proposal.attribution.clone();
         let note = Note { awu, attribution, what };
         Ok(self.take(Command::Report(Arc::new(note))).await?.sequence)
@@ -201,6 +205,12 @@ impl Governor {
     ///
     /// Nobody knows it, or the journal cannot be read.
     pub async fn known(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
+        let record = self.known_by_pseudonyms(awu).await?;
+        Ok(self.persons().record(record).map_err(ReportError::from)?)
+    }
+
+    /// The same as the journal has it, for whoever says more of it there.
+    pub(crate) async fn known_by_pseudonyms(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
         self.settled_order().await?;
         let governor = self.clone();
         let look = tokio::task::spawn_blocking(move || governor.find(awu));

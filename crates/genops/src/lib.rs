@@ -57,7 +57,7 @@
 //! ```
 //!
 //! In reading order: [`settings`], [`governor`] (admission), [`awu`] (the permits), [`held`] (AWUs that others hold, and
-//! the acts of operators), [`report`] (what can be asked afterwards), [`receipt`] (a decision that others can verify),
+//! the acts of operators), [`persons`] (customers and sessions, and erasing them), [`report`] (what can be asked afterwards), [`receipt`] (a decision that others can verify),
 //! [`telemetry`] (how far telemetry has come, and sending again), [`clock`].
 
 pub mod settings;
@@ -69,6 +69,8 @@ pub mod awu;
 pub mod held;
 
 mod operate;
+
+pub mod persons;
 
 pub mod report;
 
@@ -92,4 +94,5 @@ pub use genops_ledger::LedgerError;
 pub use genops_spec as spec;
 pub use genops_telemetry::Destination;
 pub use governor::{Admission, GovernError, Governor, Refusal};
+pub use operate::{EraseInFileError, erase_in_file};
 pub use settings::{LedgerPlace, Settings};

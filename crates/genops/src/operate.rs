@@ -1,17 +1,24 @@
-//! What operators do: resolve what is in doubt, correct what was charged, grant more for some time. Each act is an entry
-//! with who did it and why.
+//! What operators do: resolve what is in doubt, correct what was charged, grant more for some time, erase persons. Each act
+//! is an entry with who did it and why.
 //!
 //! Who may do so is not known here.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use genops_core::amount::Quantity;
 use genops_core::awu::{AwuId, Execution};
 use genops_core::ledger::{Act, Command, Correction, Grant, Revision};
 use genops_core::record::AwuRecord;
+use genops_core::selector::Facet;
+use genops_core::{Name, Timestamp};
+use genops_ledger::StoreError;
+use genops_ledger::recover::{self, OpenError};
+use genops_ledger::sqlite::SqliteStore;
 
 use crate::governor::Governor;
 use crate::held::{HeldError, conflict};
+use crate::persons::{EraseError, Erased, Persons};
 
 impl Governor {
     /// Says what an AWU used that is in doubt.
@@ -36,12 +43,12 @@ impl Governor {
     pub async fn correct(&self, awu: AwuId, charged: &[Quantity], act: Act) -> Result<AwuRecord, HeldError> {
         // What the difference is depends on the corrections before.
         let _turn = self.corrections().await;
-        let record = self.known(awu).await?;
+        let record = self.known_by_pseudonyms(awu).await?;
         if record.state() != "SETTLED" {
             let what = format!("is {}; only what was settled is corrected", record.state());
             return Err(conflict(awu, what));
         }
-        let Some(correction) = correction(&record, charged, act)? else { return Ok(record) };
+        let Some(correction) = correction(&record, charged, act)? else { return self.known(awu).await };
         match self.take(Command::Correct(Arc::new(correction))).await {
             Ok(_) => self.known(awu).await,
             Err(error) => Err(self.explain_misfit(awu, error).await),
@@ -54,7 +61,8 @@ impl Governor {
     ///
     /// The grant does not fit.
     pub async fn grant(&self, grant: Grant) -> Result<u64, HeldError> {
-        Ok(self.take(Command::Grant(Arc::new(grant))).await?.sequence)
+        let posted = self.persons().grant(self.ledger(), self.now(), grant)?;
+        Ok(posted.durable().await?.sequence)
     }
 
     /// Ends a grant before its time. Gives the entry.
@@ -65,6 +73,52 @@ impl Governor {
     pub async fn revoke(&self, grant: u64, act: Act) -> Result<u64, HeldError> {
         Ok(self.take(Command::Revoke { grant, act }).await?.sequence)
     }
+
+    /// Erases a person: a customer or a session, by what callers say. From now on nobody can tell whom its pseudonym in
+    /// the journal stood for. Its AWUs go on under that, and if the same value comes again, it is somebody else's.
+    ///
+    /// # Errors
+    ///
+    /// The ledger knows nobody by this value, or the policy in force names it.
+    pub async fn erase(&self, facet: Facet, value: &Name, act: Act) -> Result<Erased, EraseError> {
+        let (pseudonym, posted) = self.persons().erase(self.ledger(), self.now(), facet, value, act)?;
+        Ok(Erased { pseudonym, sequence: posted.durable().await?.sequence })
+    }
+}
+
+/// Erases a person in a ledger file that no server has open. What the last server left behind is resolved, as at the next
+/// start.
+///
+/// # Errors
+///
+/// There is no ledger, a server holds it, or it is damaged; or as [`Governor::erase`].
+pub async fn erase_in_file(
+    path: &Path,
+    facet: Facet,
+    value: &Name,
+    act: Act,
+    now: Timestamp,
+) -> Result<Erased, EraseInFileError> {
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.display().to_string() }.into());
+    }
+    let (ledger, _) = recover::open(SqliteStore::open(path)?, now).await?;
+    let (pseudonym, posted) = Persons::of(&ledger)?.erase(&ledger, now, facet, value, act)?;
+    Ok(Erased { pseudonym, sequence: posted.durable().await.map_err(EraseError::from)?.sequence })
+}
+
+/// Why nobody was erased in a ledger file.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseInFileError {
+    /// There is no ledger, or a server holds it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is damaged.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// It was not done.
+    #[error(transparent)]
+    Erase(#[from] EraseError),
 }
 
 /// The correction that makes `charged` of what a record says; `None` where nothing changes.

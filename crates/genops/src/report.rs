@@ -13,9 +13,12 @@ mod explanation;
 mod grants;
 mod journal;
 
+use std::sync::Arc;
+
 use genops_core::budget::CellKey;
 use genops_core::ledger::Books;
-use genops_core::policy::InForce;
+use genops_core::naming::OfAny;
+use genops_core::policy::{InForce, Policy};
 use genops_core::{AwuId, Digest};
 use genops_ledger::recover::OpenError;
 use genops_ledger::views::{Estimate, Filter, Found, Views};
@@ -24,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
+use crate::persons::Persons;
 
 pub use archive::Archive;
 pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
@@ -123,7 +127,7 @@ impl Governor {
     pub fn awus(&self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         let mut journal = self.ledger().journal()?;
         // Whoever else wants the tables has them between the stretches.
-        let page = awu_page_by(filter, limit, STRETCHES_MAX, |filter, limit| {
+        let page = awu_page_by(self.persons(), filter, limit, STRETCHES_MAX, |filter, limit| {
             self.with_views(|views| {
                 views.catch_up(&mut journal)?;
                 Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
@@ -156,8 +160,8 @@ impl Governor {
             views.catch_up(&mut journal)?;
             views.awu(id, &mut journal)
         })?;
-        let found = found.map(|record| AwuReport::of(&record));
-        found_or_archived(id, found, &mut journal)
+        let found = found.map(|record| self.persons().record(record)).transpose()?;
+        found_or_archived(id, found.as_ref().map(AwuReport::of), &mut journal)
     }
 
     /// Why one AWU was decided as it was. Blocks for as long as a disk does.
@@ -170,7 +174,7 @@ impl Governor {
         let in_force = self.ledger().read(Books::shared_in_force)?;
         let found = self.with_views(|views| {
             views.catch_up(&mut journal)?;
-            explain(views, &in_force, &mut journal, id)
+            explain(views, &in_force, &mut journal, self.persons(), id)
         })?;
         found_or_archived(id, found, &mut journal)
     }
@@ -202,30 +206,40 @@ fn explain(
     views: &Views,
     in_force: &InForce,
     journal: &mut Journal,
+    persons: &Persons,
     id: AwuId,
 ) -> Result<Option<Explanation>, ReportError> {
     let Some(record) = views.awu(id, journal)? else { return Ok(None) };
     let version = record.ruling().policy;
     // The one in force is known even where its adoption is archived.
-    if version == in_force.version() {
-        return Ok(Some(Explanation::of(&record, in_force)));
-    }
-    let policy = match views.policy(version, journal) {
-        // Its adoption is archived. It is the one that was kept, or the AWU would have left as well.
-        Ok(None) | Err(StoreError::Archived { .. }) => journal.archived_policy(version)?,
-        policy => policy?,
+    let policy = if version == in_force.version() {
+        Some(in_force.shared())
+    } else {
+        match views.policy(version, journal) {
+            // Its adoption is archived. It is the one that was kept, or the AWU would have left as well.
+            Ok(None) | Err(StoreError::Archived { .. }) => journal.archived_policy(version)?,
+            policy => policy?,
+        }
     };
     let policy = policy.ok_or(ReportError::NoPolicy(version))?;
+    // Both say the same of whom they know.
+    let (record, policy) = (persons.record(record)?, persons.reveal(|other| policy_renamed(policy, other))?);
     Ok(Some(Explanation::of(&record, &InForce::new(policy))))
+}
+
+fn policy_renamed(mut policy: Arc<Policy>, other: &mut OfAny<'_>) -> Arc<Policy> {
+    Arc::make_mut(&mut policy).rename(&mut |_, name| other(name));
+    policy
 }
 
 fn awu_page(
     views: &mut Views,
     journal: &mut Journal,
+    persons: &Persons,
     filter: &Filter,
     limit: u32,
 ) -> Result<AwuPage, ReportError> {
-    let page = awu_page_by(filter, limit, u32::MAX, |filter, limit| {
+    let page = awu_page_by(persons, filter, limit, u32::MAX, |filter, limit| {
         Ok((views.awus(filter, limit, journal)?, views.as_of()))
     })?;
     page.ended(journal)
@@ -234,6 +248,7 @@ fn awu_page(
 /// A page, put together from at most so many stretches, which `look` finds together with the last entry that it takes
 /// into account.
 fn awu_page_by(
+    persons: &Persons,
     filter: &Filter,
     limit: u32,
     stretches_max: u32,
@@ -247,7 +262,9 @@ fn awu_page_by(
         // What the first look takes into account, the later ones do as well: they look further back.
         let page = page.get_or_insert(AwuPage { as_of, ..AwuPage::default() });
         missing = missing.saturating_sub(u32::try_from(found.records.len()).unwrap_or(u32::MAX));
-        page.awus.extend(found.records.iter().map(AwuReport::of));
+        for record in found.records {
+            page.awus.push(AwuReport::of(&persons.record(record)?));
+        }
         page.next = found.next;
         filter.before = found.next;
         if missing == 0 || found.next.is_none() {

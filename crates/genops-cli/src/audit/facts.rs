@@ -70,6 +70,9 @@ const COMPARED: [&str; 50] = [
     runtime::POLICY_VERSION,
 ];
 
+/// Those of them in which a person can stand.
+const OF_PERSONS: [&str; 4] = [key::CUSTOMER_ID.key, key::SESSION_ID.key, runtime::CELL, runtime::CELLS];
+
 /// The digest of what is compared; equal for equal facts.
 pub type Print = [u8; 16];
 
@@ -118,6 +121,15 @@ impl Facts {
         let mut facts = Self(vec![("event", format!("{:?}", event.name)), ("time", time(event.time))]);
         facts.add_delivered(&event.attributes);
         facts
+    }
+
+    /// Without what says whose it is, where that is a person whose name is not known: what was delivered before an erasure has the name, and what
+    /// was delivered after it the pseudonym.
+    pub fn of_whom(mut self, is_unnamed: bool) -> Self {
+        if is_unnamed {
+            self.0.retain(|(name, _)| !OF_PERSONS.contains(name));
+        }
+        self
     }
 
     /// The digest.

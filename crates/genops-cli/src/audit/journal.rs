@@ -18,6 +18,7 @@ use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
 use genops::held::settled_with;
 use genops::ledger::source::open_whole;
 use genops::ledger::{Journal, StoreError, recover};
+use genops::persons::Persons;
 
 use super::facts::{Facts, Print};
 use super::progress::Progress;
@@ -48,9 +49,12 @@ pub struct Index {
     pub entries: u64,
     /// The hash of its last frame.
     pub head: String,
+    /// How many AWUs are of persons whose names are not known: erased, or those of an export. Whose they are is not compared.
+    pub unnamed: u64,
     /// How many alerts, late news and reports are held.
     news: usize,
     journal: Journal,
+    persons: Persons,
 }
 
 /// Where an identity leads.
@@ -70,6 +74,8 @@ pub struct Known {
     entries: [u64; 3],
     /// When it was decided.
     pub at: Timestamp,
+    /// Whether it is a person's whose name is not known.
+    pub is_unnamed: bool,
     /// Where it stands.
     pub state: &'static str,
     /// What its span has to say, once it is over.
@@ -128,6 +134,7 @@ pub struct Names {
 /// An AWU while its entries are read.
 struct Life {
     record: AwuRecord,
+    is_unnamed: bool,
     started: u64,
     news: Vec<Expected>,
 }
@@ -149,8 +156,10 @@ impl Index {
             outside: 0,
             entries: verified.books.sequence(),
             head: verified.head.to_string(),
+            unnamed: 0,
             news: 0,
             journal: Journal::new(frames),
+            persons: Persons::of_file(path).map_err(Trouble::unusable)?,
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
         let mut progress = Progress::new("entries of the journal");
@@ -183,7 +192,7 @@ impl Index {
         let life = match lives.remove(&awu) {
             Some(mut life) => {
                 let was_started = life.record.started.is_some();
-                life.news.extend(self.news_of(&journaled.entry)?);
+                life.news.extend(self.news_of(&journaled.entry, life.is_unnamed)?);
                 life.record.follow(journaled.entry);
                 if life.record.started.is_some() && !was_started {
                     life.started = sequence;
@@ -196,7 +205,9 @@ impl Index {
             None => match AwuRecord::begin(journaled) {
                 Some(record) if times.contains(&record.at) => {
                     self.room_beside(lives.len())?;
-                    Life { record, started: 0, news: Vec::new() }
+                    let record = self.persons.record(record).map_err(Trouble::unusable)?;
+                    let is_unnamed = record.names_persons();
+                    Life { record, is_unnamed, started: 0, news: Vec::new() }
                 }
                 Some(_) => {
                     self.outside += 1;
@@ -218,7 +229,8 @@ impl Index {
     /// Takes in what is said of an AWU after its end; nothing where it was decided at another time.
     fn learn(&mut self, awu: AwuId, entry: &Entry) -> Result<(), Trouble> {
         let Some(Found::Awu(place)) = self.find(awu) else { return Ok(()) };
-        let news = self.news_of(entry)?;
+        let is_unnamed = self.awus.get(place).is_some_and(|known| known.is_unnamed);
+        let news = self.news_of(entry, is_unnamed)?;
         let Some(known) = self.awus.get_mut(place) else { return Ok(()) };
         known.events.extend(news);
         if let (Command::Correct(correction), Outcome::Corrected { .. }) = (&entry.command, &entry.outcome) {
@@ -228,14 +240,16 @@ impl Index {
     }
 
     /// What an entry says of an AWU beside its decision and its end.
-    fn news_of(&mut self, entry: &Entry) -> Result<Vec<Expected>, Trouble> {
+    fn news_of(&mut self, entry: &Entry, is_unnamed: bool) -> Result<Vec<Expected>, Trouble> {
+        let entry = &self.persons.entry(entry.clone()).map_err(Trouble::unusable)?;
         let events = news::events(entry);
         self.news += events.len();
         if self.news > NEWS_MAX {
             let what = format!("there are more than {NEWS_MAX} alerts, corrections and reports of AWUs");
             return Err(Trouble::unusable(format!("{what}: {SHORTER}")));
         }
-        Ok(events.iter().map(|event| Expected::new(&Facts::of_event(event), entry.sequence)).collect())
+        let expected = |event| Expected::new(&Facts::of_event(event).of_whom(is_unnamed), entry.sequence);
+        Ok(events.iter().map(expected).collect())
     }
 
     /// The place of the next AWU, if there is room for it beside so many more.
@@ -245,7 +259,7 @@ impl Index {
         place.ok_or_else(|| Trouble::unusable(format!("there are more than {AWUS_MAX} AWUs: {SHORTER}")))
     }
 
-    fn keep(&mut self, Life { record, started, news }: Life) -> Result<(), Trouble> {
+    fn keep(&mut self, Life { record, is_unnamed, started, news }: Life) -> Result<(), Trouble> {
         let place = self.room_beside(0)?;
         let record = &record;
         let (ran, tokens, cost) = charge(record);
@@ -257,15 +271,17 @@ impl Index {
         let provider = proposal.provider.as_ref().map(|provider| self.providers.number(provider));
         let ended = record.ending.as_ref().map_or(0, |ending| ending.sequence);
         let events = record.events();
-        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event), 0));
+        let events = events.iter().map(|event| Expected::new(&Facts::of_event(event).of_whom(is_unnamed), 0));
+        self.unnamed += u64::from(is_unnamed);
         self.places.insert(record.id(), place);
         self.places.insert(call_of(record.id()), place);
         self.awus.push(Known {
             id: record.id(),
             entries: [record.sequence, started, ended],
             at: record.at,
+            is_unnamed,
             state: record.state(),
-            span: record.is_complete().then(|| Facts::of_record(record).print()),
+            span: record.is_complete().then(|| Facts::of_record(record).of_whom(is_unnamed).print()),
             events: events.chain(news).collect(),
             models: (asked, answered),
             provider,
@@ -320,7 +336,8 @@ impl Index {
     /// The journal cannot be read any more.
     pub fn events(&mut self, place: usize) -> Result<Vec<(&'static str, Facts)>, StoreError> {
         let Some(record) = self.record(place)? else { return Ok(Vec::new()) };
-        let told = |event: &Event<'_>| (event.name, Facts::of_event(event));
+        let is_unnamed = record.names_persons();
+        let told = |event: &Event<'_>| (event.name, Facts::of_event(event).of_whom(is_unnamed));
         let mut events: Vec<_> = record.events().iter().map(told).collect();
         let Some(known) = self.awus.get(place) else { return Ok(events) };
         let mut entries: Vec<_> =
@@ -328,7 +345,7 @@ impl Index {
         entries.dedup();
         for sequence in entries {
             if let Some(Journaled { entry, .. }) = self.journal.entry(sequence)? {
-                events.extend(news::events(&entry).iter().map(told));
+                events.extend(news::events(&self.persons.entry(entry)?).iter().map(told));
             }
         }
         Ok(events)
@@ -349,7 +366,7 @@ impl Index {
                 record.follow(journaled.entry);
             }
         }
-        Ok(Some(record))
+        Ok(Some(self.persons.record(record)?))
     }
 }
 

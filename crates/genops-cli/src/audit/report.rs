@@ -62,6 +62,8 @@ pub struct JournalReport {
     pub awus: u64,
     /// How many were decided at other times.
     pub outside: u64,
+    /// How many are of customers or sessions that were erased, or of an export: whose they are is not compared.
+    pub unnamed: u64,
     /// What those have used of which that is known.
     pub known: Billed,
     /// How many are charged without knowing what they used.
@@ -285,6 +287,7 @@ impl Audited<'_> {
             head: self.index.head.clone(),
             awus: self.index.awus.len() as u64,
             outside: self.index.outside,
+            unnamed: self.index.unnamed,
             known,
             unsure: self.index.awus.iter().filter(|known| known.ran == Ran::Unsure).count() as u64,
         }

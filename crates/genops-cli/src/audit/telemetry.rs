@@ -193,8 +193,9 @@ impl Comparing<'_> {
     }
 
     fn take_span(&mut self, place: usize, span: &Span<'_>) {
-        let delivered = Facts::of_span(span);
         let Some(known) = self.index.awus.get_mut(place) else { return };
+        let is_unnamed = known.is_unnamed;
+        let delivered = Facts::of_span(span).of_whom(is_unnamed);
         if known.span == Some(delivered.print()) {
             known.span_is_same = true;
             return;
@@ -205,7 +206,8 @@ impl Comparing<'_> {
             return self.findings.add(Kind::Rewritten, About::Awu(place), what);
         }
         if let Some(record) = self.record(place) {
-            self.rewritten(place, "its span", &Facts::of_record(&record), &delivered);
+            let expected = Facts::of_record(&record).of_whom(is_unnamed);
+            self.rewritten(place, "its span", &expected, &delivered);
         }
     }
 
@@ -215,8 +217,8 @@ impl Comparing<'_> {
         }
         self.events += 1;
         self.progress.reached(self.spans + self.events);
-        let delivered = Facts::of_delivered(event);
         let Some(known) = self.index.awus.get_mut(place) else { return };
+        let delivered = Facts::of_delivered(event).of_whom(known.is_unnamed);
         if known.tell(delivered.print()) {
             return;
         }

@@ -87,11 +87,15 @@ impl Report {
             _ => format!("; {count} {what} of other times are not compared"),
         };
         let journal = &self.journal;
+        let unnamed = match journal.unnamed {
+            0 => String::new(),
+            unnamed => format!("; {unnamed} are of persons whose names are not known, and not compared"),
+        };
         let mut facts = vec![
             (
                 "journal",
                 format!(
-                    "{}: {} AWUs, {} entries{}",
+                    "{}: {} AWUs, {} entries{}{unnamed}",
                     journal.file,
                     journal.awus,
                     journal.entries,

@@ -9,6 +9,7 @@ use crate::circuit::CircuitStep;
 use crate::digest::Digest;
 use crate::finding::{Finding, Mode, Question, decisive};
 use crate::ledger::{CellId, Standing};
+use crate::naming::OfAny;
 use crate::rate::{RateAnswer, RateStep};
 use crate::sla::SlaStep;
 use crate::time::Timestamp;
@@ -88,6 +89,11 @@ impl Reservation {
 }
 
 impl Admitted {
+    /// Puts other names in the place of whose share a cell or a rate is.
+    pub(crate) fn rename(&mut self, other: &mut OfAny<'_>) {
+        self.ruling.rename(other);
+    }
+
     /// The ruling.
     #[must_use]
     pub const fn ruling(&self) -> &Ruling {

@@ -49,6 +49,9 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("x-genops-operation", AS_IN_BODY),
 ];
 
+/// Those that say whom it is about.
+const OF_PERSONS: [&str; 2] = ["x-genops-customer-id", "x-genops-session-id"];
+
 /// What is proposed.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,7 +68,8 @@ pub struct Proposed {
     #[serde(default)]
     environment: Option<String>,
     /// The customer, where the key leaves it open.
-    #[serde(default)]
+    // Who it is about is no part of what is digested here: the governor adds that, by the pseudonym.
+    #[serde(default, skip_serializing)]
     customer_id: Option<String>,
     /// The feature, where the key leaves it open.
     #[serde(default)]
@@ -74,7 +78,7 @@ pub struct Proposed {
     #[serde(default)]
     cost_center: Option<String>,
     /// The session, where the key leaves it open.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     session_id: Option<String>,
     /// The provider that is asked; left out where none is. That of the model, where the configuration has that.
     #[serde(default)]
@@ -158,7 +162,7 @@ pub async fn propose(
     }
 }
 
-/// The caller's name for the request, with the digest of what it says.
+/// The caller's name for the request, with the digest of what it says, but for whom it is about.
 fn idempotency(headers: &HeaderMap, proposed: &Proposed) -> Result<Option<Idempotency>, Problem> {
     let bad = |what: &str| {
         let message = format!("the header `Idempotency-Key` {what}");
@@ -175,11 +179,11 @@ fn idempotency(headers: &HeaderMap, proposed: &Proposed) -> Result<Option<Idempo
     let key = std::str::from_utf8(key.as_bytes()).map_err(|_| bad("has to be UTF-8"))?;
     let key = Name::new(key).map_err(|problem| bad(&problem.to_string()))?;
     // As it was read, so that white space, the order of fields and how a number is written make no difference.
-    let saying = HEADERS.iter().filter(|(_, about)| *about == AS_IN_BODY);
+    let saying = HEADERS.iter().filter(|(name, about)| *about == AS_IN_BODY && !OF_PERSONS.contains(name));
     let said: Vec<_> = saying.map(|(name, _)| headers.get(*name).map(|said| said.as_bytes())).collect();
     let payload = serde_json::to_vec(&(proposed, said))
         .map_err(|error| Problem::Unavailable(format!("the body cannot be digested: {error}")))?;
-    Ok(Some(Idempotency { key, payload: Digest::of("genops proposal 1", &[&payload]) }))
+    Ok(Some(Idempotency { key, payload: Digest::of("genops proposal 2", &[&payload]) }))
 }
 
 /// Puts together what is asked of the ledger.

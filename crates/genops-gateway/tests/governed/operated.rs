@@ -407,6 +407,58 @@ async fn operators_resolve_correct_and_grant() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_erased_and_told_by_a_pseudonym_from_then_on() {
+    let more = "
+budgets:
+  - {name: compute, unit: compute_seconds, limit: 4000, each: customer_id}
+  - {name: big, for: {customer_id: big}, unit: compute_seconds, limit: 4000}
+";
+    let house = House::with(StandIn::default(), more).await;
+    let erase = async |body: &str| house.tell("/genops/v1/erasures", ADMINISTRATOR_KEY, body).await;
+    let body = job(&json!("1"), &json!({ "customer_id": "acme", "session_id": "s-1" }));
+    let first = house.act_named("one", body.clone()).await.json();
+    let awu = first["awu"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(house.act_named("one", body.clone()).await.json()["repeated"], true);
+    // Whom it is about may as well be said in headers.
+    let in_headers =
+        [("idempotency-key", "one"), ("x-genops-customer-id", "acme"), ("x-genops-session-id", "s-1")];
+    assert_eq!(house.act("/awus", &in_headers, job(&json!("1"), &json!({}))).await.json()["repeated"], true);
+    let other = [("idempotency-key", "one"), ("x-genops-customer-id", "another")];
+    let other = house.act("/awus", &other, job(&json!("1"), &json!({}))).await;
+    assert_eq!(other.error().1, "idempotency_key_reused");
+
+    let erased = erase(r#"{"customer_id":"acme","reason":"they asked"}"#).await;
+    assert_eq!(erased.status, StatusCode::OK, "{}", erased.json());
+    let (pseudonym, sequence) = (erased.json()["pseudonym"].clone(), erased.json()["sequence"].clone());
+    let entry = house.get(&format!("/genops/v1/entries/{sequence}"), KEY).await.json();
+    assert_eq!(entry["type"], "erased");
+    let act = json!({ "author": "administrator", "reason": "they asked" });
+    assert_eq!(entry["command"]["Erase"], json!({ "pseudonym": pseudonym, "act": act }));
+    let told = say(&house, &awu, "release", "").await;
+    let labels = json!({ "customer_id": pseudonym, "session_id": "s-1" });
+    assert_eq!((&told["awu"]["labels"], &told["awu"]["cells"][0]["each"][0]), (&labels, &pseudonym));
+    assert_eq!(house.act_named("one", body).await.error().1, "idempotency_key_reused");
+
+    for (body, status, field) in [
+        (r#"{"customer_id":"acme","reason":"r"}"#, 404, "customer_id"),
+        (r#"{"session_id":"acme","reason":"r"}"#, 404, "session_id"),
+        (r#"{"customer_id":"big","reason":"r"}"#, 409, ""),
+        (r#"{"session_id":"s-1","reason":"s-1 asked for it"}"#, 400, "reason"),
+        (r#"{"reason":"r"}"#, 400, ""),
+        (r#"{"customer_id":"a","session_id":"b","reason":"r"}"#, 400, ""),
+        (r#"{"customer_id":"a"}"#, 400, "reason"),
+        (r#"{"team":"a","reason":"r"}"#, 400, "team"),
+    ] {
+        let answer = erase(body).await;
+        assert_eq!((answer.error().0, answer.error().2), (status, field.to_owned()), "{body}");
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(!message.contains("acme") && !message.contains("big"), "{message}");
+    }
+    let reader = house.tell("/genops/v1/erasures", KEY, r#"{"session_id":"s-1","reason":"r"}"#).await;
+    assert_eq!(reader.error().0, 403);
+}
+
 /// A caller's own failure says nothing of a provider that others ask.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_a_failure_that_is_said_to_be_the_providers_counts_for_its_circuit() {

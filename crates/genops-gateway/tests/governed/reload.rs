@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use genops::persons::Persons;
 use genops::report::AwuReport;
 use genops::{Governor, Settings};
 use genops_core::Name;
@@ -127,7 +128,7 @@ impl Changing {
         }
     }
 
-    /// Stops the gateway, and gives the journal.
+    /// Stops the gateway, and gives the journal, with what callers said in the place of pseudonyms.
     async fn close(self) -> Vec<Entry> {
         let (governor, ledger) = (self.gateway.governor.clone(), self.ledger());
         self.stop.send(()).unwrap();
@@ -135,13 +136,14 @@ impl Changing {
         self.serving.await.unwrap();
         governor.close().await.unwrap();
         let mut journal = Journal::new(Box::new(SqliteStore::read(&ledger).unwrap()));
+        let persons = Persons::of_file(&ledger).unwrap();
         let mut all: Vec<Entry> = Vec::new();
         loop {
             let entries = journal.after(all.last().map_or(0, |entry| entry.sequence)).unwrap();
             if entries.is_empty() {
                 return all;
             }
-            all.extend(entries.into_iter().map(|journaled| journaled.entry));
+            all.extend(entries.into_iter().map(|journaled| persons.entry(journaled.entry).unwrap()));
         }
     }
 }

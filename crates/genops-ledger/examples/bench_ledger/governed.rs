@@ -6,7 +6,7 @@ use std::sync::Arc;
 use genops_core::ledger::Outcome;
 use genops_ledger::frame::Frame;
 use genops_ledger::sqlite::SqliteStore;
-use genops_ledger::store::{Readers, Store};
+use genops_ledger::store::{PersonStep, Persons, Readers, Store};
 use genops_ledger::{Ledger, Posted, StoreError};
 use tokio::runtime::Runtime;
 
@@ -107,14 +107,18 @@ impl Subject for OnLedger {
 }
 
 impl Store for Counted {
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
-        self.store.append(frame)?;
+    fn append(&mut self, frame: &Frame, persons: &[PersonStep]) -> Result<(), StoreError> {
+        self.store.append(frame, persons)?;
         self.written.add(u64::from(frame.count));
         Ok(())
     }
 
     fn readers(&self) -> Readers {
         self.store.readers()
+    }
+
+    fn persons(&self) -> Persons {
+        self.store.persons()
     }
 
     fn free_bytes(&self) -> Option<u64> {

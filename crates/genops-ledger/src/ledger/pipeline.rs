@@ -6,9 +6,10 @@
 
 use genops_core::Timestamp;
 use genops_core::ledger::{self, ApplyError, Books, Command, Entry};
+use genops_core::person::Person;
 
 use super::LedgerError;
-use crate::store::StoreError;
+use crate::store::{PersonStep, StoreError};
 
 /// More than this much in memory, and nothing new is admitted.
 const GATHERED_BYTES_MAX: usize = 64 << 20;
@@ -33,6 +34,8 @@ struct Gathering<W> {
     payload: Vec<u8>,
     /// Where each entry ends in the payload.
     ends: Vec<usize>,
+    /// What they do to persons, in their order.
+    persons: Vec<PersonStep>,
     waiters: Vec<W>,
     /// Somebody waits, and whoever else could join has had the time to.
     is_due: bool,
@@ -56,6 +59,8 @@ pub struct Batch {
     pub payload: Vec<u8>,
     /// Where each entry ends among them.
     pub ends: Vec<usize>,
+    /// What they do to persons, in their order.
+    pub persons: Vec<PersonStep>,
 }
 
 /// What the writer has to do now.
@@ -108,9 +113,24 @@ impl<W> Pipeline<W> {
     ///
     /// The command does not fit, or the ledger takes nothing.
     pub fn submit(&mut self, wall: Timestamp, command: Command) -> Result<Entry, NotSubmitted> {
+        self.submit_with(wall, command, Vec::new())
+    }
+
+    /// As [`submit`](Self::submit), for a command that is the first to name these persons: they are kept with its entry,
+    /// or not at all. The numbers of those that are taken in rise.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub fn submit_with(
+        &mut self,
+        wall: Timestamp,
+        command: Command,
+        persons: Vec<Person>,
+    ) -> Result<Entry, NotSubmitted> {
         self.accepts(&command).map_err(NotSubmitted::Refused)?;
         match ledger::apply(&mut self.books, wall, command) {
-            Ok(entry) => match self.gathering.take_in(&entry) {
+            Ok(entry) => match self.gathering.take_in(&entry, persons) {
                 Ok(()) => Ok(entry),
                 Err(what) => Err(self.broken(what)),
             },
@@ -179,10 +199,10 @@ impl<W> Pipeline<W> {
     }
 
     fn take(&mut self, spare: Vec<u8>) -> Batch {
-        let Gathering { entries, payload, ends, waiters, .. } =
+        let Gathering { entries, payload, ends, persons, waiters, .. } =
             std::mem::replace(&mut self.gathering, Gathering::with(spare));
         self.writing = Writing { last: self.books.sequence(), waiters };
-        Batch { first: self.durable.saturating_add(1), entries, payload, ends }
+        Batch { first: self.durable.saturating_add(1), entries, payload, ends, persons }
     }
 
     /// The writer has waited as it was told to.
@@ -267,14 +287,25 @@ impl<W> Pipeline<W> {
 
 impl<W> Gathering<W> {
     const fn with(payload: Vec<u8>) -> Self {
-        Self { entries: Vec::new(), payload, ends: Vec::new(), waiters: Vec::new(), is_due: false }
+        Self {
+            entries: Vec::new(),
+            payload,
+            ends: Vec::new(),
+            persons: Vec::new(),
+            waiters: Vec::new(),
+            is_due: false,
+        }
     }
 
-    fn take_in(&mut self, entry: &Entry) -> Result<(), String> {
+    fn take_in(&mut self, entry: &Entry, persons: Vec<Person>) -> Result<(), String> {
         let payload = std::mem::take(&mut self.payload);
         self.payload = postcard::to_extend(entry, payload)
             .map_err(|error| format!("an entry cannot be encoded: {error}"))?;
         self.ends.push(self.payload.len());
+        self.persons.extend(persons.into_iter().map(PersonStep::Keep));
+        if let Command::Erase { pseudonym, .. } = &entry.command {
+            self.persons.push(PersonStep::Erase(pseudonym.clone()));
+        }
         self.entries.push(entry.clone());
         Ok(())
     }

@@ -14,7 +14,7 @@ use shuttle::{Config, MaxSteps, Runner};
 use super::*;
 use crate::frame::Frame;
 use crate::memory::MemoryStore;
-use crate::store::Readers;
+use crate::store::{PersonStep, Persons, Readers};
 use crate::sync::Clock;
 
 /// So many orders of each kind are tried, unless the environment says `GENOPS_ORDERS`.
@@ -39,18 +39,22 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
+    fn append(&mut self, frame: &Frame, persons: &[PersonStep]) -> Result<(), StoreError> {
         thread::yield_now();
         if self.fails_at == Some(self.appends.fetch_add(1, Ordering::Relaxed)) {
             return Err(StoreError::Full);
         }
-        self.kept.append(frame)?;
+        self.kept.append(frame, persons)?;
         thread::yield_now();
         Ok(())
     }
 
     fn readers(&self) -> Readers {
         self.kept.readers()
+    }
+
+    fn persons(&self) -> Persons {
+        self.kept.persons()
     }
 
     fn free_bytes(&self) -> Option<u64> {

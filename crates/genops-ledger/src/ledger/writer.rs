@@ -32,7 +32,7 @@ impl<S: Store> Writer<S> {
     /// It may or may not be durable, and nothing more may be written.
     pub fn write(&mut self, batch: Batch) -> Result<Vec<u8>, StoreError> {
         let frame = Frame::seal(self.head, batch.first, batch.payload, &batch.ends);
-        self.store.append(&frame)?;
+        self.store.append(&frame, &batch.persons)?;
         self.head = frame.hash;
         self.tail.push(frame.hash, batch.entries, frame.payload.len());
         let mut spare = frame.payload;

@@ -100,7 +100,7 @@ async fn a_ledger_over_a_journal_of_this_format_opens_and_resolves_nothing_anew(
     let mut store = MemoryStore::default();
     let frames = frames(&current());
     for frame in &frames {
-        store.append(frame).unwrap();
+        store.append(frame, &[]).unwrap();
     }
     let (ledger, recovered) = recover::open(store, story::entries().last().unwrap().at).await.unwrap();
     assert_eq!(recovered.entries, frames.last().unwrap().last());
@@ -114,7 +114,7 @@ async fn a_frame_of_another_format_is_refused_with_what_to_do() {
     let at = story::entries()[0].at;
     let refused = async |format| {
         let mut store = MemoryStore::default();
-        store.append(&Frame { format, ..first.clone() }).unwrap();
+        store.append(&Frame { format, ..first.clone() }, &[]).unwrap();
         recover::open(store, at).await.unwrap_err().to_string()
     };
     let newer = refused(FORMAT_VERSION + 1).await;

@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod persons;
 mod proof;
 mod retention;
 mod space;
@@ -546,7 +547,7 @@ async fn a_policy_is_found_by_its_version_and_the_empty_one_without_an_entry() {
 fn a_reader_sees_frames_in_the_middle_and_nothing_beyond_the_end() {
     let mut store = MemoryStore::default();
     let frame = genops_ledger::frame::Frame::seal(genops_core::Digest::ZERO, 1, vec![], &[0, 0, 0]);
-    store.append(&frame).unwrap();
+    store.append(&frame, &[]).unwrap();
     let mut reader = store.clone();
     assert_eq!(reader.holding(2).unwrap(), Some(frame));
     assert_eq!(reader.holding(4).unwrap(), None);
@@ -574,7 +575,7 @@ fn a_reader_at_the_end_never_takes_a_new_frame_for_a_gap() {
         let mut head = Digest::ZERO;
         for first in 1..=FRAMES {
             let frame = genops_ledger::frame::Frame::seal(head, first, vec![0], &[1]);
-            store.append(&frame).unwrap();
+            store.append(&frame, &[]).unwrap();
             head = frame.hash;
         }
     });

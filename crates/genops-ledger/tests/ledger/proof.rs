@@ -134,7 +134,7 @@ fn verify_text(text: &[u8], witness: &mut Witness) -> Result<Verified, Failure> 
 
 fn write_file(path: &Path, frames: &[Frame]) {
     let mut store = SqliteStore::open(path).unwrap();
-    frames.iter().for_each(|frame| store.append(frame).unwrap());
+    frames.iter().for_each(|frame| store.append(frame, &[]).unwrap());
 }
 
 fn verify_file(path: &Path, witness: &mut Witness) -> Result<Verified, Failure> {
@@ -427,7 +427,7 @@ async fn a_ledger_of_newer_rules_is_verified_and_not_opened() {
     assert_eq!((verified.last, verified.newer), (3, 1));
     assert!(verified.books.is_some());
     let mut store = MemoryStore::default();
-    frames.iter().for_each(|frame| store.append(frame).unwrap());
+    frames.iter().for_each(|frame| store.append(frame, &[]).unwrap());
     let refused = recover::open(store.clone(), wall()).await.unwrap_err();
     assert_eq!(refused, OpenError::NewerRules { sequence: 3, engine: ENGINE_VERSION + 1 });
     let told = refused.to_string();

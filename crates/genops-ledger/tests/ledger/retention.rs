@@ -44,7 +44,7 @@ impl Closed {
                 ends.push(payload.len());
             }
             let frame = Frame::seal(head, entries[0].sequence, payload, &ends);
-            store.append(&frame).unwrap();
+            store.append(&frame, &[]).unwrap();
             head = frame.hash;
             frames.push(frame);
         }
@@ -200,7 +200,7 @@ fn an_archive_that_was_interrupted_while_it_forgot_leaves_one_journal() {
     let left = closed.frames[2].clone();
     let head = closed.archive(8, "one.jsonl").unwrap();
     snapshots.forget(head, "a.jsonl", None).unwrap();
-    SqliteStore::open(&closed.path()).unwrap().append(&left).unwrap();
+    SqliteStore::open(&closed.path()).unwrap().append(&left, &[]).unwrap();
     let all = closed.verify(&["one.jsonl".as_ref(), "genops.db".as_ref()]);
     assert_eq!((all.first, all.last), (1, 20));
     assert_eq!(closed.verify(&["genops.db".as_ref()]).first, 9);
@@ -351,7 +351,7 @@ fn a_time_is_found_by_halving() {
         let payload = postcard::to_stdvec(&entry).unwrap();
         let ends = [payload.len()];
         let frame = Frame::seal(head, entry.sequence, payload, &ends);
-        store.append(&frame).unwrap();
+        store.append(&frame, &[]).unwrap();
         head = frame.hash;
     }
     drop(store);

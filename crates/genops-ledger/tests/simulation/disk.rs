@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use genops_ledger::StoreError;
 use genops_ledger::frame::Frame;
+use genops_ledger::memory::MemoryStore;
 use genops_ledger::snapshots::Snapshots;
-use genops_ledger::store::{FrameReader, Readers, Store};
+use genops_ledger::store::{FrameReader, PersonStep, Persons, Readers, Store};
 
 use crate::random::Random;
 
@@ -132,7 +133,7 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn append(&mut self, frame: &Frame) -> Result<(), StoreError> {
+    fn append(&mut self, frame: &Frame, _: &[PersonStep]) -> Result<(), StoreError> {
         let failed = |what: &str| Err(StoreError::Failed { what: what.to_owned() });
         self.with(|disk| {
             disk.appends += 1;
@@ -169,6 +170,11 @@ impl Store for Disk {
     fn readers(&self) -> Readers {
         let disk = self.clone();
         Arc::new(move || Ok(Box::new(Reader { disk: disk.clone(), read: 0 })))
+    }
+
+    /// Entries are made by hand here, and name nobody.
+    fn persons(&self) -> Persons {
+        MemoryStore::default().persons()
     }
 
     fn free_bytes(&self) -> Option<u64> {

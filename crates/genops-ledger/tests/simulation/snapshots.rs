@@ -43,7 +43,7 @@ impl Journal {
                 }
             }
             let frame = Frame::seal(head, first, payload, &ends);
-            store.append(&frame).unwrap();
+            store.append(&frame, &[]).unwrap();
             head = frame.hash;
             journal.after.push((Head { sequence: frame.last(), hash: head }, books.clone()));
         }

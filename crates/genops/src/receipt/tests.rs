@@ -145,9 +145,15 @@ async fn others_facts_are_not_in_a_receipt() {
         assert!(holds(&frame.payload, text), "the frame has it");
         assert!(!holds(&entry, text) && !holds(document.as_bytes(), text), "{text}");
     }
-    for text in ["search", "customer-of-search"] {
+    let customer = receipt.receipt.facts.customer_id.unwrap();
+    for text in ["search", &customer] {
         assert!(holds(&entry, text) && holds(document.as_bytes(), text), "{text}");
     }
+    // Whom a customer's pseudonym stands for is told by reports, and not carried away by what has to hold for good.
+    assert!(!holds(&entry, "customer-of-search") && !holds(document.as_bytes(), "customer-of-search"));
+    let told = governor.awu(receipt.receipt.awu.parse().unwrap()).unwrap().unwrap();
+    assert_eq!(told.labels.customer_id.as_deref(), Some("customer-of-search"));
+    assert_ne!(customer, "customer-of-search");
 }
 
 #[tokio::test]

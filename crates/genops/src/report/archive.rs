@@ -13,6 +13,7 @@ use super::{
     AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, Explanation, ReportError, awu_page, budgets,
     explain, found_or_archived,
 };
+use crate::persons::Persons;
 
 /// A ledger file. What is told of AWUs is gathered once somebody asks for it.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Archive {
     books: Books,
     views: Views,
     journal: Journal,
+    persons: Persons,
 }
 
 impl Archive {
@@ -32,7 +34,8 @@ impl Archive {
     pub fn open(path: &Path) -> Result<Self, ReportError> {
         let replayed = recover::resume(&mut SqliteStore::read(path)?, u64::MAX)?;
         let journal = Journal::new(Box::new(SqliteStore::read(path)?));
-        Ok(Self { books: replayed.books, views: Views::in_memory()?, journal })
+        let (views, persons) = (Views::in_memory()?, Persons::of_file(path)?);
+        Ok(Self { books: replayed.books, views, journal, persons })
     }
 
     /// The last entry of each archive that old entries have left for, and what its file was called, the oldest first.
@@ -64,9 +67,9 @@ impl Archive {
     ///
     /// # Errors
     ///
-    /// None; the signature is that of a running ledger.
+    /// The ledger cannot be read any more.
     pub fn budgets(&self, now: Timestamp) -> Result<BudgetList, ReportError> {
-        budgets::list(&self.books, &BudgetFilter::default(), usize::MAX, now)
+        budgets::list(&self.books, &self.persons, &BudgetFilter::default(), usize::MAX, now)
     }
 
     /// AWUs, the latest first.
@@ -76,7 +79,7 @@ impl Archive {
     /// The journal cannot be read.
     pub fn awus(&mut self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         self.views.catch_up(&mut self.journal)?;
-        awu_page(&mut self.views, &mut self.journal, filter, limit)
+        awu_page(&mut self.views, &mut self.journal, &self.persons, filter, limit)
     }
 
     /// One AWU.
@@ -86,8 +89,9 @@ impl Archive {
     /// The journal cannot be read.
     pub fn awu(&mut self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
         self.views.catch_up(&mut self.journal)?;
-        let found = self.views.awu(id, &mut self.journal)?.map(|record| AwuReport::of(&record));
-        found_or_archived(id, found, &mut self.journal)
+        let found = self.views.awu(id, &mut self.journal)?;
+        let found = found.map(|record| self.persons.record(record)).transpose()?;
+        found_or_archived(id, found.as_ref().map(AwuReport::of), &mut self.journal)
     }
 
     /// Why one AWU was decided as it was.
@@ -97,7 +101,7 @@ impl Archive {
     /// The journal cannot be read.
     pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         self.views.catch_up(&mut self.journal)?;
-        let found = explain(&self.views, self.books.in_force(), &mut self.journal, id)?;
+        let found = explain(&self.views, self.books.in_force(), &mut self.journal, &self.persons, id)?;
         found_or_archived(id, found, &mut self.journal)
     }
 

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::cells::numbers;
 use super::{PAGE_MAX, ReportError, blocking, share, text};
 use crate::governor::Governor;
+use crate::persons::Persons;
 
 /// Every budget of the policy in force, and every cell that has been used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,7 +124,7 @@ impl Governor {
     pub async fn budgets(&self, filter: &BudgetFilter, limit: u32) -> Result<BudgetList, ReportError> {
         let limit = usize::try_from(limit.clamp(1, PAGE_MAX)).unwrap_or(usize::MAX);
         let (this, filter) = (self.clone(), filter.clone());
-        let list = blocking(move || list(this.ledger(), &filter, limit, this.now())).await?;
+        let list = blocking(move || list(this.ledger(), this.persons(), &filter, limit, this.now())).await?;
         self.ledger().durable(list.as_of).await?;
         Ok(list)
     }
@@ -186,13 +187,14 @@ impl Current {
 /// A page of budgets.
 pub(super) fn list(
     books: &impl Look,
+    persons: &Persons,
     filter: &BudgetFilter,
     limit: usize,
     now: Timestamp,
 ) -> Result<BudgetList, ReportError> {
     loop {
         // Where another policy is adopted between the two looks, the page would be of neither.
-        if let Some(list) = list_under(&Current::of(books, now)?, books, filter, limit)? {
+        if let Some(list) = list_under(&Current::of(books, now)?, books, persons, filter, limit)? {
             return Ok(list);
         }
     }
@@ -201,6 +203,7 @@ pub(super) fn list(
 fn list_under(
     current: &Current,
     books: &impl Look,
+    persons: &Persons,
     filter: &BudgetFilter,
     limit: usize,
 ) -> Result<Option<BudgetList>, ReportError> {
@@ -233,7 +236,9 @@ fn list_under(
         let all: Vec<_> = of_policy.chain(others.map(standing)).collect();
         current.holds(books).then(|| (all, books.sequence()))
     })?;
-    Ok(looked.map(|(cells, as_of)| BudgetList {
+    let Some((mut cells, as_of)) = looked else { return Ok(None) };
+    persons.reveal(|other| cells.iter_mut().for_each(|(_, cell, _)| cell.key.rename(other)))?;
+    Ok(Some(BudgetList {
         budgets: cells
             .iter()
             .map(|(current, cell, standing)| BudgetReport::of(cell, standing, *current))

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::budgets::{Current, Look};
 use super::{PAGE_MAX, ReportError, blocking, share, text};
 use crate::governor::Governor;
+use crate::persons::Persons;
 
 /// A page of cells, in the order in which they were opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -102,7 +103,7 @@ impl Governor {
             let current = Current::of(this.ledger(), this.now())?;
             let wanted = |key: &CellKey| filter.wants(key, &current);
             let (numbers, next) = numbers(this.ledger(), filter.from, limit, wanted)?;
-            let (cells, as_of) = balances(this.ledger(), &numbers, &current)?;
+            let (cells, as_of) = balances(this.ledger(), this.persons(), &numbers, &current)?;
             Ok(CellPage { cells, as_of, next })
         });
         let page = page.await?;
@@ -119,7 +120,7 @@ impl Governor {
         let this = self.clone();
         let looked = blocking(move || {
             let current = Current::of(this.ledger(), this.now())?;
-            balances(this.ledger(), &[number], &current)
+            balances(this.ledger(), this.persons(), &[number], &current)
         });
         let (mut cells, as_of) = looked.await?;
         self.ledger().durable(as_of).await?;
@@ -170,16 +171,19 @@ pub(super) fn numbers(
 /// The cells with these numbers at one moment, and the entry that it is after.
 fn balances(
     books: &impl Look,
+    persons: &Persons,
     numbers: &[u32],
     current: &Current,
 ) -> Result<(Vec<CellBalance>, u64), ReportError> {
-    let (cells, as_of) = books.look(|books| {
+    let (mut cells, as_of) = books.look(|books| {
         let cell = |number: &u32| {
             let cell = books.cells().get(usize::try_from(*number).ok()?)?;
             Some((*number, cell.clone(), books.standing(cell, current.at)))
         };
         (numbers.iter().filter_map(cell).collect::<Vec<_>>(), books.sequence())
     })?;
+    // What is current goes by the budget and its window, not by whose share it is.
+    persons.reveal(|other| cells.iter_mut().for_each(|(_, cell, _)| cell.key.rename(other)))?;
     let balance = |(number, cell, standing): &(u32, Cell, Standing)| {
         CellBalance::of(*number, cell, standing, current.is_current(&cell.key))
     };

@@ -1,5 +1,6 @@
 //! The grants that hold: what operators gave to budgets for some time.
 
+use genops_core::Name;
 use genops_core::ledger::{Books, Grant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,13 +48,20 @@ impl Governor {
     /// The ledger has failed.
     pub async fn grants(&self) -> Result<GrantList, ReportError> {
         let now = self.now();
-        let list = self.ledger().read(|books| {
+        let mut list = self.ledger().read(|books| {
             let at = now.max(books.at());
             let unit = |grant: &Grant| Some(text(books.in_force().budget(&grant.budget, at)?.0.unit));
             let grants = books.grants(at).map(|(number, grant)| GrantReport::of(number, grant, unit(grant)));
             GrantList { grants: grants.collect(), as_of: Books::sequence(books) }
         })?;
         self.ledger().durable(list.as_of).await?;
+        let told = list.grants.iter_mut().flat_map(|grant| grant.each.iter_mut().flatten());
+        self.persons().reveal(|other| {
+            told.for_each(|value| {
+                let name = other(&Name::nearest(value));
+                *value = name.map_or_else(|| std::mem::take(value), text);
+            });
+        })?;
         Ok(list)
     }
 }

@@ -11,8 +11,9 @@ use genops_core::record::{AwuRecord, Journaled};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{PAGE_MAX, ReportError, text};
+use super::{PAGE_MAX, ReportError, policy_renamed, text};
 use crate::governor::Governor;
+use crate::persons::Persons;
 
 /// A page of entries, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -85,9 +86,9 @@ pub enum EntryKind {
 /// The policy in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyReport {
-    /// Its address: the digest of its content.
+    /// Its address: the digest of its content, with pseudonyms in the place of customers and sessions.
     pub version: String,
-    /// All of it, as the journal has it: compiled, and free of secrets.
+    /// All of it, as the journal has it: compiled, and free of secrets; but customers and sessions as callers say them.
     #[schemars(with = "Whole")]
     pub policy: Arc<Policy>,
     /// The last entry that the answer takes into account.
@@ -149,7 +150,7 @@ impl Governor {
                     break;
                 }
                 if filter.kind.is_none_or(|kind| kind == EntryKind::of(&journaled.entry)) {
-                    entries.push(EntryReport::of(journaled));
+                    entries.push(EntryReport::of(journaled, self.persons())?);
                 }
             }
         }
@@ -162,7 +163,8 @@ impl Governor {
     ///
     /// The journal cannot be read.
     pub fn entry(&self, sequence: u64) -> Result<Option<EntryReport>, ReportError> {
-        Ok(self.ledger().journal()?.entry(sequence)?.map(EntryReport::of))
+        let journaled = self.ledger().journal()?.entry(sequence)?;
+        journaled.map(|journaled| EntryReport::of(journaled, self.persons())).transpose()
     }
 
     /// The policy in force, as of the last durable entry.
@@ -175,14 +177,16 @@ impl Governor {
             .ledger()
             .read(|books| (books.in_force().shared(), books.policy_version(), books.sequence()))?;
         self.ledger().durable(as_of).await?;
+        let policy = self.persons().reveal(|other| policy_renamed(policy, other))?;
         Ok(PolicyReport { version: text(version), policy, as_of })
     }
 }
 
 impl EntryReport {
-    fn of(journaled: Journaled) -> Self {
+    fn of(journaled: Journaled, persons: &Persons) -> Result<Self, ReportError> {
         let Journaled { entry, chain } = journaled;
-        Self {
+        let entry = persons.entry(entry)?;
+        Ok(Self {
             sequence: entry.sequence,
             at: text(entry.at),
             kind: EntryKind::of(&entry),
@@ -190,7 +194,7 @@ impl EntryReport {
             command: entry.command,
             outcome: entry.outcome,
             chain: text(chain),
-        }
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use genops::core::price::Tokens;
 use genops::core::{Name, Timestamp};
 use genops::ledger::sqlite::SqliteStore;
 use genops::ledger::{Journal, StoreError};
+use genops::persons::Persons;
 use genops_gateway::Config;
 
 use super::super::run::Said;
@@ -158,13 +159,16 @@ fn each(
         error => Trouble::failed(error),
     };
     let mut journal = Journal::new(Box::new(SqliteStore::read(path).map_err(trouble)?));
+    // Calls come as callers said them, as far as anybody knows.
+    let persons = Persons::of_file(path).map_err(trouble)?;
     let mut read = 0;
     while read < through {
         let entries = journal.after(read).map_err(trouble)?;
         let Some(last) = entries.last() else { break };
         read = last.entry.sequence;
         let wanted = entries.into_iter().map(|journaled| journaled.entry);
-        wanted.take_while(|entry| entry.sequence <= through).try_for_each(&mut take)?;
+        let mut wanted = wanted.take_while(|entry| entry.sequence <= through);
+        wanted.try_for_each(|entry| take(persons.entry(entry).map_err(trouble)?))?;
     }
     Ok(())
 }

@@ -111,7 +111,7 @@ fn wherever_archiving_is_interrupted_nothing_is_lost() {
         let head = closed.archive(12, "a.jsonl").unwrap();
         closed.snapshots().forget(head, "a.jsonl", None).unwrap();
         let mut store = SqliteStore::open(&closed.path()).unwrap();
-        closed.frames[gone..6].iter().for_each(|frame| store.append(frame).unwrap());
+        closed.frames[gone..6].iter().for_each(|frame| store.append(frame, &[]).unwrap());
         drop(store);
         holds(&closed, &["genops.db"], 13, &whole);
         holds(&closed, &["a.jsonl", "genops.db"], 1, &whole);
