@@ -2,11 +2,12 @@
 //!
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
 //! reads is in [`reading`]; what holders of AWUs say in [`proposing`] and [`operating`], what operators do in
-//! [`administering`], and what their bodies consist of in [`bodies`]; what is about telemetry in [`telemetry`]. The
+//! [`administering`], and what their bodies consist of in [`bodies`], whose form is looked at in `form`; what is about telemetry in [`telemetry`]. The
 //! description is made in [`openapi`]. Calls of models are not part of it.
 
 pub mod administering;
 pub mod bodies;
+mod form;
 pub mod openapi;
 pub mod operating;
 pub mod proposing;

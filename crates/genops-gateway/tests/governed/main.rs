@@ -8,6 +8,7 @@
 
 mod api;
 mod attempts;
+mod bodies;
 mod certified;
 mod described;
 mod examples;
