@@ -32,7 +32,6 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
 
 fn budget_table(list: &BudgetList) -> String {
     let rows = list.budgets.iter().map(|budget| {
-        let or_none = |amount: &Option<String>| amount.clone().unwrap_or_else(|| "unlimited".to_owned());
         vec![
             cell(&budget.name, &budget.each),
             // The ends of a fixed range stand below each other.
@@ -48,6 +47,10 @@ fn budget_table(list: &BudgetList) -> String {
     let headings =
         ["BUDGET", "WINDOW", "UNIT", ">ALLOCATED", ">RESERVED", ">USED", ">REMAINING", ">OF USED IN DOUBT"];
     table::broken_wide(&headings, rows.collect())
+}
+
+fn or_none(amount: &Option<String>) -> String {
+    amount.clone().unwrap_or_else(|| "unlimited".to_owned())
 }
 
 /// What a cell is called: its budget, and whose share of it.
@@ -207,12 +210,25 @@ fn print_awu(awu: &AwuReport) {
             self::cell(&cell.budget, &cell.each),
             cell.window.clone(),
             cell.unit.clone(),
-            cell.remaining_before.clone().unwrap_or_else(|| "unlimited".to_owned()),
+            or_none(&cell.allocated),
+            cell.used_before.clone(),
+            cell.outstanding_before.clone(),
+            or_none(&cell.remaining_before),
             cell.reserved.clone(),
             cell.actual.clone().unwrap_or_default(),
         ]
     });
-    let headings = ["BUDGET", "WINDOW", "UNIT", ">REMAINED BEFORE", ">RESERVED", ">ACTUAL"];
+    let headings = [
+        "BUDGET",
+        "WINDOW",
+        "UNIT",
+        ">ALLOCATED",
+        ">USED BEFORE",
+        ">RESERVED BEFORE",
+        ">LEFT BEFORE",
+        ">RESERVED",
+        ">ACTUAL",
+    ];
     table::print(&headings, rows.collect());
 }
 

@@ -18,6 +18,7 @@ mod operated;
 mod priced;
 mod rates;
 mod reload;
+mod room;
 mod rules;
 mod streams;
 mod traced;

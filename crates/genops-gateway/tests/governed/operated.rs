@@ -146,7 +146,7 @@ async fn the_same_key_is_answered_the_same_whether_admitted_or_refused_and_anoth
             "{}",
             refused.json()
         );
-        assert_eq!(refused.header("x-should-retry"), "false");
+        assert_eq!(refused.header("x-should-retry"), "true", "what is missing is reserved by running work");
         assert_eq!(refused.header("x-genops-reason-code"), "BUDGET_RESERVATION_FAILED");
         assert_eq!(refused.json()["awu"]["state"], "REFUSED");
     }

@@ -209,6 +209,12 @@ pub struct CellReport {
     /// What may be used; absent where there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<String>,
+    /// What had been used of it before.
+    #[serde(default)]
+    pub used_before: String,
+    /// What work in flight had reserved of it before.
+    #[serde(default)]
+    pub outstanding_before: String,
     /// What remained before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_before: Option<String>,
@@ -363,6 +369,8 @@ fn cells(record: &AwuRecord) -> Vec<CellReport> {
             window: text(step.key.window),
             unit: text(step.key.unit),
             allocated: step.before.allocated.map(text),
+            used_before: text(step.before.used),
+            outstanding_before: text(step.before.out),
             remaining_before: before.map(text),
             reserved: text(step.amount),
             remaining_after: after.map(text),
