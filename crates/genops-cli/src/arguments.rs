@@ -473,11 +473,11 @@ pub struct Listing {
     /// Only of this environment
     #[arg(long)]
     pub environment: Option<String>,
-    /// Only with this result: ALLOWED, WARNING, BLOCKED or RATE_LIMITED
-    #[arg(long)]
+    /// Only with this result
+    #[arg(long, value_parser = ["ALLOWED", "WARNING", "BLOCKED", "RATE_LIMITED"])]
     pub result: Option<String>,
-    /// Only in this state: RESERVED, EXECUTING, SETTLED, IN_DOUBT, RELEASED or REFUSED
-    #[arg(long)]
+    /// Only in this state
+    #[arg(long, value_parser = ["RESERVED", "EXECUTING", "SETTLED", "IN_DOUBT", "RELEASED", "REFUSED"])]
     pub state: Option<String>,
     /// Only decided before this entry: the `next` of the page before
     #[arg(long, value_name = "SEQUENCE")]

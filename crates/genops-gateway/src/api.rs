@@ -1,7 +1,7 @@
 //! The governance API, `/genops/v1`: one table of routes, from which the router and the description are made.
 //!
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
-//! reads is in [`reading`]; what holders of AWUs say in [`proposing`] and [`operating`], what operators do in
+//! reads is in [`reading`], and the words that it knows in `words`; what holders of AWUs say in [`proposing`] and [`operating`], what operators do in
 //! [`administering`], and what their bodies consist of in [`bodies`], whose form is looked at in `form`; what is about telemetry in [`telemetry`]. The
 //! description is made in [`openapi`]. Calls of models are not part of it.
 
@@ -14,6 +14,7 @@ pub mod proposing;
 pub mod reading;
 pub mod route;
 pub mod telemetry;
+mod words;
 
 use std::sync::Arc;
 

@@ -173,6 +173,9 @@ impl Transform for WithoutNull {
                 schema.insert("type".to_owned(), only);
             }
         }
+        if let Some(Value::Array(words)) = schema.get_mut("enum") {
+            words.retain(|word| !word.is_null());
+        }
         if schema.get("default").is_some_and(Value::is_null) {
             schema.remove("default");
         }

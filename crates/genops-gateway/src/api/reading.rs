@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::route::{Nothing, Parameters, Problem, blocking};
+use super::words::{CodeWord, ResultWord, StateWord};
 use crate::server::Gateway;
 
 /// How many a page has where nobody says.
@@ -101,12 +102,14 @@ parameters! {
         provider: Option<String>,
         /// With this model.
         model: Option<String>,
-        /// Decided so: ALLOWED, WARNING, BLOCKED or RATE_LIMITED.
-        result: Option<String>,
-        /// With this reason code.
-        reason_code: Option<String>,
-        /// In this state: RESERVED, EXECUTING, SETTLED, IN_DOUBT, RELEASED or REFUSED.
-        state: Option<String>,
+        /// Decided so.
+        result: Option<ResultWord>,
+        /// With this reason code: one of the specification's nine, or an organisation's own.
+        #[serde(default)]
+        #[schemars(with = "CodeWord")]
+        reason_code: Option<CodeWord>,
+        /// In this state.
+        state: Option<StateWord>,
         /// Decided then or later, RFC 3339.
         from: Option<Moment>,
         /// Decided earlier, RFC 3339.
@@ -227,9 +230,9 @@ pub async fn awus(gateway: Arc<Gateway>, _: Nothing, asked: OfAwus) -> Result<Aw
         operation_type: asked.operation_type,
         provider: asked.provider,
         model: asked.model,
-        result: asked.result,
-        reason_code: asked.reason_code,
-        state: asked.state,
+        result: asked.result.map(|ResultWord(result)| result),
+        reason_code: asked.reason_code.map(|CodeWord(code)| code),
+        state: asked.state.map(|StateWord(state)| state),
         from: asked.from.map(|Moment(from)| from),
         until: asked.until.map(|Moment(until)| until),
         before: asked.before,

@@ -259,6 +259,11 @@ async fn what_is_asked_wrongly_is_refused_with_the_name_of_it() {
         ("cells/one", 400, "number"),
         ("awus?tem=x", 400, "tem"),
         ("awus?from=yesterday", 400, "from"),
+        ("awus?state=FOO", 400, "state"),
+        ("awus?state=settled", 400, "state"),
+        ("awus?result=ADMITTED", 400, "result"),
+        ("awus?reason_code=BUDGET", 400, "reason_code"),
+        ("awus?reason_code=x_", 400, "reason_code"),
         ("awus/zz", 400, "id"),
         ("entries?type=maybe", 400, "type"),
         ("entries/99", 404, "sequence"),
@@ -273,6 +278,27 @@ async fn what_is_asked_wrongly_is_refused_with_the_name_of_it() {
         assert_eq!(answer.error(), (status, String::new(), field.to_owned()), "{asked}: {}", answer.json());
         assert!(!answer.json()["error"]["message"].as_str().unwrap().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_know_the_words_that_are_described_and_say_them() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    let parameters = document()["paths"]["/genops/v1/awus"]["get"]["parameters"].as_array().unwrap();
+    for (field, count) in [("state", 6), ("result", 4), ("reason_code", 9)] {
+        let schema = &parameters.iter().find(|one| one["name"] == field).unwrap()["schema"];
+        let words =
+            schema.get("enum").or_else(|| schema.pointer("/anyOf/0/enum")).unwrap().as_array().unwrap();
+        assert_eq!(words.len(), count, "{schema}");
+        let wrong = house.get(&format!("/genops/v1/awus?{field}=FOO"), KEY).await.json();
+        let message = wrong["error"]["message"].as_str().unwrap();
+        assert!(message.contains(field) && message.contains("`FOO` is none of"), "{message}");
+        for word in words.iter().map(|word| word.as_str().unwrap()) {
+            assert!(message.contains(word), "{message}");
+            let asked = format!("/genops/v1/awus?{field}={word}");
+            assert_eq!(house.get(&asked, KEY).await.json()["awus"], json!([]), "{word}");
+        }
+    }
+    assert_eq!(house.get("/genops/v1/awus?reason_code=x_of_ours", KEY).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
