@@ -3,7 +3,8 @@
 
 use genops::ledger::views::Filter;
 use genops::report::{
-    Archive, AwuPage, AwuReport, BudgetList, EstimateList, LabelReport, SlaReport, TokenReport,
+    Archive, AwuPage, AwuReport, BudgetList, ChangeReport, EstimateList, LabelReport, LaterReport, SlaReport,
+    TokenReport,
 };
 use genops_core::AwuId;
 use http::StatusCode;
@@ -194,6 +195,7 @@ fn print_awu(awu: &AwuReport) {
     some("ended", awu.ended_at.clone());
     some("end", awu.end.clone());
     some("latency", awu.latency_ms.map(|latency| format!("{latency} ms")));
+    awu.later.iter().for_each(|later| line("later", &later_line(later)));
     some("tier", awu.sla.as_ref().map(sla_line));
     line("bound", &format!("{} tokens in, {} out", awu.bound.input, awu.bound.output));
     some("capped", awu.output_limit.map(|limit| format!("{limit} tokens out for each choice")));
@@ -230,6 +232,20 @@ fn print_awu(awu: &AwuReport) {
         ">ACTUAL",
     ];
     table::print(&headings, rows.collect());
+}
+
+/// What was learned of an AWU after its end.
+pub fn later_line(later: &LaterReport) -> String {
+    let by = later.author.as_ref().map(|author| format!(" by {author}")).unwrap_or_default();
+    let end = later.end.as_ref().map(|end| format!(" as {end}")).unwrap_or_default();
+    let reason = later.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let change = |change: &ChangeReport| {
+        let ChangeReport { budget, each, unit, before, actual } = change;
+        format!("{actual} {unit} instead of {before} in {}", cell(budget, each))
+    };
+    let changes: Vec<_> = later.cells.iter().map(change).collect();
+    let charged = if changes.is_empty() { "as before".to_owned() } else { changes.join(", ") };
+    format!("{} as entry {}: {}{by}{end}{reason}, charged {charged}", later.at, later.sequence, later.what)
 }
 
 /// The model, and where it is asked; `None` where the work asks none.

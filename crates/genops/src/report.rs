@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::governor::Governor;
 
 pub use archive::Archive;
-pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
+pub use awu::{AwuReport, CellReport, ChangeReport, LabelReport, LaterReport, SlaReport, TokenReport};
 pub use budgets::{BudgetCursor, BudgetFilter, BudgetList, BudgetReport};
 pub use cells::{CellBalance, CellFilter, CellPage};
 pub use explanation::{
