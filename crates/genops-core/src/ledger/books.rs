@@ -240,6 +240,13 @@ impl Books {
         grants.map(|(sequence, grant)| (*sequence, grant.as_ref()))
     }
 
+    /// How many of the cells that have been opened a grant reaches at `at`.
+    #[must_use]
+    pub fn reached_by(&self, grant: &Grant, at: Timestamp) -> usize {
+        let keys = self.cells.iter().map(|cell| &cell.key);
+        keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
+    }
+
     /// Every grant that has not been ended before its time and is still kept.
     pub(crate) fn all_grants(&self) -> impl Iterator<Item = (u64, &Arc<Grant>)> {
         self.grants.iter().map(|(sequence, grant)| (*sequence, grant))

@@ -303,7 +303,7 @@ fn a_grant_that_is_revoked_holds_no_longer_and_what_runs_goes_on() {
     }
     assert_eq!(world.cells("b"), ["b none: 0 out, 800 used of 2000"]);
     let why = world.rejected(Command::Revoke { grant: number, act: act() });
-    assert_eq!(why, "the grant does not fit: no grant of this number holds");
+    assert_eq!(why, format!("no grant {number} holds"));
 }
 
 #[test]
@@ -344,6 +344,10 @@ fn a_grant_that_does_not_fit_is_rejected() {
     for (grant, why) in cases {
         assert_eq!(world.rejected(Command::Grant(grant.into())), format!("the grant does not fit: {why}"));
     }
+    let number = world.apply(Command::Grant(good.clone().into())).sequence;
+    let again = world.rejected(Command::Grant(good.clone().into()));
+    assert_eq!(again, format!("the same grant holds already, with the same end and reason: number {number}"));
+    world.apply(Command::Revoke { grant: number, act: act() });
     // Together they may not come to more than can be counted, also before any cell is there.
     let most = Amount::MAX.checked_sub(Amount::from_whole(2_000)).unwrap();
     world.apply(Command::Grant(Grant { amount: most, ..good.clone() }.into()));
