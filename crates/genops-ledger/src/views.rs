@@ -73,6 +73,8 @@ const TABLES: &str = "
         team TEXT NOT NULL,
         project TEXT NOT NULL,
         environment TEXT NOT NULL,
+        feature TEXT,
+        cost_center TEXT,
         key TEXT,
         operation_type TEXT NOT NULL,
         provider TEXT,

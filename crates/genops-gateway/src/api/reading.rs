@@ -94,6 +94,10 @@ parameters! {
         project: Option<String>,
         /// Of this environment.
         environment: Option<String>,
+        /// For this feature.
+        feature: Option<String>,
+        /// Paid by this cost centre.
+        cost_center: Option<String>,
         /// Of the key with this name.
         key: Option<String>,
         /// Of this `genops.operation.type`.
@@ -127,6 +131,10 @@ parameters! {
     OfEntries {
         /// The sequence number where the page begins. Default: 1.
         from: Option<u64>,
+        /// About this AWU: `trace_id-span_id`.
+        #[serde(default)]
+        #[schemars(with = "Option<String>")]
+        awu: Option<AwuId>,
         /// What came of the command.
         #[serde(rename = "type", default)]
         #[schemars(with = "EntryKind")]
@@ -226,6 +234,8 @@ pub async fn awus(gateway: Arc<Gateway>, _: Nothing, asked: OfAwus) -> Result<Aw
         team: asked.team,
         project: asked.project,
         environment: asked.environment,
+        feature: asked.feature,
+        cost_center: asked.cost_center,
         key: asked.key,
         operation_type: asked.operation_type,
         provider: asked.provider,
@@ -268,7 +278,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
 
 /// `GET /entries`.
 pub async fn entries(gateway: Arc<Gateway>, _: Nothing, asked: OfEntries) -> Result<EntryPage, Problem> {
-    let filter = EntryFilter { from: asked.from.unwrap_or_default(), kind: asked.kind };
+    let filter = EntryFilter { from: asked.from.unwrap_or_default(), awu: asked.awu, kind: asked.kind };
     let governor = gateway.governor.clone();
     blocking(move || governor.entries(filter, asked.limit.unwrap_or(PAGE))).await
 }

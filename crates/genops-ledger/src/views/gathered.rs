@@ -144,9 +144,9 @@ impl Gathered {
 /// Writes the rows of AWUs that began in the stretch.
 fn begin(begun: Vec<Row>, transaction: &Transaction<'_>, changes: &mut OpenChanges) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO awus (admitted, id, started, ended, at, team, project, environment, key,
-                           operation_type, provider, model, result, reason_code, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        "INSERT INTO awus (admitted, id, started, ended, at, team, project, environment, feature,
+                           cost_center, key, operation_type, provider, model, result, reason_code, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?;
     let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
     for Row { record, started, ended, later } in begun {
@@ -161,6 +161,8 @@ fn begin(begun: Vec<Row>, transaction: &Transaction<'_>, changes: &mut OpenChang
             attribution.team().as_str(),
             attribution.project().as_str(),
             attribution.environment().as_str(),
+            proposal.labels.feature.as_ref().map(Name::as_str),
+            proposal.labels.cost_center.as_ref().map(Name::as_str),
             proposal.key.as_ref().map(Name::as_str),
             proposal.operation_type.as_str(),
             proposal.provider.as_ref().map(Name::as_str),
