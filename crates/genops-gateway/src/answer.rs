@@ -198,6 +198,10 @@ pub fn unidentified(problem: &Unidentified) -> Response {
             let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
             error(status, "invalid_request_error", code, Some(&field), &message)
         }
+        Unidentified::AttributionOfBody(InvalidAttribution { field, .. }) => {
+            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            error(status, "invalid_request_error", code, Some(&field.to_string()), &message)
+        }
         Unidentified::Contradiction(_, place) => {
             let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
             error(status, "invalid_request_error", code, Some(place), &message)

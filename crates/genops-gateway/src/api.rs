@@ -58,7 +58,7 @@ pub fn routes() -> Vec<Route> {
         Route::get("getPolicy", "/policy", Read, "The policy in force", reading::policy),
         Route::get("listEstimates", "/estimates", Read, "How good the bounds of calls were, by provider and model", reading::estimates),
         Route::get("getTelemetry", "/telemetry", Read, "How far telemetry has come, and what was rejected for good", telemetry::status),
-        Route::act("resendTelemetry", "/telemetry/resend", Administer, "Send again what was rejected for good", telemetry::resend),
+        Route::act("resendTelemetry", "/telemetry/resend", Administer, "Send again, identically, what was rejected for good; that changes nothing in the ledger and is no entry of it", telemetry::resend),
         Route::open("describe", "/openapi.json", "This description", openapi::document),
     ]
 }

@@ -210,7 +210,8 @@ async fn what_cannot_be_read_is_told_with_its_place_and_changes_nothing() {
         (with("operation", json!({ "name": "", "type": "training" })), "operation.name"),
         (with("operation", json!({ "name": "x", "type": "a\nb" })), "operation.type"),
         (with("operation", json!({ "name": "unknown", "type": "training" })), "operation.name"),
-        (with("project", json!("")), "x-genops-project"),
+        (with("project", json!("")), "project"),
+        (job(&json!("1"), &json!({})).replace(r#","project":"tuning""#, ""), "project"),
         (with("team", json!("other")), "team"),
         (with("customer_id", json!("x".repeat(257))), "customer_id"),
         (with("model", json!("x".repeat(257))), "model"),
@@ -246,6 +247,9 @@ async fn what_cannot_be_read_is_told_with_its_place_and_changes_nothing() {
         misplaced.extend((told != field).then(|| format!("{body}: {told}, not {field}")));
     }
     assert!(misplaced.is_empty(), "{misplaced:#?}");
+    let without_project = job(&json!("1"), &json!({})).replace(r#","project":"tuning""#, "");
+    let told = house.act("/awus", &[], without_project).await.json()["error"]["message"].to_string();
+    assert!(told.contains("in the body, as `project`") && told.contains("`x-genops-project`"), "{told}");
     for key in ["x".repeat(300), " ".to_owned(), String::new()] {
         let answer = house.act("/awus", &[("idempotency-key", &key)], job(&json!(1), &json!({}))).await;
         assert_eq!(answer.error(), (400, String::new(), "idempotency-key".to_owned()), "{key:?}");
