@@ -55,6 +55,7 @@ pub fn routes() -> Vec<Route> {
         Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke),
         Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries),
         Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry),
+        Route::get("getStatus", "/status", Read, "How the ledger stands: whether it takes work, how far it is, what is open", reading::status),
         Route::get("getPolicy", "/policy", Read, "The policy in force", reading::policy),
         Route::get("listEstimates", "/estimates", Read, "How good the bounds of calls were, by provider and model", reading::estimates),
         Route::get("getTelemetry", "/telemetry", Read, "How far telemetry has come, and what was rejected for good", telemetry::status),

@@ -3,7 +3,7 @@
 //!
 //! A running ledger is asked through the [`Governor`], a ledger file through an [`Archive`]. What is told of one AWU is an
 //! [`AwuReport`], why it was decided so an [`Explanation`]; a budget is a [`BudgetReport`], a cell a [`CellBalance`], an
-//! entry of the journal an [`EntryReport`].
+//! entry of the journal an [`EntryReport`]; how the ledger stands is a [`StatusReport`].
 
 mod archive;
 mod awu;
@@ -12,6 +12,7 @@ mod cells;
 mod explanation;
 mod grants;
 mod journal;
+mod status;
 
 use genops_core::budget::CellKey;
 use genops_core::policy::InForce;
@@ -34,6 +35,7 @@ pub use explanation::{
 };
 pub use grants::{GrantList, GrantReport};
 pub use journal::{EntryFilter, EntryKind, EntryPage, EntryReport, PolicyReport};
+pub use status::{OpenAwuCounts, StatusReport};
 
 /// A page of AWUs, the latest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

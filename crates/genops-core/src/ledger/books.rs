@@ -275,6 +275,17 @@ impl Books {
         self.remembered.find(caller, key, at.minus_nanos(self.policy().remember_ns))
     }
 
+    /// How many idempotency keys are remembered. Those that are too old are forgotten with the next admission.
+    #[must_use]
+    pub fn remembered_keys(&self) -> usize {
+        self.remembered.len()
+    }
+
+    /// Where each open AWU stands, in no order.
+    pub fn open_states(&self) -> impl Iterator<Item = State> {
+        self.open.values().map(|open| open.state)
+    }
+
     /// The AWUs whose holders are taken for lost at `at`, the longest lost first, at most `most`.
     #[must_use]
     pub fn overdue(&self, at: Timestamp, most: usize) -> Vec<AwuId> {

@@ -38,6 +38,11 @@ impl Remembered {
         (known.at >= since).then_some((known.sequence, known.payload))
     }
 
+    /// How many keys are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Takes in an admission, whatever came of it, and forgets what is older than `since`.
     pub fn take(&mut self, sequence: u64, at: Timestamp, request: &Admit, since: Timestamp) {
         while let Some(oldest) = self.order.front()

@@ -10,7 +10,7 @@ use genops::receipt::{Receipt, ReceiptError};
 use genops::report::{
     AwuPage, AwuReport, BudgetCursor, BudgetFilter, BudgetList, CellBalance, CellFilter, CellPage,
     EntryFilter, EntryKind, EntryPage, EntryReport, EstimateList, Explanation, GrantList, PolicyReport,
-    ReportError,
+    ReportError, StatusReport,
 };
 use genops_core::{AwuId, Timestamp};
 use schemars::JsonSchema;
@@ -288,6 +288,11 @@ pub async fn entry(gateway: Arc<Gateway>, one: OneEntry, _: AsOf) -> Result<Entr
     let (governor, OneEntry { sequence }) = (gateway.governor.clone(), one);
     let found = blocking(move || governor.entry(sequence)).await?;
     found.ok_or_else(|| not_found("sequence", format!("no entry {sequence} is in this ledger yet")))
+}
+
+/// `GET /status`.
+pub async fn status(gateway: Arc<Gateway>, _: Nothing, _: AsOf) -> Result<StatusReport, Problem> {
+    Ok(gateway.governor.status()?)
 }
 
 /// `GET /policy`.

@@ -15,7 +15,7 @@ fn objects(schema: &Value, place: &[String], found: &mut Vec<Vec<String>>) {
         found.push(place.to_vec());
     }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        objects(field, &[place, &[name.clone()]].concat(), found);
+        objects(field, &[place, std::slice::from_ref(name)].concat(), found);
     }
     for branch in schema["anyOf"].as_array().into_iter().flatten() {
         objects(branch, place, found);

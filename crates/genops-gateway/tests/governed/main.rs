@@ -20,6 +20,7 @@ mod rates;
 mod reload;
 mod room;
 mod rules;
+mod status;
 mod streams;
 mod traced;
 
