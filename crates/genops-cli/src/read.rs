@@ -4,7 +4,8 @@
 use genops::ledger::StoreError;
 use genops::ledger::views::Filter;
 use genops::report::{
-    Archive, AwuPage, AwuReport, BudgetList, EstimateList, LabelReport, ReportError, SlaReport, TokenReport,
+    Archive, AwuPage, AwuReport, BudgetList, ChangeReport, EstimateList, LabelReport, LaterReport,
+    ReportError, SlaReport, TokenReport,
 };
 use genops_core::AwuId;
 use http::StatusCode;
@@ -34,7 +35,6 @@ pub async fn budgets(source: &Source) -> Result<(), Trouble> {
 
 fn budget_table(list: &BudgetList) -> String {
     let rows = list.budgets.iter().map(|budget| {
-        let or_none = |amount: &Option<String>| amount.clone().unwrap_or_else(|| "unlimited".to_owned());
         vec![
             cell(&budget.name, &budget.each),
             // The ends of a fixed range stand below each other.
@@ -50,6 +50,10 @@ fn budget_table(list: &BudgetList) -> String {
     let headings =
         ["BUDGET", "WINDOW", "UNIT", ">ALLOCATED", ">RESERVED", ">USED", ">REMAINING", ">OF USED IN DOUBT"];
     table::broken_wide(&headings, rows.collect())
+}
+
+fn or_none(amount: &Option<String>) -> String {
+    amount.clone().unwrap_or_else(|| "unlimited".to_owned())
 }
 
 /// What a cell is called: its budget, and whose share of it.
@@ -196,6 +200,7 @@ fn print_awu(awu: &AwuReport) {
     some("ended", awu.ended_at.clone());
     some("end", awu.end.clone());
     some("latency", awu.latency_ms.map(|latency| format!("{latency} ms")));
+    awu.later.iter().for_each(|later| line("later", &later_line(later)));
     some("tier", awu.sla.as_ref().map(sla_line));
     line("bound", &format!("{} tokens in, {} out", awu.bound.input, awu.bound.output));
     some("capped", awu.output_limit.map(|limit| format!("{limit} tokens out for each choice")));
@@ -212,13 +217,40 @@ fn print_awu(awu: &AwuReport) {
             self::cell(&cell.budget, &cell.each),
             cell.window.clone(),
             cell.unit.clone(),
-            cell.remaining_before.clone().unwrap_or_else(|| "unlimited".to_owned()),
+            or_none(&cell.allocated),
+            cell.used_before.clone(),
+            cell.outstanding_before.clone(),
+            or_none(&cell.remaining_before),
             cell.reserved.clone(),
             cell.actual.clone().unwrap_or_default(),
         ]
     });
-    let headings = ["BUDGET", "WINDOW", "UNIT", ">REMAINED BEFORE", ">RESERVED", ">ACTUAL"];
+    let headings = [
+        "BUDGET",
+        "WINDOW",
+        "UNIT",
+        ">ALLOCATED",
+        ">USED BEFORE",
+        ">RESERVED BEFORE",
+        ">LEFT BEFORE",
+        ">RESERVED",
+        ">ACTUAL",
+    ];
     table::print(&headings, rows.collect());
+}
+
+/// What was learned of an AWU after its end.
+pub fn later_line(later: &LaterReport) -> String {
+    let by = later.author.as_ref().map(|author| format!(" by {author}")).unwrap_or_default();
+    let end = later.end.as_ref().map(|end| format!(" as {end}")).unwrap_or_default();
+    let reason = later.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let change = |change: &ChangeReport| {
+        let ChangeReport { budget, each, unit, before, actual } = change;
+        format!("{actual} {unit} instead of {before} in {}", cell(budget, each))
+    };
+    let changes: Vec<_> = later.cells.iter().map(change).collect();
+    let charged = if changes.is_empty() { "as before".to_owned() } else { changes.join(", ") };
+    format!("{} as entry {}: {}{by}{end}{reason}, charged {charged}", later.at, later.sequence, later.what)
 }
 
 /// The model, and where it is asked; `None` where the work asks none.

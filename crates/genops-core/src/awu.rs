@@ -206,6 +206,21 @@ impl End {
     pub const fn was_sent(self) -> bool {
         !matches!(self, Self::NeverSent | Self::ProviderError(Failure::Unreachable))
     }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::ProviderError(Failure::Unreachable) => "unreachable",
+            Self::ProviderError(_) => "provider_error",
+            Self::NeverSent => "never_sent",
+            Self::Abandoned => "abandoned",
+            Self::Cancelled => "cancelled",
+            Self::AtReservation => "at_reservation",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -9,7 +9,7 @@ use genops_spec::{Decision, ReasonCode, SPEC_VERSION, attribute as key, event};
 
 use crate::admit::Reservation;
 use crate::amount::{Amount, Unit};
-use crate::awu::{End, Execution, Failure, Used};
+use crate::awu::{End, Execution, Used};
 use crate::explanation::EndFinding;
 use crate::finding::Finding;
 use crate::hex;
@@ -335,13 +335,7 @@ impl AwuRecord {
             How::Released => Some("released"),
             How::Settled { execution, .. } => match execution.end {
                 End::Completed => None,
-                End::ProviderError(Failure::Unreachable) => Some("unreachable"),
-                End::ProviderError(_) => Some("provider_error"),
-                End::NeverSent => Some("never_sent"),
-                End::Abandoned => Some("abandoned"),
-                End::Cancelled => Some("cancelled"),
-                End::AtReservation => Some("at_reservation"),
-                End::Failed => Some("failed"),
+                end => Some(end.as_str()),
             },
         }
     }

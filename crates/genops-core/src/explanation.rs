@@ -5,10 +5,12 @@
 
 use genops_spec::{Decision, ReasonCode};
 
-use crate::amount::Amount;
+use crate::admit::Reservation;
 use crate::awu::End;
+use crate::budget::CellKey;
 use crate::finding::{Finding, Mode, Question};
 use crate::index::{Index, Selective};
+use crate::ledger::Standing;
 use crate::name::Name;
 use crate::policy::InForce;
 use crate::rate::{RateAnswer, RateStep};
@@ -254,8 +256,9 @@ impl AwuRecord {
     fn why_room(&self, budget: &str, finding: &Finding) -> String {
         let step = self.ruling().cells.iter().find(|step| step.key.budget_name() == budget);
         let Some(step) = step.or(self.ruling().cells.last()) else { return String::new() };
+        let Reservation { amount, key: CellKey { unit, .. }, before: Standing { out, used, .. }, .. } = step;
         let left = step.before.remaining().unwrap_or_default();
-        let unit = step.key.unit;
+        let limit = step.before.allocated.unwrap_or_default();
         match finding.said.reason_code() {
             Some(ReasonCode::AccountingInvariantViolation) => {
                 "the amount cannot be counted: it is beyond what the books can hold".to_owned()
@@ -267,19 +270,22 @@ impl AwuRecord {
                 let limit = self.output_limit().unwrap_or_default();
                 format!("budget `{budget}` has {left} {unit} left, which affords {limit} output tokens")
             }
-            _ if matches!(finding.said, Decision::Warning(_)) => {
-                format!(
-                    "budget `{budget}` has {left} {unit} left and lends, the call can use up to {}",
-                    step.amount
-                )
-            }
-            _ if left <= Amount::ZERO => {
-                format!(
-                    "budget `{budget}` is used up: {left} remains, the call can use up to {} {unit}",
-                    step.amount
-                )
-            }
-            _ => format!("budget `{budget}` has {left} left, the call can use up to {} {unit}", step.amount),
+            _ if matches!(finding.said, Decision::Warning(_)) => format!(
+                "budget `{budget}` has {left} of {limit} {unit} left and lends ({used} used, {out} reserved), the call can \
+                 use up to {amount}"
+            ),
+            _ if step.fits_beside_what_is_used() => format!(
+                "budget `{budget}` has {left} of {limit} {unit} left beside work in flight, which holds {out} ({used} used), \
+                 the call can use up to {amount}; it fits once enough of that work has ended"
+            ),
+            _ if *used >= limit => format!(
+                "budget `{budget}` is used up ({used} of {limit} {unit} used, {out} reserved), the call can use up to \
+                 {amount}"
+            ),
+            _ => format!(
+                "budget `{budget}` has {left} of {limit} {unit} left ({used} used, {out} reserved), the call can use up to \
+                 {amount}"
+            ),
         }
     }
 

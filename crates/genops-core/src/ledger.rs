@@ -117,7 +117,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         Command::Grant(grant) => expect_grant(books, at, grant).map(|()| Outcome::Granted),
         Command::Revoke { grant, act: _ } => match books.grant(*grant) {
             Some(found) if found.until > at => Ok(Outcome::Granted),
-            _ => Err(Rejection::GrantMisfits("no grant of this number holds")),
+            _ => Err(Rejection::NoGrant { number: *grant }),
         },
         Command::Report(_) | Command::Erase { .. } => Ok(Outcome::Noted),
     }
@@ -226,6 +226,9 @@ const GRANTS_MAX: usize = 1_000;
 
 fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejection> {
     let misfits = |what| Err(Rejection::GrantMisfits(what));
+    if let Some((sequence, _)) = books.grants(at).find(|(_, holding)| *holding == grant) {
+        return Err(Rejection::GrantHeld { sequence });
+    }
     match books.in_force().budget(&grant.budget, at) {
         None => misfits("the policy in force has no budget of this name"),
         Some(_) if grant.amount <= Amount::ZERO => misfits("it has to be more than nothing"),
@@ -233,9 +236,6 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
         Some(_) if grant.until <= at => misfits("it has ended before it begins"),
         Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
             misfits("it has to name one value for each facet of the budget's `each`, or none")
-        }
-        Some(_) if books.grants(at).any(|(_, holding)| holding == grant) => {
-            misfits("the same grant holds already, with the same end and reason")
         }
         Some(_) if books.grants(at).count() >= GRANTS_MAX => {
             misfits("a thousand grants hold already; let some of them end first")

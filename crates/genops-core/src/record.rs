@@ -275,9 +275,15 @@ impl AwuRecord {
     /// learned after its end.
     #[must_use]
     pub fn charged_now(&self, position: usize) -> Option<(Amount, bool)> {
+        self.charged_after(position, self.later.len())
+    }
+
+    /// The same with the first `news` of what was learned after its end.
+    #[must_use]
+    pub fn charged_after(&self, position: usize, news: usize) -> Option<(Amount, bool)> {
         let cell = self.cells().get(position)?.cell;
         let first = self.charged(position)?;
-        self.later.iter().try_fold(first, |(charged, incomplete), later| match &later.news {
+        self.later.iter().take(news).try_fold(first, |(charged, incomplete), later| match &later.news {
             News::Settled { settled, .. } => Some((*settled.actual.get(position)?, settled.incomplete)),
             News::Corrected(correction) => {
                 let postings = correction.postings.iter().filter(|posting| posting.cell == cell);

@@ -2,6 +2,8 @@
 //!
 //! Nothing is decided here. Messages say what happened, why, and what to do.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use genops::Refusal;
 use genops::report::AwuReport;
@@ -19,6 +21,9 @@ use crate::call::BadCall;
 use crate::identity::Unidentified;
 use crate::provider::Answered;
 use crate::stream::GovernedStream;
+
+/// When it is worth asking again whether work in flight has ended; nobody knows when it does.
+const WORK_MAY_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a governed answer says of its AWU, in headers.
 #[derive(Debug)]
@@ -139,7 +144,7 @@ pub fn refused(refusal: &Refusal, awu: Option<&AwuReport>, now: Timestamp) -> Re
     let code = decision.reason_code().map_or("", ReasonCode::as_str);
     let (status, kind, retry_helps) = match decision.reason_code() {
         Some(ReasonCode::BudgetExceeded | ReasonCode::BudgetReservationFailed) => {
-            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", false)
+            (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", refusal.waits_for_work())
         }
         Some(ReasonCode::RateLimited) => {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", refusal.may_pass_later())
@@ -159,16 +164,19 @@ pub fn refused(refusal: &Refusal, awu: Option<&AwuReport>, now: Timestamp) -> Re
     let mut response = (status, axum::Json(ErrorBody { error: detail, awu })).into_response();
     let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None, output_limit: None };
     told.add_to(response.headers_mut());
-    if let Some(wait) = refusal.wait(now) {
+    let waits_for_work = refusal.waits_for_work();
+    if let Some(wait) = refusal.wait(now).or_else(|| waits_for_work.then_some(WORK_MAY_END_WITHIN)) {
         // Rounded up, since earlier does not help. The header has whole seconds; the official SDKs read the one in
         // milliseconds first.
         let millis = wait.as_nanos().div_ceil(1_000_000);
         add(response.headers_mut(), "retry-after", &millis.div_ceil(1_000).to_string());
         add(response.headers_mut(), "retry-after-ms", &millis.to_string());
     }
+    // The official SDKs read this. Where it is absent, they go by the status.
     if !retry_helps {
-        // The official SDKs read this: waiting does not help.
         add(response.headers_mut(), "x-should-retry", "false");
+    } else if waits_for_work {
+        add(response.headers_mut(), "x-should-retry", "true");
     }
     response
 }
@@ -192,6 +200,10 @@ pub fn unidentified(problem: &Unidentified) -> Response {
             let field = format!("x-genops-{field}");
             let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
             error(status, "invalid_request_error", code, Some(&field), &message)
+        }
+        Unidentified::AttributionOfBody(InvalidAttribution { field, .. }) => {
+            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            error(status, "invalid_request_error", code, Some(&field.to_string()), &message)
         }
         Unidentified::Contradiction(_, place) => {
             let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));

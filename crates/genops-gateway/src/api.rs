@@ -1,19 +1,22 @@
 //! The governance API, `/genops/v1`: one table of routes, from which the router and the description are made.
 //!
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
-//! reads is in [`reading`]; what holders of AWUs say in [`proposing`] and [`operating`], what operators do in
-//! [`administering`] and [`erasing`], and what their bodies consist of in [`bodies`]; what is about telemetry in [`telemetry`]. The
+//! reads is in [`reading`], and the words that it knows in `words`; what holders of AWUs say in [`proposing`] and
+//! [`operating`], what operators do in [`administering`] and [`erasing`]; what their bodies consist of in [`bodies`], whose
+//! form is looked at in `form`; what is about telemetry in [`telemetry`]. The
 //! description is made in [`openapi`]. Calls of models are not part of it.
 
 pub mod administering;
 pub mod bodies;
 pub mod erasing;
+mod form;
 pub mod openapi;
 pub mod operating;
 pub mod proposing;
 pub mod reading;
 pub mod route;
 pub mod telemetry;
+mod words;
 
 use std::sync::Arc;
 
@@ -58,10 +61,11 @@ pub fn routes() -> Vec<Route> {
         Route::act("erasePerson", "/erasures", Administer, "Erase a customer or a session: nobody can tell any more whom its pseudonym stands for", erasing::erase),
         Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries).with_errors(ARCHIVED),
         Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry).with_errors(ARCHIVED),
+        Route::get("getStatus", "/status", Read, "How the ledger stands: whether it takes work, how far it is, what is open", reading::status),
         Route::get("getPolicy", "/policy", Read, "The policy in force", reading::policy),
         Route::get("listEstimates", "/estimates", Read, "How good the bounds of calls were, by provider and model", reading::estimates),
         Route::get("getTelemetry", "/telemetry", Read, "How far telemetry has come, and what was rejected for good", telemetry::status),
-        Route::act("resendTelemetry", "/telemetry/resend", Administer, "Send again what was rejected for good", telemetry::resend),
+        Route::act("resendTelemetry", "/telemetry/resend", Administer, "Send again, identically, what was rejected for good; that changes nothing in the ledger and is no entry of it", telemetry::resend),
         Route::open("describe", "/openapi.json", "This description", openapi::document),
     ]
 }

@@ -103,6 +103,12 @@ pub enum Unidentified {
     /// A field of the attribution says nothing.
     #[error("{0}; the key leaves it open, so send it in the header `x-genops-{field}`", field = .0.field)]
     Attribution(InvalidAttribution),
+    /// The same, where the body may say it as well.
+    #[error(
+        "{0}; the key leaves it open, so say it in the body, as `{field}`, or send it in the header `x-genops-{field}`",
+        field = .0.field
+    )]
+    AttributionOfBody(InvalidAttribution),
     /// What is said contradicts the key: the field, and where it is said.
     #[error("the key belongs to another {0}; leave out `{1}`")]
     Contradiction(Field, &'static str),

@@ -204,11 +204,20 @@ where
     }
 }
 
+/// Whether it can do its part. Where it only admits nothing new, what runs still has to be settled here: so it is ready, and
+/// says what is wrong.
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
-    match gateway.governor.failure() {
-        None => "ready\n".into_response(),
-        Some(failure) => (StatusCode::SERVICE_UNAVAILABLE, format!("{failure}\n")).into_response(),
-    }
+    let troubles = match (gateway.governor.failure(), gateway.governor.status()) {
+        (None, Ok(status)) => status.troubles,
+        (Some(failure), _) => return not_ready(&failure.to_string()),
+        (None, Err(error)) => return not_ready(&error.to_string()),
+    };
+    let lines = std::iter::once("ready".to_owned()).chain(troubles);
+    lines.map(|line| line + "\n").collect::<String>().into_response()
+}
+
+fn not_ready(why: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{why}\n")).into_response()
 }
 
 async fn no_such_route(request: Request<Body>) -> Response {

@@ -205,6 +205,15 @@ impl Ledger {
         (self.persons)()
     }
 
+    /// Whether new work is taken.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn admits(&self) -> Result<(), LedgerError> {
+        self.shared.lock()?.admits()
+    }
+
     /// Why the ledger takes nothing any more, if so.
     #[must_use]
     pub fn failure(&self) -> Option<LedgerError> {

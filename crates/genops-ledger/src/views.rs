@@ -13,6 +13,7 @@ mod estimates;
 mod gathered;
 mod listing;
 mod policies;
+mod revocations;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub use estimates::Estimate;
 pub use listing::{Filter, Found};
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
@@ -52,6 +53,7 @@ const FROM_5: &str = "
     DROP TABLE IF EXISTS awus;
     DROP TABLE IF EXISTS estimates;
     DROP TABLE IF EXISTS policies;
+    DROP TABLE IF EXISTS revocations;
     DELETE FROM cursors WHERE follower = 'views';
     COMMIT;";
 
@@ -72,6 +74,8 @@ const TABLES: &str = "
         team TEXT NOT NULL,
         project TEXT NOT NULL,
         environment TEXT NOT NULL,
+        feature TEXT,
+        cost_center TEXT,
         key TEXT,
         operation_type TEXT NOT NULL,
         provider TEXT,
@@ -184,16 +188,17 @@ impl Views {
                 self.connection.execute_batch(FROM_3)?;
                 self.connection.execute_batch(FROM_5)?;
             }
-            5 | 6 => self.connection.execute_batch(FROM_5)?,
+            5..=7 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
                  DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;
-                 DROP TABLE IF EXISTS later;",
+                 DROP TABLE IF EXISTS later; DROP TABLE IF EXISTS revocations;",
             )?,
         }
         self.connection.execute_batch(TABLES)?;
         self.connection.execute_batch(estimates::TABLE)?;
         self.connection.execute_batch(policies::TABLE)?;
+        self.connection.execute_batch(revocations::TABLE)?;
         self.connection.pragma_update(None, "user_version", VERSION)
     }
 
@@ -218,7 +223,7 @@ impl Views {
             if !belong {
                 connection.execute_batch(
                     "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;
-                     DELETE FROM estimates; DELETE FROM policies; DELETE FROM later;",
+                     DELETE FROM estimates; DELETE FROM policies; DELETE FROM later; DELETE FROM revocations;",
                 )?;
             }
             connection.execute("INSERT OR IGNORE INTO journal (genesis) VALUES (?1)", [genesis.bytes()])?;
@@ -332,6 +337,15 @@ impl Views {
         }
         let empty = Policy::unrestricted();
         Ok((empty.version() == version).then(|| Arc::new(empty)))
+    }
+
+    /// The entry that ended a grant before its time; `None` where none did.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn revocation(&self, grant: u64) -> Result<Option<u64>, StoreError> {
+        revocations::of_grant(&self.connection, grant).map_err(|error| told(&self.path, &error))
     }
 
     fn keep(

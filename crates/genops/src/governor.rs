@@ -330,6 +330,12 @@ impl Refusal {
         rates.filter(|step| step.mode == Mode::Enforce).all(|step| step.answer != RateAnswer::TooMuch)
     }
 
+    /// Whether only work in flight keeps it out of a budget: there is room once enough of that has ended.
+    #[must_use]
+    pub fn waits_for_work(&self) -> bool {
+        matches!(&self.record.verdict, Verdict::Refused(refused) if refused.waits_for_work())
+    }
+
     /// Why, in a sentence for people.
     #[must_use]
     pub fn reason(&self) -> String {

@@ -78,6 +78,9 @@ pub enum HeldError {
     /// Nobody knows the AWU.
     #[error("no AWU {0} is in this ledger")]
     Unknown(AwuId),
+    /// A grant for a budget in a fixed range of time, of which it has nothing.
+    #[error("the grant helps nobody: the budget's range of time is over, or begins once the grant has ended")]
+    HelpsNobody,
     /// The AWU stands where this step cannot be taken, or something else was said of it before.
     #[error("AWU {awu} {what}")]
     Conflict {
@@ -230,7 +233,7 @@ impl Governor {
     }
 
     /// Waits until everything that has its place in the order is durable: what is told next may rest on any of it.
-    async fn settled_order(&self) -> Result<(), LedgerError> {
+    pub(crate) async fn settled_order(&self) -> Result<(), LedgerError> {
         let sequence = self.ledger().read(Books::sequence)?;
         self.ledger().durable(sequence).await
     }

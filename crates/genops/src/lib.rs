@@ -68,7 +68,7 @@ pub mod awu;
 
 pub mod held;
 
-mod operate;
+pub mod operate;
 
 pub mod persons;
 

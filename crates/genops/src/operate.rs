@@ -8,39 +8,72 @@ use std::sync::Arc;
 
 use genops_core::amount::Quantity;
 use genops_core::awu::{AwuId, Execution};
-use genops_core::ledger::{Act, Command, Correction, Grant, Revision};
-use genops_core::record::AwuRecord;
+use genops_core::ledger::{Act, Command, Correction, Grant, Rejection, Revision};
+use genops_core::period::Period;
+use genops_core::record::{AwuRecord, Later, News};
 use genops_core::selector::Facet;
 use genops_core::{Name, Timestamp};
-use genops_ledger::StoreError;
 use genops_ledger::recover::{self, OpenError};
 use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
-use crate::held::{HeldError, conflict};
+use crate::held::{HeldError, Told, conflict};
 use crate::persons::{EraseError, Erased, Persons};
+use crate::report::ReportError;
+
+/// A grant that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// Its number: that of the entry that made it.
+    pub number: u64,
+    /// How many cells it reaches now; those that are opened while it holds have it as well.
+    pub cells: usize,
+}
 
 impl Governor {
-    /// Says what an AWU used that is in doubt.
+    /// Says what an AWU used that is in doubt. Said again with the same reason, it changes nothing.
     ///
     /// # Errors
     ///
-    /// The AWU is not known, or not in doubt.
-    pub async fn resolve(&self, awu: AwuId, execution: Execution, act: Act) -> Result<AwuRecord, HeldError> {
-        match self.take(Command::Resolve { awu, execution, act }).await {
-            Ok(_) => self.known(awu).await,
-            Err(error) => Err(self.explain_misfit(awu, error).await),
+    /// The AWU is not known, or not in doubt, and nobody has resolved it so before.
+    pub async fn resolve(
+        &self,
+        awu: AwuId,
+        execution: Execution,
+        act: Act,
+    ) -> Result<Told<AwuRecord>, HeldError> {
+        let command = Command::Resolve { awu, execution: execution.clone(), act: act.clone() };
+        let is_repeated = match self.take(command).await {
+            Ok(_) => false,
+            Err(LedgerError::Rejected(Rejection::NotOpen { .. })) => true,
+            Err(error) => return Err(self.explain_misfit(awu, error).await),
+        };
+        let what = self.known(awu).await?;
+        let was_said = |later: &Later| {
+            let News::Settled { execution: resolved, act: by, .. } = &later.news else { return false };
+            *resolved == execution && by.as_ref() == Some(&act)
+        };
+        if is_repeated && !what.later.iter().any(was_said) {
+            return Err(conflict(awu, format!("is {}, so it cannot be resolved", what.state())));
         }
+        Ok(Told { what, is_repeated })
     }
 
     /// Corrects what an AWU was charged that has been settled: `charged` is what it should have been in each unit that is
-    /// named. Cells of other units stay as they are. Where nothing changes, there is no entry.
+    /// named. Cells of other units stay as they are. Where nothing changes, there is no entry; it is a repetition where it
+    /// was corrected before by the same author for the same reason.
     ///
     /// # Errors
     ///
     /// The AWU is not known, has not been settled, or has no cell in one of the units; or a cell would come to less than
     /// nothing.
-    pub async fn correct(&self, awu: AwuId, charged: &[Quantity], act: Act) -> Result<AwuRecord, HeldError> {
+    pub async fn correct(
+        &self,
+        awu: AwuId,
+        charged: &[Quantity],
+        act: Act,
+    ) -> Result<Told<AwuRecord>, HeldError> {
         // What the difference is depends on the corrections before.
         let _turn = self.corrections().await;
         let record = self.known_by_pseudonyms(awu).await?;
@@ -48,30 +81,95 @@ impl Governor {
             let what = format!("is {}; only what was settled is corrected", record.state());
             return Err(conflict(awu, what));
         }
-        let Some(correction) = correction(&record, charged, act)? else { return self.known(awu).await };
+        let was_said = |later: &Later| matches!(&later.news, News::Corrected(before) if before.act == act);
+        let is_repeated = record.later.iter().any(was_said);
+        let Some(correction) = correction(&record, charged, act)? else {
+            return Ok(Told { what: self.known(awu).await?, is_repeated });
+        };
         match self.take(Command::Correct(Arc::new(correction))).await {
-            Ok(_) => self.known(awu).await,
+            Ok(_) => Ok(Told { what: self.known(awu).await?, is_repeated: false }),
             Err(error) => Err(self.explain_misfit(awu, error).await),
         }
     }
 
-    /// Grants a budget more, for some time. Gives the entry, which is the grant's number.
+    /// Grants a budget more, for some time. Where the same grant holds already, it is told again.
     ///
     /// # Errors
     ///
-    /// The grant does not fit.
-    pub async fn grant(&self, grant: Grant) -> Result<u64, HeldError> {
-        let posted = self.persons().grant(self.ledger(), self.now(), grant)?;
-        Ok(posted.durable().await?.sequence)
+    /// The grant does not fit, or nobody could use it.
+    pub async fn grant(&self, grant: Grant) -> Result<Told<Granted>, HeldError> {
+        if self.helps_nobody(&grant)? {
+            return Err(HeldError::HelpsNobody);
+        }
+        let (number, is_repeated) = match self.persons().grant(self.ledger(), self.now(), grant) {
+            Ok(posted) => (posted.durable().await?.sequence, false),
+            Err(LedgerError::Rejected(Rejection::GrantHeld { sequence })) => {
+                self.ledger().durable(sequence).await?;
+                (sequence, true)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let now = self.now();
+        let cells = self.ledger().read(|books| {
+            let at = now.max(books.at());
+            books.grant(number).map_or(0, |grant| books.reached_by(grant, at))
+        })?;
+        Ok(Told { what: Granted { number, cells }, is_repeated })
     }
 
-    /// Ends a grant before its time. Gives the entry.
+    /// Whether a grant is new, and for a fixed range of time that it never meets. That is no rule of the ledger: a journal
+    /// may have such grants, and they are as good as none.
+    fn helps_nobody(&self, grant: &Grant) -> Result<bool, LedgerError> {
+        let now = self.now();
+        self.ledger().read(|books| {
+            let at = now.max(books.at());
+            let period = books.in_force().budget(&grant.budget, at).map(|(budget, _)| &budget.period);
+            let misses = |period: &Period| {
+                matches!(period, Period::Between { from, until } if *until <= at || *from >= grant.until)
+            };
+            period.is_some_and(misses) && !books.grants(at).any(|(_, holding)| holding == grant)
+        })
+    }
+
+    /// Ends a grant before its time. Gives the entry. Said again with the same reason, it gives the same.
     ///
     /// # Errors
     ///
-    /// No grant of this number holds.
-    pub async fn revoke(&self, grant: u64, act: Act) -> Result<u64, HeldError> {
-        Ok(self.take(Command::Revoke { grant, act }).await?.sequence)
+    /// No grant of this number holds, and nobody has ended it so before.
+    pub async fn revoke(&self, grant: u64, act: Act) -> Result<Told<u64>, HeldError> {
+        match self.take(Command::Revoke { grant, act: act.clone() }).await {
+            Ok(entry) => Ok(Told { what: entry.sequence, is_repeated: false }),
+            Err(LedgerError::Rejected(rejection @ Rejection::NoGrant { .. })) => {
+                let (said, sequence) = self.revocation(grant).await?.unzip();
+                match sequence.filter(|_| said == Some(act)) {
+                    Some(what) => Ok(Told { what, is_repeated: true }),
+                    None => Err(LedgerError::Rejected(rejection).into()),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Who ended a grant before its time, and why; and the entry.
+    async fn revocation(&self, grant: u64) -> Result<Option<(Act, u64)>, HeldError> {
+        self.settled_order().await?;
+        let governor = self.clone();
+        let find = move || {
+            let mut journal = governor.ledger().journal()?;
+            let sequence = governor.with_views(|views| {
+                views.catch_up(&mut journal)?;
+                views.revocation(grant)
+            })?;
+            let Some(sequence) = sequence else { return Ok(None) };
+            let said = journal.entry(sequence)?.map(|journaled| journaled.entry.command);
+            match said {
+                Some(Command::Revoke { act, .. }) => Ok(Some((act, sequence))),
+                _ => Ok::<_, StoreError>(None),
+            }
+        };
+        let found = tokio::task::spawn_blocking(find).await;
+        let found = found.map_err(|error| ReportError::Task(error.to_string()))?;
+        Ok(found.map_err(ReportError::from)?)
     }
 
     /// Erases a person: a customer or a session, by what callers say. From now on nobody can tell whom its pseudonym in

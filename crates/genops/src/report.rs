@@ -3,7 +3,7 @@
 //!
 //! A running ledger is asked through the [`Governor`], a ledger file through an [`Archive`]. What is told of one AWU is an
 //! [`AwuReport`], why it was decided so an [`Explanation`]; a budget is a [`BudgetReport`], a cell a [`CellBalance`], an
-//! entry of the journal an [`EntryReport`].
+//! entry of the journal an [`EntryReport`]; how the ledger stands is a [`StatusReport`].
 
 mod archive;
 mod awu;
@@ -12,6 +12,7 @@ mod cells;
 mod explanation;
 mod grants;
 mod journal;
+mod status;
 
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ use crate::governor::Governor;
 use crate::persons::Persons;
 
 pub use archive::Archive;
-pub use awu::{AwuReport, CellReport, LabelReport, LaterReport, SlaReport, TokenReport};
+pub use awu::{AwuReport, CellReport, ChangeReport, LabelReport, LaterReport, SlaReport, TokenReport};
 pub use budgets::{BudgetCursor, BudgetFilter, BudgetList, BudgetReport};
 pub use cells::{CellBalance, CellFilter, CellPage};
 pub use explanation::{
@@ -39,6 +40,7 @@ pub use explanation::{
 };
 pub use grants::{GrantList, GrantReport};
 pub use journal::{EntryFilter, EntryKind, EntryPage, EntryReport, PolicyReport};
+pub use status::{OpenAwuCounts, StatusReport};
 
 /// A page of AWUs, the latest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -14,7 +14,8 @@ use genops::core::awu::{AwuId, End, Execution, Used};
 use genops::core::ledger::{Act, Admit, Grant, Idempotency};
 use genops::core::record::AwuRecord;
 use genops::core::{Amount, Digest, Name, Timestamp, Unit};
-use genops::held::HeldError;
+use genops::held::{HeldError, Told};
+use genops::operate::Granted;
 use genops::report::{BudgetFilter, BudgetReport};
 use genops::{Governor, Settings};
 
@@ -223,15 +224,24 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     until(&governor, awu, is_in_doubt).await;
     let cost = |text: &str| vec![Quantity { unit: Unit::Usd, amount: text.parse().unwrap() }];
     let execution = Execution { end: End::Completed, quantities: cost("0.0005"), ..Execution::abandoned(0) };
-    let record = governor.resolve(awu, execution, act()).await.unwrap();
+    let told = governor.resolve(awu, execution.clone(), act()).await.unwrap();
+    assert_eq!(
+        governor.resolve(awu, execution, act()).await.unwrap(),
+        Told { is_repeated: true, ..told.clone() }
+    );
+    let record = told.what;
     assert_eq!(
         (record.state(), record.charged_now(0)),
         ("SETTLED", Some(("0.0005".parse().unwrap(), false)))
     );
-    let record = governor.correct(awu, &cost("0.0007"), act()).await.unwrap();
+    let record = governor.correct(awu, &cost("0.0007"), act()).await.unwrap().what;
     assert_eq!(record.charged_now(0), Some(("0.0007".parse().unwrap(), false)));
     // Said again, it changes nothing, and there is no entry.
-    assert_eq!(governor.correct(awu, &cost("0.0007"), act()).await.unwrap().later.len(), 2);
+    let again = governor.correct(awu, &cost("0.0007"), act()).await.unwrap();
+    assert_eq!((again.what.later.len(), again.is_repeated), (2, true));
+    let charges: Vec<_> =
+        (0..4).map(|news| again.what.charged_after(0, news).unwrap().0.to_string()).collect();
+    assert_eq!(charges, ["0.00075", "0.0005", "0.0007", "0.0007"]);
     let tokens = [Quantity { unit: Unit::Tokens, amount: Amount::ZERO }];
     assert!(matches!(governor.correct(awu, &tokens, act()).await, Err(HeldError::Conflict { .. })));
     assert_eq!(budget(&governor).await.used, "0.0007");
@@ -245,15 +255,20 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
         until: Timestamp::from_nanos(START + 2 * MINUTE),
         act: act(),
     };
-    let number = governor.grant(grant).await.unwrap();
+    let told = governor.grant(grant.clone()).await.unwrap();
+    assert_eq!(governor.grant(grant).await.unwrap(), Told { is_repeated: true, ..told });
+    let Granted { number, cells } = told.what;
+    assert_eq!(cells, 1);
     assert_eq!(budget(&governor).await.allocated.as_deref(), Some("1.001"));
     let admitted = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();
     assert_eq!(admitted.what.state(), "RESERVED");
     let listed = governor.grants().await.unwrap().grants;
     let listed: Vec<_> = listed.iter().map(|grant| (grant.number, &*grant.amount, &*grant.author)).collect();
     assert_eq!(listed, [(number, "1", "ops")]);
-    governor.revoke(number, act()).await.unwrap();
+    let revoked = governor.revoke(number, act()).await.unwrap();
     assert_eq!(governor.grants().await.unwrap().grants, []);
     assert_eq!(budget(&governor).await.allocated.as_deref(), Some("0.001"));
-    assert!(governor.revoke(number, act()).await.is_err());
+    assert_eq!(governor.revoke(number, act()).await.unwrap(), Told { is_repeated: true, ..revoked });
+    let for_another_reason = Act { reason: name("another"), ..act() };
+    assert!(governor.revoke(number, for_another_reason).await.is_err());
 }

@@ -299,8 +299,10 @@ async fn a_restart_keeps_pseudonyms_and_a_process_that_dies_leaves_nobody_half_e
     drop(governor);
     for (copy, is_erased) in [(before, false), (after, true)] {
         let governor = open(&copy.ledger()).await;
-        let entries =
-            governor.entries(EntryFilter { kind: Some(EntryKind::Erased), from: 1 }, 10).unwrap().entries;
+        let entries = governor
+            .entries(EntryFilter { kind: Some(EntryKind::Erased), from: 1, ..EntryFilter::default() }, 10)
+            .unwrap()
+            .entries;
         assert_eq!(entries.len(), usize::from(is_erased));
         assert_eq!(copy.in_files(ACME) == 0, is_erased);
         let awus = governor.awus(&Filter::default(), 10).unwrap().awus;

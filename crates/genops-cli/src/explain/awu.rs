@@ -187,6 +187,7 @@ fn ended(explanation: &Explanation) -> Vec<Fact> {
     let awu = &explanation.awu;
     let charged = awu.actual.as_ref().zip(awu.unit.as_ref()).map(|(actual, unit)| format!("{actual} {unit}"));
     let incomplete = awu.incomplete.then(|| "nobody reported what was used".to_owned());
+    let later: Vec<_> = awu.later.iter().map(read::later_line).collect();
     let all = [
         ("state", Some(awu.state.clone())),
         ("ended", awu.ended_at.clone()),
@@ -194,6 +195,7 @@ fn ended(explanation: &Explanation) -> Vec<Fact> {
         ("latency", awu.latency_ms.map(|latency| format!("{latency} ms"))),
         ("tokens", awu.tokens.map(read::tokens_line)),
         ("charged", charged),
+        ("later", (!later.is_empty()).then(|| later.join("; "))),
         ("incomplete", incomplete),
         ("found", (!explanation.end_findings.is_empty()).then(|| explanation.end_findings.join("; "))),
     ];

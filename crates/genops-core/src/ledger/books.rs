@@ -241,6 +241,13 @@ impl Books {
         grants.map(|(sequence, grant)| (*sequence, grant.as_ref()))
     }
 
+    /// How many of the cells that have been opened a grant reaches at `at`.
+    #[must_use]
+    pub fn reached_by(&self, grant: &Grant, at: Timestamp) -> usize {
+        let keys = self.cells.iter().map(|cell| &cell.key);
+        keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
+    }
+
     /// Every grant that has not been ended before its time and is still kept.
     pub(crate) fn all_grants(&self) -> impl Iterator<Item = (u64, &Arc<Grant>)> {
         self.grants.iter().map(|(sequence, grant)| (*sequence, grant))
@@ -290,6 +297,17 @@ impl Books {
     #[must_use]
     pub fn oldest_remembered(&self, at: Timestamp) -> Option<u64> {
         self.remembered.oldest(at.minus_nanos(self.policy().remember_ns))
+    }
+
+    /// How many idempotency keys are remembered. Those that are too old are forgotten with the next admission.
+    #[must_use]
+    pub fn remembered_keys(&self) -> usize {
+        self.remembered.len()
+    }
+
+    /// Where each open AWU stands, in no order.
+    pub fn open_states(&self) -> impl Iterator<Item = State> {
+        self.open.values().map(|open| open.state)
     }
 
     /// The AWUs whose holders are taken for lost at `at`, the longest lost first, at most `most`.

@@ -316,6 +316,18 @@ pub enum Rejection {
         "the correction does not fit: a cell would come to less than nothing, or to more than can be counted"
     )]
     CorrectionMisfits,
+    /// The same grant holds already.
+    #[error("the same grant holds already, with the same end and reason: number {sequence}")]
+    GrantHeld {
+        /// The entry that made it, which is its number.
+        sequence: u64,
+    },
+    /// No grant of this number holds.
+    #[error("no grant {number} holds")]
+    NoGrant {
+        /// The number.
+        number: u64,
+    },
     /// A grant of nothing, or for no time, or for a budget that nobody has.
     #[error("the grant does not fit: {0}")]
     GrantMisfits(&'static str),

@@ -52,6 +52,11 @@ impl Remembered {
         known.filter(|known| known.at >= since).map(|known| known.sequence).min()
     }
 
+    /// How many keys are known.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
     /// Takes in an admission, whatever came of it, and forgets what is older than `since`.
     pub fn take(&mut self, sequence: u64, at: Timestamp, request: &Admit, since: Timestamp) {
         while let Some(oldest) = self.order.front()

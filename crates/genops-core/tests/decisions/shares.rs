@@ -3,11 +3,13 @@
 use genops_core::awu::{Execution, Proposal, Used};
 use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::finding::Mode;
-use genops_core::ledger::{Act, Alert, Command, Entry, Grant};
+use genops_core::ledger::{Act, Alert, Command, Entry, Grant, Outcome};
 use genops_core::news;
 use genops_core::policy::Policy;
+use genops_core::record::{AwuRecord, Journaled};
 use genops_core::selector::Facet;
-use genops_core::{Amount, Quantity, Unit, UnitName};
+use genops_core::spec::ReasonCode;
+use genops_core::{Amount, Digest, Quantity, Unit, UnitName};
 
 use super::world::{SECOND, World, amount, call, completed, name, of_customer, ruling, said, sized, took};
 
@@ -48,6 +50,63 @@ fn a_hard_budget_refuses_a_soft_one_warns_and_one_that_lends_warns_as_far_as_it_
     for (what, overdraft, expected) in cases {
         let mut world = under(vec![Budget { overdraft, ..budget(Unit::Tokens, 5_000) }]);
         assert_eq!(expected.map(|_| said(&world.ask(&call()).1)), expected, "{what}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_is_used_and_reserved_of_what_and_whether_waiting_for_work_in_flight_helps() {
+    // In a budget of 5,000 tokens: what was used by calls before, how many of 2,000 are in flight, the code, whether
+    // waiting helps, and what is said.
+    let cases = [
+        (
+            [0, 2],
+            "BUDGET_RESERVATION_FAILED",
+            true,
+            "has 1000 of 5000 tokens left beside work in flight, which holds 4000 (0 used), the call can use up to 2000; it \
+             fits once enough of that work has ended",
+        ),
+        (
+            [1_000, 2],
+            "BUDGET_EXCEEDED",
+            true,
+            "has 0 of 5000 tokens left beside work in flight, which holds 4000 (1000 used), the call can use up to 2000; it \
+             fits once enough of that work has ended",
+        ),
+        (
+            [3_001, 0],
+            "BUDGET_RESERVATION_FAILED",
+            false,
+            "has 1999 of 5000 tokens left (3001 used, 0 reserved), the call can use up to 2000",
+        ),
+        (
+            [3_001, 1],
+            "BUDGET_EXCEEDED",
+            false,
+            "has -1 of 5000 tokens left (3001 used, 2000 reserved), the call can use up to 2000",
+        ),
+        (
+            [5_000, 0],
+            "BUDGET_EXCEEDED",
+            false,
+            "is used up (5000 of 5000 tokens used, 0 reserved), the call can use up to 2000",
+        ),
+    ];
+    for ([used, in_flight], code, waits, why) in cases {
+        let mut world = under(vec![budget(Unit::Tokens, 5_000)]);
+        // The first call runs over what it reserved, while those that stay in flight have been admitted.
+        let first = (used > 0).then(|| world.runs(&sized(1, 0)));
+        for _ in 0..in_flight {
+            world.runs(&call());
+        }
+        if let Some(first) = first {
+            world.settle(first, completed(used, 0));
+        }
+        let (_, entry) = world.ask(&call());
+        assert_eq!(ruling(&entry).decision.reason_code().map(ReasonCode::as_str), Some(code), "{why}");
+        let Outcome::Refused(refused) = &entry.outcome else { panic!("{entry:?}") };
+        assert_eq!(refused.waits_for_work(), waits, "{why}");
+        let record = AwuRecord::begin(Journaled { entry, chain: Digest::ZERO }).unwrap();
+        assert_eq!(record.reason(), Some(format!("budget `b` {why}")));
     }
 }
 
@@ -244,7 +303,7 @@ fn a_grant_that_is_revoked_holds_no_longer_and_what_runs_goes_on() {
     }
     assert_eq!(world.cells("b"), ["b none: 0 out, 800 used of 2000"]);
     let why = world.rejected(Command::Revoke { grant: number, act: act() });
-    assert_eq!(why, "the grant does not fit: no grant of this number holds");
+    assert_eq!(why, format!("no grant {number} holds"));
 }
 
 #[test]
@@ -285,6 +344,10 @@ fn a_grant_that_does_not_fit_is_rejected() {
     for (grant, why) in cases {
         assert_eq!(world.rejected(Command::Grant(grant.into())), format!("the grant does not fit: {why}"));
     }
+    let number = world.apply(Command::Grant(good.clone().into())).sequence;
+    let again = world.rejected(Command::Grant(good.clone().into()));
+    assert_eq!(again, format!("the same grant holds already, with the same end and reason: number {number}"));
+    world.apply(Command::Revoke { grant: number, act: act() });
     // As many as may hold come to no more than can be counted.
     for until in 1..=1_000 {
         let grant = Grant { amount: Amount::STEP_MAX, until: now.plus_nanos(until), ..good.clone() };

@@ -4,17 +4,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use genops::LedgerError;
-use genops::held::HeldError;
-use genops::report::AwuReport;
+use genops::held::Told;
 use genops_core::awu::Execution;
-use genops_core::ledger::{Act, Grant, Rejection};
+use genops_core::ledger::{Act, Grant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bodies::{Decimal, EndWord, Named, Quantities, Usage, used};
-use super::operating::Made;
-use super::reading::{Moment, OneAwu, not_found};
+use super::operating::{AwuTold, Made};
+use super::reading::{Moment, OneAwu};
 use super::route::{Asker, Nothing, Problem};
 use crate::server::Gateway;
 
@@ -78,6 +76,10 @@ pub struct OneGrant {
 pub struct GrantMade {
     /// Its number.
     number: u64,
+    /// How many cells of the budget it reaches now. Those that are opened while it holds have it as well.
+    cells: usize,
+    /// Whether the same grant was made before, and still holds. Then nothing has changed.
+    repeated: bool,
 }
 
 /// `POST /awus/{id}/resolve`.
@@ -86,14 +88,13 @@ pub async fn resolve(
     asker: Asker,
     one: OneAwu,
     resolution: Resolution,
-) -> Result<Json<AwuReport>, Problem> {
+) -> Result<Json<AwuTold>, Problem> {
     let (awu, Resolution { end, usage, reason }) = (one.read()?, resolution);
     let known = gateway.governor.known(awu).await?;
     let (used, quantities) = used(end, usage.as_ref(), known.request.proposal.bound)?;
     // Nobody knows how long it took.
     let execution = Execution { end: end.end(), used, quantities, ..Execution::abandoned(0) };
-    let record = gateway.governor.resolve(awu, execution, act(&asker, reason)).await?;
-    Ok(Json(AwuReport::of(&record)))
+    Ok(Json(AwuTold::of(&gateway.governor.resolve(awu, execution, act(&asker, reason)).await?)))
 }
 
 /// `POST /awus/{id}/corrections`.
@@ -102,15 +103,14 @@ pub async fn correct(
     asker: Asker,
     one: OneAwu,
     wanted: Charged,
-) -> Result<Json<AwuReport>, Problem> {
+) -> Result<Json<AwuTold>, Problem> {
     let (awu, Charged { charged, reason }) = (one.read()?, wanted);
     let charged = charged.all();
     if charged.is_empty() {
         let message = "`charged` has to name at least one unit, as in `{\"USD\": \"0.37\"}`".to_owned();
         return Err(Problem::Bad { field: Some("charged".to_owned()), message });
     }
-    let record = gateway.governor.correct(awu, &charged, act(&asker, reason)).await?;
-    Ok(Json(AwuReport::of(&record)))
+    Ok(Json(AwuTold::of(&gateway.governor.correct(awu, &charged, act(&asker, reason)).await?)))
 }
 
 /// `POST /grants`.
@@ -123,7 +123,9 @@ pub async fn grant(
     let Granted { budget, each, amount: Decimal(amount), until: Moment(until), reason } = granted;
     let each = each.into_iter().map(|value| value.map(|Named(value)| value)).collect();
     let grant = Grant { budget: budget.0, each, amount, until, act: act(&asker, reason) };
-    Ok(Json(GrantMade { number: gateway.governor.grant(grant).await? }))
+    let Told { what: genops::operate::Granted { number, cells }, is_repeated } =
+        gateway.governor.grant(grant).await?;
+    Ok(Json(GrantMade { number, cells, repeated: is_repeated }))
 }
 
 /// `POST /grants/{number}/revoke`.
@@ -134,13 +136,8 @@ pub async fn revoke(
     reason: Reason,
 ) -> Result<Json<Made>, Problem> {
     let (OneGrant { number }, Reason { reason }) = (one, reason);
-    match gateway.governor.revoke(number, act(&asker, reason)).await {
-        Ok(sequence) => Ok(Json(Made { sequence })),
-        Err(HeldError::Ledger(LedgerError::Rejected(Rejection::GrantMisfits(_)))) => {
-            Err(not_found("number", format!("no grant {number} holds")))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let told = gateway.governor.revoke(number, act(&asker, reason)).await?;
+    Ok(Json(Made { sequence: told.what, repeated: told.is_repeated }))
 }
 
 fn act(asker: &Asker, Named(reason): Named) -> Act {

@@ -27,13 +27,8 @@ pub fn document() -> Value {
 }
 
 fn describe(routes: &[Route]) -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-        settings.meta_schema = None;
-    });
-    let mut answers = settings.clone().for_serialize().into_generator();
-    let questions = settings.with(|settings| settings.inline_subschemas = true);
-    let mut questions = questions.for_deserialize().into_generator();
+    let mut answers = settings().for_serialize().into_generator();
+    let mut questions = questions();
     let mut paths = Map::new();
     for route in routes {
         let operation = operation(route, &mut questions, &mut answers);
@@ -70,6 +65,22 @@ fn describe(routes: &[Route]) -> Value {
                 },
             },
         },
+    })
+}
+
+/// The shape of what one route is asked, whole.
+pub(super) fn asked_for(shape: Shape) -> Value {
+    question(shape, &mut questions()).to_value()
+}
+
+fn questions() -> SchemaGenerator {
+    settings().with(|settings| settings.inline_subschemas = true).for_deserialize().into_generator()
+}
+
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
     })
 }
 
@@ -161,6 +172,9 @@ impl Transform for WithoutNull {
                 let only = only.clone();
                 schema.insert("type".to_owned(), only);
             }
+        }
+        if let Some(Value::Array(words)) = schema.get_mut("enum") {
+            words.retain(|word| !word.is_null());
         }
         if schema.get("default").is_some_and(Value::is_null) {
             schema.remove("default");

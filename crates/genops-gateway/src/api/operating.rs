@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use genops::LedgerError;
-use genops::held::{HeldError, settled_with};
+use genops::held::{HeldError, Told, settled_with};
 use genops::ledger::StoreError;
 use genops::report::{AwuReport, ReportError};
 use genops_core::awu::{AwuId, Execution};
@@ -43,6 +43,14 @@ pub struct Deadline {
 pub struct Made {
     /// Its sequence number.
     pub sequence: u64,
+    /// Whether the same was said before, and this is the entry of that. Then nothing has changed.
+    pub repeated: bool,
+}
+
+impl AwuTold {
+    pub(super) fn of(told: &Told<AwuRecord>) -> Self {
+        Self { awu: AwuReport::of(&told.what), repeated: told.is_repeated }
+    }
 }
 
 /// More time.
@@ -141,8 +149,7 @@ pub async fn release(
 ) -> Result<Json<AwuTold>, Problem> {
     let awu = one.read()?;
     held(&gateway, &asker, awu).await?;
-    let told = gateway.governor.release(awu).await?;
-    Ok(Json(AwuTold { awu: AwuReport::of(&told.what), repeated: told.is_repeated }))
+    Ok(Json(AwuTold::of(&gateway.governor.release(awu).await?)))
 }
 
 /// `POST /awus/{id}/settle`.
@@ -162,7 +169,7 @@ pub async fn settle(
         }
         told => told?,
     };
-    Ok(Json(AwuTold { awu: AwuReport::of(&told.what), repeated: told.is_repeated }))
+    Ok(Json(AwuTold::of(&told)))
 }
 
 /// What is said of the end of an AWU. Where nobody says how long it took, that is until it was said first.
@@ -220,7 +227,7 @@ async fn record(
 ) -> Result<Json<Made>, Problem> {
     let awu = one.read()?;
     own(gateway, asker, awu, "id").await?;
-    Ok(Json(Made { sequence: gateway.governor.record(awu, what).await? }))
+    Ok(Json(Made { sequence: gateway.governor.record(awu, what).await?, repeated: false }))
 }
 
 /// An AWU of the caller's key. Of others it is not said whether they are there.
@@ -256,10 +263,12 @@ impl From<HeldError> for Problem {
         let message = error.to_string();
         match error {
             HeldError::Unknown(_) => not_found("id", message),
+            HeldError::HelpsNobody => Self::Bad { field: Some("budget".to_owned()), message },
             HeldError::Conflict { .. } => Self::Conflict { code: "awu_state", message },
             HeldError::Ledger(LedgerError::Rejected(rejection)) => match rejection {
                 Rejection::KeyConflict { .. } => Self::Conflict { code: "idempotency_key_reused", message },
                 Rejection::KeyTooOld => Self::Conflict { code: "idempotency_key_too_old", message },
+                Rejection::NoGrant { .. } => not_found("number", message),
                 Rejection::TooManyKeys { .. } => Self::Full { code: "too_many_idempotency_keys", message },
                 Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
                     Self::Bad { field: None, message }

@@ -20,7 +20,7 @@ use super::bodies::{Bound, Named, UnitWord, Within};
 use super::operating::{AwuTold, own};
 use super::route::{Asker, Decided, Nothing, Problem, Refused, may};
 use crate::assess::Circumstances;
-use crate::identity::{self, Caller, InBody, Role};
+use crate::identity::{self, Caller, InBody, Role, Unidentified};
 use crate::server::Gateway;
 use crate::setup::Setup;
 
@@ -194,7 +194,10 @@ fn described(
     proposed: &Proposed,
 ) -> Result<Admit, Problem> {
     let caller = identity::with_body(&setup.config.keys, headers, &proposed.said());
-    let caller = caller.map_err(Problem::Unidentified)?;
+    let caller = caller.map_err(|problem| match problem {
+        Unidentified::Attribution(invalid) => Problem::Unidentified(Unidentified::AttributionOfBody(invalid)),
+        problem => Problem::Unidentified(problem),
+    })?;
     let fresh = gateway.governor.new_id();
     let awu = AwuId { trace_id: caller.trace_id.unwrap_or(fresh.trace_id), span_id: fresh.span_id };
     let trace = caller.trace;

@@ -10,13 +10,14 @@ use genops::receipt::{Receipt, ReceiptError};
 use genops::report::{
     AwuPage, AwuReport, BudgetCursor, BudgetFilter, BudgetList, CellBalance, CellFilter, CellPage,
     EntryFilter, EntryKind, EntryPage, EntryReport, EstimateList, Explanation, GrantList, PolicyReport,
-    ReportError,
+    ReportError, StatusReport,
 };
 use genops_core::{AwuId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::route::{Nothing, Parameters, Problem, blocking};
+use super::words::{CodeWord, ResultWord, StateWord};
 use crate::server::Gateway;
 
 /// How many a page has where nobody says.
@@ -93,6 +94,10 @@ parameters! {
         project: Option<String>,
         /// Of this environment.
         environment: Option<String>,
+        /// For this feature.
+        feature: Option<String>,
+        /// Paid by this cost centre.
+        cost_center: Option<String>,
         /// Of the key with this name.
         key: Option<String>,
         /// Of this `genops.operation.type`.
@@ -101,12 +106,14 @@ parameters! {
         provider: Option<String>,
         /// With this model.
         model: Option<String>,
-        /// Decided so: ALLOWED, WARNING, BLOCKED or RATE_LIMITED.
-        result: Option<String>,
-        /// With this reason code.
-        reason_code: Option<String>,
-        /// In this state: RESERVED, EXECUTING, SETTLED, IN_DOUBT, RELEASED or REFUSED.
-        state: Option<String>,
+        /// Decided so.
+        result: Option<ResultWord>,
+        /// With this reason code: one of the specification's nine, or an organisation's own.
+        #[serde(default)]
+        #[schemars(with = "CodeWord")]
+        reason_code: Option<CodeWord>,
+        /// In this state.
+        state: Option<StateWord>,
         /// Decided then or later, RFC 3339.
         from: Option<Moment>,
         /// Decided earlier, RFC 3339.
@@ -124,6 +131,10 @@ parameters! {
     OfEntries {
         /// The sequence number where the page begins. Default: 1.
         from: Option<u64>,
+        /// About this AWU: `trace_id-span_id`.
+        #[serde(default)]
+        #[schemars(with = "Option<String>")]
+        awu: Option<AwuId>,
         /// What came of the command.
         #[serde(rename = "type", default)]
         #[schemars(with = "EntryKind")]
@@ -223,13 +234,15 @@ pub async fn awus(gateway: Arc<Gateway>, _: Nothing, asked: OfAwus) -> Result<Aw
         team: asked.team,
         project: asked.project,
         environment: asked.environment,
+        feature: asked.feature,
+        cost_center: asked.cost_center,
         key: asked.key,
         operation_type: asked.operation_type,
         provider: asked.provider,
         model: asked.model,
-        result: asked.result,
-        reason_code: asked.reason_code,
-        state: asked.state,
+        result: asked.result.map(|ResultWord(result)| result),
+        reason_code: asked.reason_code.map(|CodeWord(code)| code),
+        state: asked.state.map(|StateWord(state)| state),
         from: asked.from.map(|Moment(from)| from),
         until: asked.until.map(|Moment(until)| until),
         before: asked.before,
@@ -266,7 +279,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
 
 /// `GET /entries`.
 pub async fn entries(gateway: Arc<Gateway>, _: Nothing, asked: OfEntries) -> Result<EntryPage, Problem> {
-    let filter = EntryFilter { from: asked.from.unwrap_or_default(), kind: asked.kind };
+    let filter = EntryFilter { from: asked.from.unwrap_or_default(), awu: asked.awu, kind: asked.kind };
     let governor = gateway.governor.clone();
     blocking(move || governor.entries(filter, asked.limit.unwrap_or(PAGE))).await
 }
@@ -276,6 +289,11 @@ pub async fn entry(gateway: Arc<Gateway>, one: OneEntry, _: AsOf) -> Result<Entr
     let (governor, OneEntry { sequence }) = (gateway.governor.clone(), one);
     let found = blocking(move || governor.entry(sequence)).await?;
     found.ok_or_else(|| not_found("sequence", format!("no entry {sequence} is in this ledger yet")))
+}
+
+/// `GET /status`.
+pub async fn status(gateway: Arc<Gateway>, _: Nothing, _: AsOf) -> Result<StatusReport, Problem> {
+    Ok(gateway.governor.status()?)
 }
 
 /// `GET /policy`.

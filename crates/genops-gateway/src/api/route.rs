@@ -22,7 +22,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::form::{self, Misshapen};
+use super::openapi;
 use crate::answer;
 use crate::identity::{Key, Role, Unidentified};
 use crate::server::Gateway;
@@ -256,6 +259,7 @@ impl Route {
         F: Fn(Arc<Gateway>, Asker, P, B) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Result<D, Problem>> + Send + 'static,
     {
+        let schema = Arc::new(openapi::asked_for(SchemaGenerator::subschema_for::<B>));
         let handler = post(move |State(gateway): State<Arc<Gateway>>, request: Request| async move {
             let (mut head, body) = request.into_parts();
             let answer = async {
@@ -264,7 +268,7 @@ impl Route {
                 let key = may(&setup, needs, &head.headers)?;
                 let path = in_path(&mut head).await?;
                 let Nothing {} = in_query(&head)?;
-                let body = in_body(&head, body).await?;
+                let body = in_body(&head, body, &schema).await?;
                 ask(gateway, Asker { setup, key, headers: head.headers }, path, body).await
             };
             answer.await.map_or_else(Problem::into_response, D::into_response)
@@ -369,7 +373,7 @@ fn quoted(message: &str) -> Option<String> {
     message.split('`').nth(1).map(str::to_owned)
 }
 
-async fn in_body<B: DeserializeOwned>(head: &Parts, body: Body) -> Result<B, Problem> {
+async fn in_body<B: DeserializeOwned>(head: &Parts, body: Body, schema: &Value) -> Result<B, Problem> {
     if let Some(encoding) =
         head.headers.get(header::CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
     {
@@ -385,7 +389,15 @@ async fn in_body<B: DeserializeOwned>(head: &Parts, body: Body) -> Result<B, Pro
         Err(_) => return Err(Problem::TooSlow),
     };
     // Where everything may be left out, so may the body.
-    read_body(if body.is_empty() { b"{}" } else { &body })
+    let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    if let Some(Misshapen { place, what }) = form::misshapen(body, schema) {
+        let (subject, field) = match place.as_str() {
+            "" => ("it".to_owned(), None),
+            place => (format!("`{place}`"), Some(place.to_owned())),
+        };
+        return Err(Problem::Bad { field, message: format!("the body cannot be read: {subject} {what}") });
+    }
+    read_body(body)
 }
 
 fn read_body<B: DeserializeOwned>(body: &[u8]) -> Result<B, Problem> {

@@ -183,7 +183,7 @@ async fn lists_come_in_pages_and_give_what_is_asked_for() {
     let house = House::with(StandIn::default(), BUDGETS).await;
     let before = house.governor.now();
     for _ in 0..3 {
-        house.ended(&house.chat(BODY).await).await;
+        house.ended(&house.chat_for("ranking", BODY).await).await;
     }
     assert_eq!(house.chat(&BODY.replace("small", "denied")).await.status, StatusCode::FORBIDDEN);
 
@@ -225,6 +225,9 @@ async fn lists_come_in_pages_and_give_what_is_asked_for() {
         ("awus?provider=upstream&result=ALLOWED", "awus", 3),
         ("awus?key=caller&operation_type=inference&state=REFUSED", "awus", 1),
         ("awus?key=other", "awus", 0),
+        ("awus?feature=ranking", "awus", 3),
+        ("awus?feature=other", "awus", 0),
+        ("awus?cost_center=ranking", "awus", 0),
         (&format!("awus?until={before}"), "awus", 0),
         (&format!("awus?from={before}&until=2100-01-01T00:00:00Z"), "awus", 4),
         (&format!("awus?{later}"), "awus", 0),
@@ -236,6 +239,19 @@ async fn lists_come_in_pages_and_give_what_is_asked_for() {
         let found = pages(&house, &format!("/genops/v1/{asked}"), list, "from").await;
         assert_eq!(found.len(), count, "{asked}");
     }
+    let awus = house.get("/genops/v1/awus?state=SETTLED", KEY).await.json();
+    let second = awus["awus"][1]["id"].as_str().unwrap();
+    for limit in [1, 50] {
+        let asked = format!("/genops/v1/entries?awu={second}&limit={limit}");
+        let entries = pages(&house, &asked, "entries", "from").await;
+        assert_eq!(texts(&entries, "type"), ["admitted", "settled"], "{limit}");
+        assert_eq!(texts(&entries, "awu"), [second; 2], "{limit}");
+    }
+    let settled =
+        pages(&house, &format!("/genops/v1/entries?awu={second}&type=settled"), "entries", "from").await;
+    assert_eq!(settled.len(), 1);
+    let unknown = format!("/genops/v1/entries?awu={}-{}", "ab".repeat(16), "cd".repeat(8));
+    assert_eq!(house.get(&unknown, KEY).await.json()["entries"], json!([]));
     let cell = house.get("/genops/v1/cells/1", KEY).await.json();
     assert_eq!((&cell["number"], &cell["budget"]), (&json!(1), &json!("day")));
     let entry = house.get("/genops/v1/entries/2", KEY).await.json();
@@ -259,8 +275,14 @@ async fn what_is_asked_wrongly_is_refused_with_the_name_of_it() {
         ("cells/one", 400, "number"),
         ("awus?tem=x", 400, "tem"),
         ("awus?from=yesterday", 400, "from"),
+        ("awus?state=FOO", 400, "state"),
+        ("awus?state=settled", 400, "state"),
+        ("awus?result=ADMITTED", 400, "result"),
+        ("awus?reason_code=BUDGET", 400, "reason_code"),
+        ("awus?reason_code=x_", 400, "reason_code"),
         ("awus/zz", 400, "id"),
         ("entries?type=maybe", 400, "type"),
+        ("entries?awu=zz", 400, "awu"),
         ("entries/99", 404, "sequence"),
         ("entries/-1", 400, "sequence"),
         ("policy?at_least=x", 400, "at_least"),
@@ -273,6 +295,27 @@ async fn what_is_asked_wrongly_is_refused_with_the_name_of_it() {
         assert_eq!(answer.error(), (status, String::new(), field.to_owned()), "{asked}: {}", answer.json());
         assert!(!answer.json()["error"]["message"].as_str().unwrap().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn filters_know_the_words_that_are_described_and_say_them() {
+    let house = House::with(StandIn::default(), BUDGETS).await;
+    let parameters = document()["paths"]["/genops/v1/awus"]["get"]["parameters"].as_array().unwrap();
+    for (field, count) in [("state", 6), ("result", 4), ("reason_code", 9)] {
+        let schema = &parameters.iter().find(|one| one["name"] == field).unwrap()["schema"];
+        let words =
+            schema.get("enum").or_else(|| schema.pointer("/anyOf/0/enum")).unwrap().as_array().unwrap();
+        assert_eq!(words.len(), count, "{schema}");
+        let wrong = house.get(&format!("/genops/v1/awus?{field}=FOO"), KEY).await.json();
+        let message = wrong["error"]["message"].as_str().unwrap();
+        assert!(message.contains(field) && message.contains("`FOO` is none of"), "{message}");
+        for word in words.iter().map(|word| word.as_str().unwrap()) {
+            assert!(message.contains(word), "{message}");
+            let asked = format!("/genops/v1/awus?{field}={word}");
+            assert_eq!(house.get(&asked, KEY).await.json()["awus"], json!([]), "{word}");
+        }
+    }
+    assert_eq!(house.get("/genops/v1/awus?reason_code=x_of_ours", KEY).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

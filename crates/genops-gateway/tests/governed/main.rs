@@ -8,6 +8,7 @@
 
 mod api;
 mod attempts;
+mod bodies;
 mod certified;
 mod described;
 mod examples;
@@ -17,7 +18,9 @@ mod operated;
 mod priced;
 mod rates;
 mod reload;
+mod room;
 mod rules;
+mod status;
 mod streams;
 mod traced;
 

@@ -146,7 +146,7 @@ async fn the_same_key_is_answered_the_same_whether_admitted_or_refused_and_anoth
             "{}",
             refused.json()
         );
-        assert_eq!(refused.header("x-should-retry"), "false");
+        assert_eq!(refused.header("x-should-retry"), "true", "what is missing is reserved by running work");
         assert_eq!(refused.header("x-genops-reason-code"), "BUDGET_RESERVATION_FAILED");
         assert_eq!(refused.json()["awu"]["state"], "REFUSED");
     }
@@ -210,7 +210,8 @@ async fn what_cannot_be_read_is_told_with_its_place_and_changes_nothing() {
         (with("operation", json!({ "name": "", "type": "training" })), "operation.name"),
         (with("operation", json!({ "name": "x", "type": "a\nb" })), "operation.type"),
         (with("operation", json!({ "name": "unknown", "type": "training" })), "operation.name"),
-        (with("project", json!("")), "x-genops-project"),
+        (with("project", json!("")), "project"),
+        (job(&json!("1"), &json!({})).replace(r#","project":"tuning""#, ""), "project"),
         (with("team", json!("other")), "team"),
         (with("customer_id", json!("x".repeat(257))), "customer_id"),
         (with("model", json!("x".repeat(257))), "model"),
@@ -246,6 +247,9 @@ async fn what_cannot_be_read_is_told_with_its_place_and_changes_nothing() {
         misplaced.extend((told != field).then(|| format!("{body}: {told}, not {field}")));
     }
     assert!(misplaced.is_empty(), "{misplaced:#?}");
+    let without_project = job(&json!("1"), &json!({})).replace(r#","project":"tuning""#, "");
+    let told = house.act("/awus", &[], without_project).await.json()["error"]["message"].to_string();
+    assert!(told.contains("in the body, as `project`") && told.contains("`x-genops-project`"), "{told}");
     for key in ["x".repeat(300), " ".to_owned(), String::new()] {
         let answer = house.act("/awus", &[("idempotency-key", &key)], job(&json!(1), &json!({}))).await;
         assert_eq!(answer.error(), (400, String::new(), "idempotency-key".to_owned()), "{key:?}");
@@ -357,14 +361,31 @@ async fn operators_resolve_correct_and_grant() {
     let early = administer(&format!("/awus/{awu}/resolve"), resolution).await;
     assert_eq!(early.error(), (409, "awu_state".to_owned(), String::new()));
     until(&house, &awu, "IN_DOUBT").await;
-    let resolved = administer(&format!("/awus/{awu}/resolve"), resolution).await.json();
-    assert_eq!((&resolved["state"], &resolved["actual"]), (&json!("SETTLED"), &json!("700")));
-    assert_eq!(resolved["later"][0]["author"], "administrator");
+    for repeated in [false, true] {
+        let told = administer(&format!("/awus/{awu}/resolve"), resolution).await.json();
+        assert_eq!(told["repeated"], repeated, "{told:#}");
+        let resolved = &told["awu"];
+        assert_eq!((&resolved["state"], &resolved["actual"]), (&json!("SETTLED"), &json!("700")));
+        let [later] = resolved["later"].as_array().unwrap().as_slice() else { panic!("{resolved:#}") };
+        assert_eq!([&later["author"], &later["end"]], ["administrator", "completed"]);
+        assert_eq!([&later["before"], &later["actual"]], ["1000", "700"]);
+    }
+    for (said, instead) in [("700", "701"), ("the cluster's log", "another log"), ("completed", "failed")] {
+        let other = administer(&format!("/awus/{awu}/resolve"), &resolution.replace(said, instead)).await;
+        assert_eq!(other.error().1, "awu_state", "{instead}");
+    }
 
     let correct = |charged: &str| format!(r#"{{"charged":{charged},"reason":"invoice 4711"}}"#);
     let path = format!("/awus/{awu}/corrections");
-    let corrected = administer(&path, &correct(r#"{"compute_seconds":"650.5"}"#)).await;
-    assert_eq!(corrected.json()["actual"], "650.5");
+    for repeated in [false, true] {
+        let told = administer(&path, &correct(r#"{"compute_seconds":"650.5"}"#)).await.json();
+        assert_eq!((&told["repeated"], &told["awu"]["actual"]), (&json!(repeated), &json!("650.5")));
+        let changed = json!([{
+            "budget": "compute", "each": ["trainer"], "unit": "compute_seconds", "before": "700", "actual": "650.5",
+        }]);
+        assert_eq!(told["awu"]["later"][1]["cells"], changed);
+        assert_eq!(told["awu"]["later"].as_array().unwrap().len(), 2, "one entry");
+    }
     assert_eq!(used(&house).await.0, "650.5");
     for (charged, status, field) in
         [(r#"{}"#, 400, "charged"), (r#"{"compute_seconds":-1}"#, 400, "charged"), (r#"{"USD":1}"#, 409, "")]
@@ -378,7 +399,11 @@ async fn operators_resolve_correct_and_grant() {
     let grant = format!(
         r#"{{"budget":"compute","each":["trainer"],"amount":"2000","until":"{until}","reason":"a deadline"}}"#
     );
-    let number = administer("/grants", &grant).await.json()["number"].clone();
+    let made = administer("/grants", &grant).await.json();
+    let number = made["number"].clone();
+    assert_eq!(made, json!({ "number": number, "cells": 1, "repeated": false }));
+    let again = administer("/grants", &grant).await.json();
+    assert_eq!(again, json!({ "number": number, "cells": 1, "repeated": true }));
     let listed = house.get("/genops/v1/grants", KEY).await.json();
     let expected = json!({
         "number": number, "budget": "compute", "each": ["trainer"], "unit": "compute_seconds", "amount": "2000",
@@ -387,10 +412,16 @@ async fn operators_resolve_correct_and_grant() {
     assert_eq!(listed["grants"], json!([expected]));
     assert_eq!(house.act("/awus", &[], job(&json!(5000), &json!({}))).await.status, StatusCode::CREATED);
     let reason = r#"{"reason":"it is over"}"#;
-    assert_eq!(administer(&format!("/grants/{number}/revoke"), reason).await.status, StatusCode::OK);
+    let path = format!("/grants/{number}/revoke");
+    let revoked = administer(&path, reason).await.json();
+    assert_eq!(revoked["repeated"], false);
     assert_eq!(house.get("/genops/v1/grants", KEY).await.json()["grants"], json!([]));
-    let again = administer(&format!("/grants/{number}/revoke"), reason).await;
-    assert_eq!(again.error(), (404, String::new(), "number".to_owned()));
+    let again = administer(&path, reason).await.json();
+    assert_eq!(again, json!({ "sequence": revoked["sequence"], "repeated": true }));
+    let other = administer(&path, r#"{"reason":"another"}"#).await;
+    assert_eq!(other.error(), (404, String::new(), "number".to_owned()));
+    let never = administer("/grants/1/revoke", reason).await;
+    assert_eq!(never.error(), (404, String::new(), "number".to_owned()));
     for (wrong, by, field) in [
         ("\"2000\"", "\"-1\"", ""),
         ("compute", "nobody", ""),
@@ -523,5 +554,37 @@ limits: {cells: 2, idempotency_keys: 2}
             assert!(error["message"].as_str().unwrap().contains("nothing was decided"), "{error}");
             assert_eq!(answer.json().get("awu"), None);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_helps_nobody_is_refused_and_others_say_how_many_cells_they_reach() {
+    const RANGES: &str = "
+budgets:
+  - {name: past, unit: USD, limit: 1, from: 2020-01-01T00:00:00Z, until: 2021-01-01T00:00:00Z}
+  - {name: future, unit: USD, limit: 1, from: 2099-01-01T00:00:00Z, until: 2100-01-01T00:00:00Z}
+  - {name: shares, unit: USD, limit: 1, each: feature}
+";
+    let house = House::with(StandIn::default(), RANGES).await;
+    for feature in ["a", "b", "a"] {
+        house.ended(&house.chat_for(feature, BODY).await).await;
+    }
+    let grant = async |budget: &str, each: Option<&str>, until: &str| {
+        let each: Vec<_> = each.into_iter().collect();
+        let body =
+            json!({ "budget": budget, "each": each, "amount": 1, "until": until, "reason": "a deadline" });
+        house.tell("/genops/v1/grants", ADMINISTRATOR_KEY, &body.to_string()).await
+    };
+    let (soon, late) = ("2098-01-01T00:00:00Z", "2099-06-01T00:00:00Z");
+    for (budget, until) in [("past", soon), ("past", late), ("future", soon)] {
+        let refused = grant(budget, None, until).await;
+        assert_eq!(refused.error(), (400, String::new(), "budget".to_owned()), "{budget}");
+        assert!(refused.json()["error"]["message"].as_str().unwrap().contains("helps nobody"), "{budget}");
+    }
+    for (budget, each, cells) in
+        [("future", None, 0), ("shares", None, 2), ("shares", Some("a"), 1), ("shares", Some("c"), 0)]
+    {
+        let made = grant(budget, each, late).await;
+        assert_eq!(made.json()["cells"], cells, "{budget} {each:?}: {}", made.json());
     }
 }

@@ -263,12 +263,22 @@ impl<W> Pipeline<W> {
     }
 
     fn accepts(&self, command: &Command) -> Result<(), LedgerError> {
+        let is_new = matches!(command, Command::Admit(_) | Command::Report(_));
+        match self.admits() {
+            // What runs can always be settled; only what is new waits for space.
+            Err(LedgerError::ShortOfSpace | LedgerError::Overloaded) if !is_new => Ok(()),
+            answer => answer,
+        }
+    }
+
+    /// Whether new work is taken.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn admits(&self) -> Result<(), LedgerError> {
         if let Some(failure) = &self.failure {
             return Err(LedgerError::Failed(failure.clone()));
-        }
-        // What runs can always be settled; only what is new waits for space.
-        if !matches!(command, Command::Admit(_) | Command::Report(_)) {
-            return Ok(());
         }
         if self.short_of_space {
             return Err(LedgerError::ShortOfSpace);

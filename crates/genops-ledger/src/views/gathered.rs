@@ -9,7 +9,7 @@ use genops_core::spec::ReasonCode;
 use genops_core::{AwuId, Name};
 use rusqlite::{Transaction, params};
 
-use super::{bytes, policies, stored};
+use super::{bytes, policies, revocations, stored};
 
 /// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
 #[derive(Default)]
@@ -23,6 +23,7 @@ pub struct Gathered {
     /// Settlements of AWUs that began before the stretch.
     pub settled_later: Vec<Entry>,
     policies: policies::Gathered,
+    revocations: revocations::Gathered,
 }
 
 /// An AWU that began in the stretch, and where its later entries stand.
@@ -55,11 +56,16 @@ pub type OpenChanges = HashMap<AwuId, Option<u64>>;
 
 impl Gathered {
     pub fn len(&self) -> usize {
-        self.begun.len() + self.moved.len() + self.corrected.len() + self.policies.len()
+        self.begun.len()
+            + self.moved.len()
+            + self.corrected.len()
+            + self.policies.len()
+            + self.revocations.len()
     }
 
     pub fn take(&mut self, journaled: Journaled) {
         self.policies.take(&journaled);
+        self.revocations.take(&journaled);
         let entry = &journaled.entry;
         let Some(awu) = AwuRecord::subject(&entry.command) else { return };
         let sequence = entry.sequence;
@@ -99,39 +105,10 @@ impl Gathered {
         open: &HashMap<AwuId, u64>,
     ) -> rusqlite::Result<OpenChanges> {
         self.policies.write(transaction)?;
+        self.revocations.write(transaction)?;
         let mut changes = OpenChanges::new();
-        let mut insert = transaction.prepare_cached(
-            "INSERT INTO awus (admitted, id, started, ended, at, team, project, environment, key, operation_type,
-                               provider, model, result, reason_code, state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
-        )?;
+        begin(self.begun, transaction, &mut changes)?;
         let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
-        for Row { record, started, ended, later } in self.begun {
-            let proposal = &record.request.proposal;
-            let attribution = &proposal.attribution;
-            insert.execute(params![
-                stored(record.sequence),
-                bytes(record.id()),
-                started.map(stored),
-                ended.map(stored),
-                stored(record.at.nanos()),
-                attribution.team().as_str(),
-                attribution.project().as_str(),
-                attribution.environment().as_str(),
-                proposal.key.as_ref().map(Name::as_str),
-                proposal.operation_type.as_str(),
-                proposal.provider.as_ref().map(Name::as_str),
-                proposal.model.as_ref().map(Name::as_str),
-                record.decision().state().as_str(),
-                record.decision().reason_code().map(ReasonCode::as_str),
-                record.state(),
-            ])?;
-            for sequence in later {
-                after.execute(params![stored(record.sequence), stored(sequence)])?;
-            }
-            let is_over = record.is_complete() && record.state() != State::InDoubt.as_str();
-            changes.insert(record.id(), (!is_over).then_some(record.sequence));
-        }
         let mut start =
             transaction.prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE admitted = ?1")?;
         let mut end =
@@ -162,6 +139,45 @@ impl Gathered {
         }
         Ok(changes)
     }
+}
+
+/// Writes the rows of AWUs that began in the stretch.
+fn begin(begun: Vec<Row>, transaction: &Transaction<'_>, changes: &mut OpenChanges) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO awus (admitted, id, started, ended, at, team, project, environment, feature,
+                           cost_center, key, operation_type, provider, model, result, reason_code, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    )?;
+    let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
+    for Row { record, started, ended, later } in begun {
+        let proposal = &record.request.proposal;
+        let attribution = &proposal.attribution;
+        insert.execute(params![
+            stored(record.sequence),
+            bytes(record.id()),
+            started.map(stored),
+            ended.map(stored),
+            stored(record.at.nanos()),
+            attribution.team().as_str(),
+            attribution.project().as_str(),
+            attribution.environment().as_str(),
+            proposal.labels.feature.as_ref().map(Name::as_str),
+            proposal.labels.cost_center.as_ref().map(Name::as_str),
+            proposal.key.as_ref().map(Name::as_str),
+            proposal.operation_type.as_str(),
+            proposal.provider.as_ref().map(Name::as_str),
+            proposal.model.as_ref().map(Name::as_str),
+            record.decision().state().as_str(),
+            record.decision().reason_code().map(ReasonCode::as_str),
+            record.state(),
+        ])?;
+        for sequence in later {
+            after.execute(params![stored(record.sequence), stored(sequence)])?;
+        }
+        let is_over = record.is_complete() && record.state() != State::InDoubt.as_str();
+        changes.insert(record.id(), (!is_over).then_some(record.sequence));
+    }
+    Ok(())
 }
 
 const SETTLED: &str = "SETTLED";

@@ -19,6 +19,10 @@ pub struct Filter {
     pub project: Option<String>,
     /// Of this environment.
     pub environment: Option<String>,
+    /// For this feature.
+    pub feature: Option<String>,
+    /// Paid by this cost centre.
+    pub cost_center: Option<String>,
     /// Of the key with this name.
     pub key: Option<String>,
     /// Of this `genops.operation.type`.
@@ -89,6 +93,8 @@ fn between(
         ("team", &filter.team),
         ("project", &filter.project),
         ("environment", &filter.environment),
+        ("feature", &filter.feature),
+        ("cost_center", &filter.cost_center),
         ("key", &filter.key),
         ("operation_type", &filter.operation_type),
         ("provider", &filter.provider),
@@ -139,7 +145,8 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(TABLES).unwrap();
         for (entry, place) in ENTRIES.iter().zip(0_i64..) {
-            let sql = "INSERT INTO awus VALUES (?1, zeroblob(24), NULL, NULL, ?2, 't', 'p', 'e', 'k', 'o', 'v', ?3, 'r',
+            let sql = "INSERT INTO awus VALUES (?1, zeroblob(24), NULL, NULL, ?2, 't', 'p', 'e', 'f', 'c',
+                                                'k', 'o', 'v', ?3, 'r',
                                                 NULL, 's')";
             let model = if place % 2 == 0 { "even" } else { "odd" };
             connection.execute(sql, rusqlite::params![stored(*entry), place * 100, model]).unwrap();

@@ -90,7 +90,8 @@ pub struct AwuReport {
     /// The tokens that the provider reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<TokenReport>,
-    /// How the execution ended, where not by completion.
+    /// How the execution ended, where not by completion; `in_doubt` where nobody knew. What was learned later is in
+    /// `later`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
     /// When it was over.
@@ -145,6 +146,34 @@ pub struct LaterReport {
     /// Why; absent where its holder said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How the execution ended, `completed` too; absent where that is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// What was charged until then, in the accounting unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What was charged from then on, in the accounting unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual: Option<String>,
+    /// The cells in which another amount was charged from then on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<ChangeReport>,
+}
+
+/// What an AWU is charged in a cell instead of what it was charged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeReport {
+    /// The budget.
+    pub budget: String,
+    /// Whose share of it, by the values of its `each`; absent where it has one cell for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub each: Vec<Option<String>>,
+    /// What it counts.
+    pub unit: String,
+    /// What was charged until then.
+    pub before: String,
+    /// What was charged from then on.
+    pub actual: String,
 }
 
 /// Tokens, in and out.
@@ -209,6 +238,12 @@ pub struct CellReport {
     /// What may be used; absent where there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocated: Option<String>,
+    /// What had been used of it before.
+    #[serde(default)]
+    pub used_before: String,
+    /// What work in flight had reserved of it before.
+    #[serde(default)]
+    pub outstanding_before: String,
     /// What remained before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_before: Option<String>,
@@ -264,7 +299,12 @@ impl AwuReport {
             tokens: record.reported_tokens().map(TokenReport::of),
             end: record.unusual_end().map(str::to_owned),
             ended_at: record.ended_at().map(text),
-            later: record.later.iter().map(LaterReport::of).collect(),
+            later: record
+                .later
+                .iter()
+                .zip(0..)
+                .map(|(later, place)| LaterReport::of(record, later, place))
+                .collect(),
             latency_ms: record.execution().map(|execution| execution.latency_ns / NANOS_PER_MILLI),
             sla: SlaReport::of(record),
             cells: cells(record),
@@ -293,10 +333,24 @@ impl LabelReport {
 }
 
 impl LaterReport {
-    fn of(later: &Later) -> Self {
-        let (what, act) = match &later.news {
-            News::Settled { act, .. } => ("settled", act.as_ref()),
-            News::Corrected(correction) => ("corrected", Some(&correction.act)),
+    /// The news at a place among the others.
+    fn of(record: &AwuRecord, later: &Later, place: usize) -> Self {
+        let (what, act, end) = match &later.news {
+            News::Settled { act, execution, .. } => ("settled", act.as_ref(), Some(execution.end)),
+            News::Corrected(correction) => ("corrected", Some(&correction.act), None),
+        };
+        let charged = |position: usize, news: usize| Some(record.charged_after(position, news)?.0);
+        let accounting = record.accounting().map(|(position, _)| position);
+        let in_unit = |news| accounting.and_then(|position| charged(position, news)).map(text);
+        let change = |(position, step): (usize, &Reservation)| {
+            let (before, actual) = (charged(position, place)?, charged(position, place.saturating_add(1))?);
+            (before != actual).then(|| ChangeReport {
+                budget: step.key.budget_name().to_owned(),
+                each: share(&step.key),
+                unit: text(step.key.unit),
+                before: text(before),
+                actual: text(actual),
+            })
         };
         Self {
             sequence: later.sequence,
@@ -304,6 +358,10 @@ impl LaterReport {
             what: what.to_owned(),
             author: act.map(|act| text(&act.author)),
             reason: act.map(|act| text(&act.reason)),
+            end: end.map(|end| end.as_str().to_owned()),
+            before: in_unit(place),
+            actual: in_unit(place.saturating_add(1)),
+            cells: record.cells().iter().enumerate().filter_map(change).collect(),
         }
     }
 }
@@ -363,6 +421,8 @@ fn cells(record: &AwuRecord) -> Vec<CellReport> {
             window: text(step.key.window),
             unit: text(step.key.unit),
             allocated: step.before.allocated.map(text),
+            used_before: text(step.before.used),
+            outstanding_before: text(step.before.out),
             remaining_before: before.map(text),
             reserved: text(step.amount),
             remaining_after: after.map(text),

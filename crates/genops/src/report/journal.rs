@@ -5,9 +5,11 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use genops_core::AwuId;
 use genops_core::ledger::{Command, Entry, Outcome};
 use genops_core::policy::Policy;
 use genops_core::record::{AwuRecord, Journaled};
+use genops_ledger::Journal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +119,8 @@ impl JsonSchema for Whole {
 pub struct EntryFilter {
     /// The sequence number where the page begins.
     pub from: u64,
+    /// About this AWU.
+    pub awu: Option<AwuId>,
     /// Of this kind.
     pub kind: Option<EntryKind>,
 }
@@ -136,7 +140,10 @@ impl Governor {
         let as_of = *self.durable().borrow();
         let mut journal = self.ledger().journal()?;
         let mut entries = Vec::new();
-        let first = filter.from.max(1);
+        let Some(first) = self.first_about(filter.awu, &mut journal)? else {
+            return Ok(EntryPage { entries, as_of, next: None });
+        };
+        let first = filter.from.max(first);
         let last = as_of.min(first.saturating_add(LOOKED_AT_MAX - 1));
         let mut from = first;
         while from <= last && entries.len() < limit {
@@ -149,12 +156,21 @@ impl Governor {
                     from = sequence;
                     break;
                 }
-                if filter.kind.is_none_or(|kind| kind == EntryKind::of(&journaled.entry)) {
+                if filter.wants(&journaled.entry) {
                     entries.push(EntryReport::of(journaled, self.persons())?);
                 }
             }
         }
         Ok(EntryPage { entries, as_of, next: (from <= as_of).then_some(from) })
+    }
+
+    /// The entry from which on there may be some about an AWU, or about anything; `None` where nobody knows it.
+    fn first_about(&self, awu: Option<AwuId>, journal: &mut Journal) -> Result<Option<u64>, ReportError> {
+        let Some(awu) = awu else { return Ok(Some(1)) };
+        self.with_views(|views| {
+            views.catch_up(journal)?;
+            Ok(views.awu(awu, journal)?.map(|record| record.sequence))
+        })
     }
 
     /// One durable entry; `None` where there is none by now. Blocks for as long as a disk does.
@@ -179,6 +195,13 @@ impl Governor {
         self.ledger().durable(as_of).await?;
         let policy = self.persons().reveal(|other| policy_renamed(policy, other))?;
         Ok(PolicyReport { version: text(version), policy, as_of })
+    }
+}
+
+impl EntryFilter {
+    fn wants(&self, entry: &Entry) -> bool {
+        self.awu.is_none_or(|awu| AwuRecord::subject(&entry.command) == Some(awu))
+            && self.kind.is_none_or(|kind| kind == EntryKind::of(entry))
     }
 }
 

@@ -1,0 +1,161 @@
+//! How a running ledger stands, at a glance, for whoever watches over it. Nothing is read from the disk for it.
+
+use genops_core::Timestamp;
+use genops_core::awu::State;
+use genops_core::ledger::Books;
+use genops_ledger::LedgerError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ReportError, text};
+use crate::governor::Governor;
+
+/// How a ledger stands. What is counted is counted in the books, which are ahead of the disk by `pending` entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusReport {
+    /// The last entry on the ledger's disk.
+    pub as_of: u64,
+    /// How many entries are on their way there.
+    pub pending: u64,
+    /// Whether new work is taken.
+    pub takes_work: bool,
+    /// Whether the ledger's disk is nearly full: nothing new is admitted then, and what runs is still settled.
+    pub short_of_space: bool,
+    /// What is not as it should be, each in a sentence that says what follows from it; absent where nothing is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+    /// The ledger's time: that of its last entry, RFC 3339; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_time: Option<String>,
+    /// By how many milliseconds the clock is ahead of it; below nothing where the clock is behind, and the ledger's time
+    /// stands still until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ahead_ms: Option<i64>,
+    /// AWUs that have been admitted and have not ended, by state.
+    pub open_awus: OpenAwuCounts,
+    /// How many cells have been opened.
+    pub cells: usize,
+    /// How many idempotency keys are remembered.
+    pub remembered_keys: usize,
+    /// The policy in force.
+    pub policy_version: String,
+}
+
+/// How many AWUs are open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenAwuCounts {
+    /// RESERVED.
+    pub reserved: usize,
+    /// EXECUTING.
+    pub executing: usize,
+    /// IN_DOUBT: somebody has to resolve them.
+    pub in_doubt: usize,
+}
+
+/// A clock that is behind by less is set right in a moment.
+const BEHIND_MS: i64 = -1_000;
+
+impl Governor {
+    /// How the ledger stands, whether it takes work or not.
+    ///
+    /// # Errors
+    ///
+    /// A thread has panicked at the books.
+    pub fn status(&self) -> Result<StatusReport, ReportError> {
+        let admits = self.ledger().admits();
+        let (now, as_of) = (self.now(), *self.durable().borrow());
+        Ok(self.ledger().read(|books| {
+            let time = (books.sequence() > 0).then(|| books.at());
+            let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
+            StatusReport {
+                as_of,
+                pending: books.sequence().saturating_sub(as_of),
+                takes_work: admits.is_ok(),
+                short_of_space: admits == Err(LedgerError::ShortOfSpace),
+                troubles: troubles(admits.err(), clock_ahead_ms),
+                ledger_time: time.map(text),
+                clock_ahead_ms,
+                open_awus: OpenAwuCounts::of(books),
+                cells: books.cells().len(),
+                remembered_keys: books.remembered_keys(),
+                policy_version: text(books.policy_version()),
+            }
+        })?)
+    }
+}
+
+impl OpenAwuCounts {
+    fn of(books: &Books) -> Self {
+        let mut counts = Self::default();
+        for state in books.open_states() {
+            let count = match state {
+                State::Reserved => &mut counts.reserved,
+                State::Executing => &mut counts.executing,
+                State::InDoubt => &mut counts.in_doubt,
+            };
+            *count = count.saturating_add(1);
+        }
+        counts
+    }
+}
+
+fn troubles(admits: Option<LedgerError>, clock_ahead_ms: Option<i64>) -> Vec<String> {
+    let behind = clock_ahead_ms.filter(|ahead| *ahead <= BEHIND_MS).map(|ahead| {
+        format!(
+            "the clock is {} ms behind the ledger: its time stands still until then, no budget begins anew, and no rate \
+             has room again",
+            ahead.unsigned_abs()
+        )
+    });
+    admits.map(text).into_iter().chain(behind).collect()
+}
+
+fn milliseconds_between(from: Timestamp, until: Timestamp) -> i64 {
+    let millis = |nanos: u64| i64::try_from(nanos / 1_000_000).unwrap_or(i64::MAX);
+    millis(until.nanos_since(from)).saturating_sub(millis(from.nanos_since(until)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use genops_core::Unit;
+    use genops_core::policy::Policy;
+    use genops_ledger::StoreError;
+
+    use super::*;
+    use crate::Settings;
+
+    const START: u64 = 1_795_000_000_000_000_000;
+
+    #[tokio::test]
+    async fn a_clock_that_is_behind_is_told_with_what_follows() {
+        let hand = Arc::new(AtomicU64::new(START));
+        let at = Arc::clone(&hand);
+        let clock = Arc::new(move || Timestamp::from_nanos(at.load(Ordering::SeqCst)));
+        let policy = Policy { accounting_unit: Unit::Requests, ..Policy::unrestricted() };
+        let settings = Settings { clock, ..Settings::in_memory(policy) };
+        let (governor, _) = Governor::open(settings).await.unwrap();
+        for (moved_ms, is_told) in
+            [(0, false), (60_000, false), (-999, false), (-1_000, true), (-86_400_000, true)]
+        {
+            hand.store(START.saturating_add_signed(moved_ms * 1_000_000), Ordering::SeqCst);
+            let status = governor.status().unwrap();
+            assert_eq!((status.clock_ahead_ms, status.takes_work), (Some(moved_ms), true));
+            assert_eq!(!status.troubles.is_empty(), is_told, "{status:?}");
+            let what = format!("the clock is {} ms behind the ledger", -moved_ms);
+            assert!(status.troubles.iter().all(|trouble| trouble.starts_with(&what)), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_keeps_the_ledger_from_taking_work_is_told() {
+        let failed = LedgerError::Failed(StoreError::Failed { what: "the disk is gone".to_owned() });
+        for (error, what) in [(LedgerError::ShortOfSpace, "nearly full"), (failed, "the disk is gone")] {
+            let told = troubles(Some(error), Some(-5_000));
+            assert!(told.len() == 2 && told[0].contains(what), "{told:?}");
+        }
+        assert_eq!(troubles(None, Some(0)), Vec::<String>::new());
+    }
+}
