@@ -159,7 +159,10 @@ pub fn refused(refusal: &Refusal, awu: Option<&AwuReport>, now: Timestamp) -> Re
         }
         _ => (StatusCode::FORBIDDEN, "policy_error", false),
     };
-    let message = format!("{}: {}", word(decision.state()), refusal.reason());
+    let mut message = format!("{}: {}", word(decision.state()), refusal.reason());
+    if retry_helps && refusal.is_remembered() {
+        message += "; ask again with another idempotency key: this one is answered so from now on";
+    }
     let detail = ErrorDetail { message: &message, kind, param: None, code: Some(code) };
     let mut response = (status, axum::Json(ErrorBody { error: detail, awu })).into_response();
     let told = Told { awu: refusal.id(), decision: decision.clone(), reserved: None, output_limit: None };
@@ -173,7 +176,8 @@ pub fn refused(refusal: &Refusal, awu: Option<&AwuReport>, now: Timestamp) -> Re
         add(response.headers_mut(), "retry-after-ms", &millis.to_string());
     }
     // The official SDKs read this. Where it is absent, they go by the status.
-    if !retry_helps {
+    // The same key is told the same.
+    if !retry_helps || refusal.is_remembered() {
         add(response.headers_mut(), "x-should-retry", "false");
     } else if waits_for_work {
         add(response.headers_mut(), "x-should-retry", "true");

@@ -207,8 +207,8 @@ where
 /// Whether it can do its part. Where it only admits nothing new, what runs still has to be settled here: so it is ready, and
 /// says what is wrong.
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
-    let troubles = match (gateway.governor.failure(), gateway.governor.status()) {
-        (None, Ok(status)) => status.troubles,
+    let troubles = match (gateway.governor.failure(), gateway.governor.troubles()) {
+        (None, Ok(troubles)) => troubles,
         (Some(failure), _) => return not_ready(&failure.to_string()),
         (None, Err(error)) => return not_ready(&error.to_string()),
     };

@@ -336,6 +336,12 @@ impl Refusal {
         matches!(&self.record.verdict, Verdict::Refused(refused) if refused.waits_for_work())
     }
 
+    /// Whether the same idempotency key is answered so from now on.
+    #[must_use]
+    pub fn is_remembered(&self) -> bool {
+        self.record.request.idempotency.is_some()
+    }
+
     /// Why, in a sentence for people.
     #[must_use]
     pub fn reason(&self) -> String {

@@ -123,9 +123,9 @@ impl Providers {
         }
     }
 
-    /// Why an AWU that a row names is not compared, if it is not. Where all providers are audited, so is whatever one bills.
+    /// Why an AWU that a row names is not compared, if it is not. What names no provider is compared with whoever bills it.
     fn leave_out_billed(&self, known: &Known) -> Option<Beside> {
-        self.leave_out(known).filter(|_| self.0.is_some())
+        self.leave_out(known).filter(|why| matches!(why, Beside::OtherProvider))
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
+use genops::persons::Persons;
 use genops::report::Archive;
-use genops_core::Amount;
 use genops_core::ledger::{Command, Outcome as Decided};
+use genops_core::{Amount, Name};
 use genops_ledger::Journal;
 use genops_ledger::sqlite::SqliteStore;
 
@@ -33,7 +34,7 @@ pub fn check(ledger: &Path, outcomes: &[Outcome]) {
         check_outcome(&mut archive, outcome);
     }
     check_journal(ledger, outcomes);
-    check_balances(&archive, outcomes);
+    check_balances(&archive, &Persons::of_file(ledger).unwrap(), outcomes);
     let count = |state: &str| outcomes.iter().filter(|outcome| outcome.awu.state == state).count();
     let contested = outcomes
         .iter()
@@ -106,7 +107,7 @@ fn check_journal(ledger: &Path, outcomes: &[Outcome]) {
 }
 
 /// Every cell has what follows from what was told, and no budget is overspent.
-fn check_balances(archive: &Archive, outcomes: &[Outcome]) {
+fn check_balances(archive: &Archive, persons: &Persons, outcomes: &[Outcome]) {
     let mut model: BTreeMap<Share, Balance> = BTreeMap::new();
     for Outcome { awu, .. } in outcomes.iter().filter(|outcome| outcome.awu.state != "REFUSED") {
         for cell in &awu.cells {
@@ -124,7 +125,8 @@ fn check_balances(archive: &Archive, outcomes: &[Outcome]) {
         let (standing, totals) = (&cell.standing, &cell.totals);
         let is_within = standing.allocated.is_none_or(|allocated| standing.used <= allocated);
         assert!(is_within, "overspent: {cell:?}");
-        let each = cell.key.each.iter().map(|name| name.as_ref().map(ToString::to_string)).collect();
+        let revealed = |name: &Name| persons.value(name).unwrap().unwrap_or_else(|| name.clone()).to_string();
+        let each = cell.key.each.iter().map(|name| name.as_ref().map(revealed)).collect();
         let balance = Balance {
             admitted: totals.admitted,
             released: totals.released,

@@ -20,11 +20,11 @@ use crate::rate::RateShift;
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry, and of what the hash of a frame covers.
-pub const FORMAT_VERSION: u16 = 5;
+pub const FORMAT_VERSION: u16 = 6;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
 /// to another outcome.
-pub const ENGINE_VERSION: u16 = 5;
+pub const ENGINE_VERSION: u16 = 6;
 
 /// The version of the bytes of the books. It rises when the same books have other bytes, or the same journal comes to
 /// other books.

@@ -1,5 +1,7 @@
 //! How a running ledger stands, at a glance, for whoever watches over it. Nothing is read from the disk for it.
 
+use std::time::Duration;
+
 use genops_core::Timestamp;
 use genops_core::awu::State;
 use genops_core::ledger::Books;
@@ -8,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ReportError, text};
+use crate::clock;
 use crate::governor::Governor;
 
 /// How a ledger stands. What is counted is counted in the books, which are ahead of the disk by `pending` entries.
@@ -62,7 +65,7 @@ impl Governor {
     ///
     /// A thread has panicked at the books.
     pub fn status(&self) -> Result<StatusReport, ReportError> {
-        let admits = self.ledger().admits();
+        let (admits, troubles) = (self.ledger().admits(), self.troubles()?);
         let (now, as_of) = (self.now(), *self.durable().borrow());
         Ok(self.ledger().read(|books| {
             let time = (books.sequence() > 0).then(|| books.at());
@@ -72,7 +75,7 @@ impl Governor {
                 pending: books.sequence().saturating_sub(as_of),
                 takes_work: admits.is_ok(),
                 short_of_space: admits == Err(LedgerError::ShortOfSpace),
-                troubles: troubles(admits.err(), clock_ahead_ms),
+                troubles,
                 ledger_time: time.map(text),
                 clock_ahead_ms,
                 open_awus: OpenAwuCounts::of(books),
@@ -81,6 +84,22 @@ impl Governor {
                 policy_version: text(books.policy_version()),
             }
         })?)
+    }
+
+    /// What is not as it should be, each in a sentence that says what follows from it; empty where nothing is. Whoever may
+    /// ask may ask often.
+    ///
+    /// # Errors
+    ///
+    /// A thread has panicked at the books.
+    pub fn troubles(&self) -> Result<Vec<String>, ReportError> {
+        let now = self.now();
+        let (time, places) = self.ledger().read(|books| {
+            let time = (books.sequence() > 0).then(|| books.at());
+            (time, (books.cells().len(), books.policy().ceilings.cells))
+        })?;
+        let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
+        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), places))
     }
 }
 
@@ -99,7 +118,12 @@ impl OpenAwuCounts {
     }
 }
 
-fn troubles(admits: Option<LedgerError>, clock_ahead_ms: Option<i64>) -> Vec<String> {
+fn troubles(
+    admits: Option<LedgerError>,
+    clock_ahead_ms: Option<i64>,
+    held_back: Duration,
+    (cells, cells_most): (usize, u64),
+) -> Vec<String> {
     let behind = clock_ahead_ms.filter(|ahead| *ahead <= BEHIND_MS).map(|ahead| {
         format!(
             "the clock is {} ms behind the ledger: its time stands still until then, no budget begins anew, and no rate \
@@ -107,7 +131,21 @@ fn troubles(admits: Option<LedgerError>, clock_ahead_ms: Option<i64>) -> Vec<Str
             ahead.unsigned_abs()
         )
     });
-    admits.map(text).into_iter().chain(behind).collect()
+    let held = (!held_back.is_zero()).then(|| {
+        format!(
+            "the clock has been set {} s ahead of the time that has passed, and is not followed: set it right, or start \
+             genops again if it is",
+            held_back.as_secs()
+        )
+    });
+    let is_crowded = u64::try_from(cells).unwrap_or(u64::MAX) > cells_most / 10 * 8;
+    let crowded = is_crowded.then(|| {
+        format!(
+            "{cells} of {cells_most} cells are used: where none is left, whoever needs a new one is refused, also for a new \
+             period; raise `limits.cells`"
+        )
+    });
+    admits.map(text).into_iter().chain(behind).chain(held).chain(crowded).collect()
 }
 
 fn milliseconds_between(from: Timestamp, until: Timestamp) -> i64 {
@@ -153,9 +191,10 @@ mod tests {
     fn whatever_keeps_the_ledger_from_taking_work_is_told() {
         let failed = LedgerError::Failed(StoreError::Failed { what: "the disk is gone".to_owned() });
         for (error, what) in [(LedgerError::ShortOfSpace, "nearly full"), (failed, "the disk is gone")] {
-            let told = troubles(Some(error), Some(-5_000));
-            assert!(told.len() == 2 && told[0].contains(what), "{told:?}");
+            let told = troubles(Some(error), Some(-5_000), Duration::from_secs(90_000), (9, 10));
+            assert!(told.len() == 4 && told[0].contains(what), "{told:?}");
+            assert!(told[2].contains("90000 s ahead") && told[3].starts_with("9 of 10 cells"), "{told:?}");
         }
-        assert_eq!(troubles(None, Some(0)), Vec::<String>::new());
+        assert_eq!(troubles(None, Some(0), Duration::ZERO, (8, 10)), Vec::<String>::new());
     }
 }
