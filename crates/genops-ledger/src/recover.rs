@@ -27,9 +27,6 @@ use crate::witness::Head;
 /// The journal is damaged, breaks an invariant, or the store does not take the resolutions.
 pub async fn open(store: impl Store, wall: Timestamp) -> Result<(Ledger, Recovered), OpenError> {
     let replayed = resume(&mut *store.readers()()?, u64::MAX)?;
-    if replayed.engine > ENGINE_VERSION {
-        return Err(OpenError::NewerRules { sequence: replayed.books.sequence(), engine: replayed.engine });
-    }
     let mut recovered = Recovered {
         entries: replayed.books.sequence(),
         snapshot: replayed.snapshot,
@@ -159,7 +156,11 @@ pub fn resume(frames: &mut dyn FrameReader, through: u64) -> Result<Replayed, Op
     let own = if begins == 0 { None } else { frames.holding(begins)? };
     let own = own.filter(|frame| frame.last() == begins);
     replayed.engine = own.as_ref().map_or(0, |frame| frame.engine);
-    follow_from(replayed, frames, own, through)
+    let replayed = follow_from(replayed, frames, own, through)?;
+    if replayed.engine > ENGINE_VERSION {
+        return Err(OpenError::NewerRules { sequence: replayed.books.sequence(), engine: replayed.engine });
+    }
+    Ok(replayed)
 }
 
 /// Makes a snapshot of the books after the frame that holds the entry `through`, which is durable, and keeps the latest

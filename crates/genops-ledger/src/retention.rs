@@ -231,13 +231,31 @@ pub fn archive<R: FrameReader>(
     }
     let begins = (archived.sequence.saturating_add(1), archived.hash);
     let frames = Frames::after(reader, archived.sequence);
-    let file = File::create_new(to).map_err(|error| failed(to, &error))?;
-    let kept = keep(begins, frames, &wanted(begins.0, through), file, to);
-    if kept.is_err() {
-        // It was made here, and is none.
-        let _ = std::fs::remove_file(to);
+    if to.exists() {
+        return Err(ArchiveError::File(format!("`{}` is there already", to.display())));
     }
-    kept
+    // Under another name until it is whole. One of that name was left where this was interrupted.
+    let mut part = to.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let file = File::create(&part).map_err(|error| failed(&part, &error))?;
+    let kept = keep(begins, frames, &wanted(begins.0, through), file, &part);
+    let named =
+        kept.and_then(|head| std::fs::rename(&part, to).map(|()| head).map_err(|error| failed(to, &error)));
+    match named {
+        Ok(head) => sync_folder(to).map(|()| head),
+        Err(error) => {
+            // It was made here, and is none.
+            let _ = std::fs::remove_file(&part);
+            Err(error)
+        }
+    }
+}
+
+/// A file's name has to survive as well before anything is forgotten.
+fn sync_folder(file: &Path) -> Result<(), ArchiveError> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(file, &error))
 }
 
 /// Writes the archive, makes sure of it, and reads it back.
@@ -251,9 +269,6 @@ fn keep<R: FrameReader>(
     let failed = |error: std::io::Error| failed(to, &error);
     let end = export::write(begins, frames, wanted, &mut BufWriter::new(&mut file))?;
     file.sync_all().map_err(failed)?;
-    // Its name has to survive as well before anything is forgotten.
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     let head = Head { sequence: end.last, hash: end.head };
     let back = ExportReader::new(Box::new(BufReader::new(File::open(to).map_err(failed)?)));
     let back = back.map_err(StoreError::from)?;

@@ -338,18 +338,27 @@ impl Snapshots {
         for sequence in self.list()?.into_iter().skip(count) {
             self.delete(sequence)?;
         }
-        let orphans = "DELETE FROM snapshot_parts WHERE sequence NOT IN (SELECT sequence FROM snapshots)";
-        self.told(self.connection.execute(orphans, []))?;
+        let orphan = "SELECT sequence FROM snapshot_parts WHERE sequence NOT IN (SELECT sequence FROM snapshots) LIMIT 1";
+        while let Some(sequence) =
+            self.told(self.connection.query_row(orphan, [], |row| row.get::<_, i64>(0)).optional())?
+        {
+            self.delete_parts(sequence)?;
+        }
         Ok(())
     }
 
     fn delete(&mut self, sequence: u64) -> Result<(), StoreError> {
         // First the row that makes it count.
-        for delete in
-            ["DELETE FROM snapshots WHERE sequence = ?1", "DELETE FROM snapshot_parts WHERE sequence = ?1"]
-        {
-            self.told(self.connection.execute(delete, [number(sequence)]))?;
-        }
+        let delete = "DELETE FROM snapshots WHERE sequence = ?1";
+        self.told(self.connection.execute(delete, [number(sequence)]))?;
+        self.delete_parts(number(sequence))
+    }
+
+    /// One part after the other, so that a commit comes between two.
+    fn delete_parts(&mut self, sequence: i64) -> Result<(), StoreError> {
+        let delete = "DELETE FROM snapshot_parts WHERE sequence = ?1 AND part =
+             (SELECT part FROM snapshot_parts WHERE sequence = ?1 ORDER BY part LIMIT 1)";
+        while self.told(self.connection.execute(delete, [sequence]))? > 0 {}
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use genops_core::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -34,16 +34,20 @@ const LOG_BYTES: u64 = 10 << 20;
 /// How long an erasure waits for those who read meanwhile, before it leaves the log to the next commit.
 const READERS_WITHIN: Duration = Duration::from_secs(1);
 
-/// How long anything else waits for another connection.
-const BUSY_WITHIN: Duration = Duration::from_secs(5);
+/// How often what an erasure had to leave in the log is tried again, at a commit.
+const SCRUB_EVERY: Duration = Duration::from_secs(1);
+
+/// How long anything else waits for another connection. A commit that gives up is the end of the ledger until it is opened
+/// anew, so it is patient.
+const BUSY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A ledger file, open for writing.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
-    /// What was erased may still stand in the write-ahead log.
-    owes_scrub: bool,
+    /// What was erased may still stand in the write-ahead log; since when that has not been tried again.
+    owes_scrub: Option<Instant>,
     _lock: File,
 }
 
@@ -57,30 +61,39 @@ impl SqliteStore {
         let lock = lock(path)?;
         let connection = Connection::open(path).map_err(|error| told(path, &error))?;
         prepare(&connection, path).map_err(|error| told(path, &error))??;
-        let mut store = Self { connection, path: path.to_owned(), owes_scrub: false, _lock: lock };
+        let mut store = Self { connection, path: path.to_owned(), owes_scrub: None, _lock: lock };
         // A process that died after an erasure may have left it in the log.
         store.scrub(READERS_WITHIN).map_err(|error| told(path, &error))?;
         Ok(store)
     }
 
     /// Empties the write-ahead log into the file, so that nothing stands there any more that was overwritten. Where somebody
-    /// reads all the time, the next commit tries again.
+    /// reads all the time, a later commit tries again.
     fn scrub(&mut self, within: Duration) -> rusqlite::Result<()> {
         self.connection.busy_timeout(within)?;
         let emptied =
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         self.connection.busy_timeout(BUSY_WITHIN)?;
-        self.owes_scrub = emptied? != 0;
+        self.owes_scrub = (emptied? != 0).then(Instant::now);
         // Where that cannot be had, the log grows as it is written.
         if self.free_bytes().is_some_and(|free| free > FREE_BYTES_MIN + LOG_BYTES) {
-            drop(self.reserve_log());
+            self.reserve_log()?;
         }
         Ok(())
     }
 
-    /// Makes the write-ahead log as long as it will be, with zeros, which SQLite takes for what they are: no frames.
-    /// Nothing that stands there is touched. The log is where SQLite has made it, which may be behind a link.
-    fn reserve_log(&self) -> std::io::Result<()> {
+    /// Makes the write-ahead log as long as it will be, while no other connection can write to it: whatever that had written
+    /// would be overwritten.
+    fn reserve_log(&self) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        // A shorter log is none the worse.
+        drop(self.lengthen_log());
+        self.connection.execute_batch("ROLLBACK")
+    }
+
+    /// Adds zeros to the log, which SQLite takes for what they are: no frames. The log is where SQLite has made it, which may
+    /// be behind a link.
+    fn lengthen_log(&self) -> std::io::Result<()> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let name = format!("{}-wal", self.connection.path().unwrap_or_default());
         let log = File::options().write(true).open(name)?;
@@ -191,8 +204,9 @@ impl Store for SqliteStore {
             self.append_with(frame, persons)
         };
         appended.map_err(|error| told(&self.path, &error))?;
-        if self.owes_scrub {
-            self.scrub(READERS_WITHIN).map_err(|error| told(&self.path, &error))?;
+        // Whoever reads for long is waited for in the commit that erases, and in no other.
+        if self.owes_scrub.is_some_and(|since| since.elapsed() >= SCRUB_EVERY) {
+            self.scrub(Duration::ZERO).map_err(|error| told(&self.path, &error))?;
         }
         Ok(())
     }
@@ -220,8 +234,7 @@ impl SqliteStore {
         insert(&transaction, frame)?;
         let is_erased = persons::write(&transaction, persons)?;
         transaction.commit()?;
-        self.owes_scrub |= is_erased;
-        Ok(())
+        if is_erased { self.scrub(READERS_WITHIN) } else { Ok(()) }
     }
 }
 

@@ -196,11 +196,13 @@ impl Persons {
         wall: Timestamp,
         mut grant: Grant,
     ) -> Result<Posted, LedgerError> {
+        // Under the lock of whoever adopts a policy, so that the facets are those that it is decided by.
+        let mut known = self.known();
         let each = ledger.read(|books| {
             let mut budgets = books.policy().budgets.iter();
             budgets.find(|budget| budget.name == grant.budget).map(|budget| budget.each.clone())
         })?;
-        self.known().submit(ledger, wall, |entering| {
+        known.submit(ledger, wall, |entering| {
             for (value, facet) in grant.each.iter_mut().zip(each.unwrap_or_default()) {
                 let other = value.as_ref().and_then(|value| entering.pseudonym(facet, value));
                 *value = other.or_else(|| value.take());

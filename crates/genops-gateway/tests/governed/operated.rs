@@ -146,7 +146,13 @@ async fn the_same_key_is_answered_the_same_whether_admitted_or_refused_and_anoth
             "{}",
             refused.json()
         );
-        assert_eq!(refused.header("x-should-retry"), "true", "what is missing is reserved by running work");
+        // What is missing is reserved by running work; but this key is answered so from now on.
+        assert_eq!((refused.header("x-should-retry"), refused.header("retry-after")), ("false", "1"));
+        let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.ends_with("ask again with another idempotency key: this one is answered so from now on"),
+            "{message}"
+        );
         assert_eq!(refused.header("x-genops-reason-code"), "BUDGET_RESERVATION_FAILED");
         assert_eq!(refused.json()["awu"]["state"], "REFUSED");
     }

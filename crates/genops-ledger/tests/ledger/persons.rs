@@ -2,6 +2,8 @@
 //! nothing is left in any file.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use genops_core::ledger::{Act, Books, Command};
 use genops_core::person::Person;
@@ -10,6 +12,7 @@ use genops_core::{Digest, Name, Timestamp};
 use genops_ledger::ledger::pipeline::{Next, Pipeline};
 use genops_ledger::ledger::writer::Writer;
 use genops_ledger::memory::MemoryStore;
+use genops_ledger::snapshots::Snapshots;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::store::{PersonReader, Store};
 use genops_ledger::tail::Tail;
@@ -154,4 +157,45 @@ fn of_an_erased_person_nothing_is_left_in_any_file_and_the_others_stay() {
         let found = reader.of_value(person.facet, &person.value).unwrap();
         assert_eq!(found, (![1, 777, 5_999].contains(&number)).then_some(person), "{number}");
     }
+}
+
+/// The log is emptied and lengthened by an erasure, and another connection of the process writes snapshots into it.
+#[test]
+fn erasures_beside_a_snapshot_that_is_written_harm_neither() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let mut writing = Writing::new(SqliteStore::open(&path).unwrap(), Books::default(), Digest::ZERO);
+    drop(Snapshots::open(&path).unwrap());
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (of_parts, is_over_there) = (path.clone(), Arc::clone(&is_over));
+    let parts = std::thread::spawn(move || {
+        let connection = rusqlite::Connection::open(of_parts).unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+        connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
+        let mut written = 0;
+        while !is_over_there.load(Ordering::Relaxed) {
+            let insert =
+                "INSERT INTO snapshot_parts (sequence, part, bytes) VALUES (1, ?1, randomblob(262144))";
+            connection.execute(insert, [written]).unwrap();
+            written += 1;
+        }
+        written
+    });
+    for number in 1..=100 {
+        writing.keep(vec![person(number)]);
+        writing.write();
+        writing.erase(&person(number));
+        writing.write();
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let written = parts.join().unwrap();
+    drop(writing);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let one = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).unwrap();
+    let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(verdict, "ok");
+    assert_eq!(
+        (one("SELECT count(*) FROM snapshot_parts"), one("SELECT count(*) FROM frames")),
+        (written, 200)
+    );
 }
