@@ -437,8 +437,8 @@ pub const FAULTS: &[Fault] = &[
         name: "leave-it-in-the-log",
         what: "what was erased stays in the write-ahead log",
         file: "crates/genops-ledger/src/sqlite.rs",
-        find: "self.owes_scrub |= is_erased;",
-        put: "let _ = is_erased;",
+        find: "if is_erased { self.scrub(READERS_WITHIN) } else { Ok(()) }",
+        put: "if is_erased { Ok(()) } else { Ok(()) }",
         test: &["-p", "genops-ledger", "--test", "ledger", "persons"],
     },
     Fault {
