@@ -120,8 +120,7 @@ pub async fn start(
     one: OneAwu,
     _: Nothing,
 ) -> Result<Json<AwuTold>, Problem> {
-    let awu = one.read()?;
-    held(&gateway, &asker, awu).await?;
+    let awu = held(&gateway, &asker, &one).await?.id();
     let told = gateway.governor.start(awu).await?;
     let record = gateway.governor.known(awu).await?;
     Ok(Json(AwuTold { awu: AwuReport::of(&record), repeated: told.is_repeated }))
@@ -134,8 +133,7 @@ pub async fn extend(
     one: OneAwu,
     more: MoreTime,
 ) -> Result<Json<Deadline>, Problem> {
-    let awu = one.read()?;
-    held(&gateway, &asker, awu).await?;
+    let awu = held(&gateway, &asker, &one).await?.id();
     let deadline = gateway.governor.extend(awu, more.within_seconds.nanos()).await?;
     Ok(Json(Deadline { deadline: deadline.to_string() }))
 }
@@ -147,8 +145,7 @@ pub async fn release(
     one: OneAwu,
     _: Nothing,
 ) -> Result<Json<AwuTold>, Problem> {
-    let awu = one.read()?;
-    held(&gateway, &asker, awu).await?;
+    let awu = held(&gateway, &asker, &one).await?.id();
     Ok(Json(AwuTold::of(&gateway.governor.release(awu).await?)))
 }
 
@@ -159,8 +156,8 @@ pub async fn settle(
     one: OneAwu,
     ended: Ended,
 ) -> Result<Json<AwuTold>, Problem> {
-    let awu = one.read()?;
-    let record = held(&gateway, &asker, awu).await?;
+    let record = held(&gateway, &asker, &one).await?;
+    let awu = record.id();
     let told = match gateway.governor.settle(awu, execution(&gateway, &record, &ended)?).await {
         // Somebody else may have said the same meanwhile, where nobody says how long it took.
         Err(HeldError::Conflict { .. }) if ended.latency_ms.is_none() => {
@@ -249,7 +246,8 @@ pub(super) async fn own(
 }
 
 /// An AWU of the caller's key that is not held by this gateway.
-async fn held(gateway: &Gateway, asker: &Asker, awu: AwuId) -> Result<AwuRecord, Problem> {
+async fn held(gateway: &Gateway, asker: &Asker, one: &OneAwu) -> Result<AwuRecord, Problem> {
+    let awu = one.read()?;
     let record = own(gateway, asker, awu, "id").await?;
     if record.request.within_ns.is_some() {
         return Ok(record);
