@@ -28,6 +28,10 @@ use governed::OnLedger;
 use house::{Calls, House};
 use raw::RawAppends;
 
+/// That of the program: raw appends have it as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), Trouble> {
