@@ -28,7 +28,6 @@ use std::sync::Arc;
 use crate::admit::{self, Verdict};
 use crate::amount::{Amount, Quantity};
 use crate::awu::{AwuId, State};
-use crate::name::Name;
 use crate::policy::{InForce, Policy};
 use crate::time::Timestamp;
 
@@ -68,7 +67,6 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
     match command {
         Command::AdoptPolicy(policy) => match policy.problem() {
             Some(problem) => Err(problem.into()),
-            None if divides_otherwise(books.policy(), policy) => Err(Rejection::DividedOtherwise),
             None if strands_a_grant(books, at, policy) => Err(Rejection::GrantHolds),
             None => Ok(adopt_policy(books, at, policy)),
         },
@@ -247,22 +245,18 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
     }
 }
 
-/// Whether a budget keeps its name and has shares of something else: then the values of one facet would go on with the
-/// cells of another.
-fn divides_otherwise(old: &Policy, new: &Policy) -> bool {
-    let of_name: HashMap<_, _> = old.budgets.iter().map(|budget| (&budget.name, &budget.each)).collect();
-    new.budgets.iter().any(|budget| {
-        of_name.get(&budget.name).is_some_and(|each| **each != budget.each && each.len() == budget.each.len())
-    })
-}
-
-/// Whether a grant holds for a budget that the policy does not have, or counts in another unit: what was granted in the
-/// one would be had in the other.
+/// Whether a grant holds for a budget that the policy does not have, or counts in another unit, or for a share of one that
+/// it divides by other facets: what was granted in the one would be had in the other.
 fn strands_a_grant(books: &Books, at: Timestamp, new: &Policy) -> bool {
-    let unit = |policy: &Policy, name: &Name| {
-        policy.budgets.iter().find(|budget| budget.name == *name).map(|budget| budget.unit)
+    let of_name: HashMap<_, _> = new.budgets.iter().map(|budget| (&budget.name, budget)).collect();
+    let goes_on = |grant: &Grant| {
+        let old = books.in_force().budget(&grant.budget, at).map(|(budget, _)| budget);
+        match (old, of_name.get(&grant.budget)) {
+            (Some(old), Some(new)) => old.unit == new.unit && (grant.each.is_empty() || old.each == new.each),
+            (old, new) => old.is_none() && new.is_none(),
+        }
     };
-    books.grants(at).any(|(_, grant)| unit(books.policy(), &grant.budget) != unit(new, &grant.budget))
+    !books.grants(at).all(|(_, grant)| goes_on(grant))
 }
 
 /// A new policy takes effect at once: the cells of windows that are not over get its limits.
@@ -270,7 +264,7 @@ fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
     let in_force = InForce::new(Arc::clone(policy));
     let changed = books.cells().iter().zip(CellId::all()).filter_map(|(cell, id)| {
         let (budget, window) = in_force.budget(cell.key.budget.as_ref()?, at)?;
-        let is_current = cell.key.unit == budget.unit && Some(cell.key.window) == window;
+        let is_current = window.is_some_and(|window| cell.key.is_current(budget, window));
         let is_changed = cell.standing.allocated != Some(budget.limit);
         (is_current && is_changed).then_some(Reallocation { cell: id, allocated: budget.limit })
     });

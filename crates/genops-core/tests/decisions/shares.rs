@@ -1,15 +1,16 @@
 //! How strict budgets are, what they count, and whose shares they have: overdraft, mixed units, `each`, grants, alerts.
 
-use genops_core::awu::{Execution, Proposal, Used};
+use genops_core::awu::{Execution, Labels, Proposal, Used};
 use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::finding::Mode;
 use genops_core::ledger::{Act, Alert, Command, Entry, Grant, Outcome};
 use genops_core::news;
 use genops_core::policy::Policy;
+use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
-use genops_core::selector::Facet;
+use genops_core::selector::{Facet, Selector};
 use genops_core::spec::ReasonCode;
-use genops_core::{Amount, Digest, Quantity, Unit, UnitName};
+use genops_core::{Amount, Attribution, Digest, Quantity, Unit, UnitName};
 
 use super::world::{SECOND, World, amount, call, completed, name, of_customer, ruling, said, sized, took};
 
@@ -266,6 +267,75 @@ fn each_customer_has_a_cell_with_the_whole_limit_and_those_without_a_name_share_
     );
 }
 
+fn divided(each: &[Facet]) -> Policy {
+    let rate = RateRule {
+        name: name("r"),
+        selector: Selector::default(),
+        each: each.to_vec(),
+        limit: RateLimit::Flow(Flow {
+            measure: Measure::Requests,
+            amount: Amount::from_whole(2),
+            per: Per::Day,
+            burst: Amount::from_whole(2),
+        }),
+        mode: Mode::Enforce,
+    };
+    let budgets = vec![Budget { each: each.to_vec(), ..budget(Unit::Tokens, 3_000) }];
+    Policy { budgets, rates: vec![rate], ..Policy::unrestricted() }
+}
+
+/// The team, the project and the feature have the same name, and each of them its own share.
+#[test]
+fn what_is_divided_by_another_facet_begins_anew_whatever_policies_lie_between() {
+    use Facet::{Feature, Project, Team};
+    let attribution = Attribution::new(Some("search"), Some("search"), Some("production")).unwrap();
+    let labels = Labels { feature: Some(name("search")), ..Labels::default() };
+    let asked = Proposal { attribution, labels, ..call() };
+    // Policies one after the other, each with a call that leaves no room for a second; then the cells.
+    let cases: [(&[&[Facet]], usize); 7] = [
+        (&[&[Team], &[Project]], 2),
+        (&[&[Team], &[], &[Project]], 3),
+        (&[&[Team], &[Project], &[Feature]], 3),
+        (&[&[Team, Project], &[Project, Team]], 2),
+        (&[&[Team, Project], &[], &[Team, Feature]], 3),
+        (&[&[], &[Team]], 2),
+        (&[&[Team], &[Team, Project]], 2),
+    ];
+    for (policies, cells) in cases {
+        let mut world = World::under(Policy::unrestricted());
+        for each in policies {
+            world.adopt(divided(each));
+            assert_eq!(said(&world.ask(&asked).1), "ALLOWED", "{each:?} of {policies:?}");
+            assert_eq!(said(&world.ask(&asked).1), "BLOCKED BUDGET_RESERVATION_FAILED by b", "{each:?}");
+        }
+        assert_eq!(world.cells("b").len(), cells, "{policies:?}");
+        // What was used of a share is not forgotten meanwhile.
+        world.adopt(divided(policies[0]));
+        assert_eq!(said(&world.ask(&asked).1), "BLOCKED BUDGET_RESERVATION_FAILED by b");
+        assert_eq!(world.cells("b").len(), cells, "{policies:?}");
+        // The rate has room for two in each share.
+        let queued = |each| {
+            let rule = &divided(each).rates[0];
+            world.books.flow_until(&rule.key(&asked)).nanos_since(world.now()) / (43_200 * SECOND)
+        };
+        assert!(policies.iter().all(|each| queued(each) == 1), "{policies:?}");
+    }
+}
+
+#[test]
+fn a_new_limit_is_for_the_cells_that_are_divided_by_what_the_policy_says() {
+    let mut world = World::under(divided(&[Facet::Team]));
+    world.runs(&call());
+    let lowered = |each: &[Facet]| {
+        let budgets = vec![Budget { each: each.to_vec(), ..budget(Unit::Tokens, 2_500) }];
+        Policy { budgets, ..Policy::unrestricted() }
+    };
+    world.adopt(lowered(&[Facet::Project]));
+    assert_eq!(world.cells("b"), ["b (search) none: 2000 out, 0 used of 3000"]);
+    world.adopt(lowered(&[Facet::Team]));
+    assert_eq!(world.cells("b"), ["b (search) none: 2000 out, 0 used of 2500"]);
+}
+
 // === grants ===
 
 fn grant(world: &mut World, each: Vec<Option<&str>>, tokens: u64, seconds: u64) -> Entry {
@@ -318,6 +388,39 @@ fn a_grant_is_for_one_share_or_for_all_those_too_that_nobody_has_used_yet() {
     }
     let told = ["b (acme) none: 2000 out, 0 used of 4500", "b (zeta) none: 2000 out, 0 used of 3500"];
     assert_eq!(world.cells("b"), [told[0], told[1], "b (-) none: 2000 out, 0 used of 3507"]);
+}
+
+/// A grant for team `search` becomes none for project `search`.
+#[test]
+fn a_budget_that_a_grant_names_a_share_of_is_not_divided_by_another_facet_while_it_holds() {
+    use Facet::{Project, Team};
+    let why = "a grant holds for a budget that the new policy does not have, or counts in another unit, or for a share of one \
+               that it divides by other facets (`each`); revoke the grant first, or wait until it has ended";
+    // The share that is granted, what the budget is divided by then, and whether that is taken.
+    let cases: [(Vec<Option<&str>>, &[Facet], bool); 5] = [
+        (vec![Some("search")], &[Project], false),
+        (vec![None], &[], false),
+        (vec![Some("search")], &[Project, Team], false),
+        (vec![Some("search")], &[Team], true),
+        (Vec::new(), &[Project], true),
+    ];
+    for (each, divides, fits) in cases {
+        let mut world = World::under(divided(&[Team]));
+        let number = grant(&mut world, each.clone(), 1_000, 10).sequence;
+        if fits {
+            world.adopt(divided(divides));
+            continue;
+        }
+        let adopt = || Command::AdoptPolicy(divided(divides).into());
+        assert_eq!(world.rejected(adopt()), why, "{each:?} {divides:?}");
+        // Once it has ended, by its time or before, it is in nobody's way.
+        let mut revoked = World::upon(world.books.clone());
+        revoked.apply(Command::Revoke { grant: number, act: act() });
+        world.wait(10 * SECOND);
+        for mut world in [world, revoked] {
+            world.apply(adopt());
+        }
+    }
 }
 
 #[test]

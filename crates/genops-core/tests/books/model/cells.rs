@@ -47,6 +47,7 @@ impl Model {
                     in_force = found.map(|(budget, _)| budget);
                     if let (true, Some((budget, window))) = (opened, found)
                         && (budget.unit, *window) == (key.unit, Some(key.window))
+                        && budget.each == key.each.iter().map(|share| share.facet).collect::<Vec<_>>()
                     {
                         limit = Some(budget.limit.atoms());
                     }
@@ -77,7 +78,8 @@ impl Model {
             _ => None,
         });
         let of_cell = grants.filter(|grant| {
-            key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == key.each)
+            let each: Vec<_> = key.each.iter().map(|share| share.value.clone()).collect();
+            key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == each)
         });
         of_cell.map(|grant| grant.amount.atoms()).sum()
     }

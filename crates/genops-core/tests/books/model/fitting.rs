@@ -42,19 +42,15 @@ impl Model {
         };
         let fits = match command {
             Command::AdoptPolicy(policy) => {
-                !policy.budgets.iter().any(|budget| {
-                    let mut before = self.policy.budgets.iter();
-                    let other = before.find(|other| other.name == budget.name && other.each != budget.each);
-                    other.is_some_and(|other| other.each.len() == budget.each.len())
-                }) && self.holding(at).all(|grant| {
-                    let unit = |policy: &Policy| {
-                        policy
-                            .budgets
-                            .iter()
-                            .find(|budget| budget.name == grant.budget)
-                            .map(|budget| budget.unit)
+                // A grant goes on with what it was made for.
+                self.holding(at).all(|grant| {
+                    let meant = |policy: &Policy| {
+                        let mut budgets = policy.budgets.iter();
+                        let budget = budgets.find(|budget| budget.name == grant.budget)?;
+                        let each = if grant.each.is_empty() { Vec::new() } else { budget.each.clone() };
+                        Some((budget.unit, each))
                     };
-                    unit(policy) == unit(&self.policy)
+                    meant(policy) == meant(&self.policy)
                 })
             }
             Command::Report(_) | Command::Erase { .. } => true,
