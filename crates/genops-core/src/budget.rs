@@ -35,7 +35,7 @@ use crate::finding::Mode;
 use crate::index::Selective;
 use crate::name::Name;
 use crate::period::{Period, Window};
-use crate::selector::{Facet, Selector};
+use crate::selector::{Facet, Selector, Share};
 
 /// A limit on what a part of the organisation may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,8 +118,8 @@ impl Selective for Budget {
 pub struct CellKey {
     /// The budget's name; `None` is the unlimited cell of AWUs that no budget covers.
     pub budget: Option<Name>,
-    /// The values of the budget's `each`, in its order; `None` for AWUs without one.
-    pub each: Vec<Option<Name>>,
+    /// The facets of the budget's `each` with their values, in its order.
+    pub each: Box<[Share]>,
     /// What the cell counts.
     pub unit: Unit,
     /// The occurrence of the period.
@@ -143,8 +143,8 @@ impl CellKey {
 
     /// The unlimited cell for AWUs that no budget of this unit covers.
     #[must_use]
-    pub const fn unbudgeted(unit: Unit) -> Self {
-        Self { budget: None, each: Vec::new(), unit, window: Window::Always }
+    pub fn unbudgeted(unit: Unit) -> Self {
+        Self { budget: None, each: Box::default(), unit, window: Window::Always }
     }
 
     /// The budget's name, or `unbudgeted`.
@@ -153,10 +153,22 @@ impl CellKey {
         self.budget.as_ref().map_or(UNBUDGETED, Name::as_str)
     }
 
-    /// Whether the cell is a part of the budget called `budget`: of all of it, or of the share that `each` names.
+    /// Whether the cell is a part of the budget called `budget`: of all of it, or of the share that the values in `each`
+    /// name.
     #[must_use]
     pub fn is_of(&self, budget: &Name, each: &[Option<Name>]) -> bool {
-        self.budget.as_ref() == Some(budget) && (each.is_empty() || self.each == each)
+        let values = || self.each.iter().map(|share| &share.value);
+        self.budget.as_ref() == Some(budget) && (each.is_empty() || values().eq(each))
+    }
+
+    /// Whether it is the cell of a share of `budget` in `window`: divided, and counted, as the budget is.
+    #[must_use]
+    pub fn is_current(&self, budget: &Budget, window: Window) -> bool {
+        let facets = self.each.iter().map(|share| &share.facet);
+        self.budget.as_ref() == Some(&budget.name)
+            && self.unit == budget.unit
+            && self.window == window
+            && facets.eq(&budget.each)
     }
 }
 
@@ -167,7 +179,7 @@ impl fmt::Display for CellKey {
         if self.each.is_empty() {
             return Ok(());
         }
-        let each: Vec<_> = self.each.iter().map(|value| value.as_ref().map_or("-", Name::as_str)).collect();
+        let each: Vec<_> = self.each.iter().map(Share::to_string).collect();
         write!(f, " ({})", each.join(", "))
     }
 }

@@ -16,7 +16,7 @@ use crate::person;
 use crate::policy::Policy;
 use crate::rate::RateKey;
 use crate::record::{AwuRecord, Verdict};
-use crate::selector::{Facet, Selector};
+use crate::selector::{Facet, Selector, Share};
 
 /// Gives the name of a facet's value another one in its place; `None` where it stays.
 pub type OfFacet<'a> = dyn FnMut(Facet, &Name) -> Option<Name> + 'a;
@@ -88,7 +88,10 @@ impl Entry {
             Command::Correct(correction) => {
                 Arc::make_mut(correction).revision.attribution.rename(&mut |_, name| other(name));
             }
-            Command::Grant(grant) => rename_each(&mut Arc::make_mut(grant).each, other),
+            Command::Grant(grant) => {
+                let each = Arc::make_mut(grant).each.iter_mut().flatten();
+                each.for_each(|name| put(name, &mut *other));
+            }
             Command::Report(note) => Arc::make_mut(note).attribution.rename(&mut |_, name| other(name)),
             // What was erased stays what it is.
             Command::Erase { .. }
@@ -99,15 +102,18 @@ impl Entry {
             | Command::Orphan { .. }
             | Command::Expire { .. }
             | Command::Resolve { .. }
-            | Command::Revoke { .. } => {}
+            | Command::Revoke { .. }
+            | Command::Lapse { .. } => {}
         }
         match &mut self.outcome {
             Outcome::Admitted(admitted) => Arc::make_mut(admitted).rename(other),
             Outcome::Refused(refused) => Arc::make_mut(refused).ruling.rename(other),
             Outcome::Settled(settled) => settled.rename(other),
-            Outcome::InDoubt { alerts } | Outcome::Corrected { alerts } => rename_alerts(alerts, other),
-            Outcome::PolicyAdopted { .. }
-            | Outcome::Started
+            Outcome::InDoubt { alerts }
+            | Outcome::Corrected { alerts }
+            | Outcome::GrantEnded { alerts }
+            | Outcome::PolicyAdopted { alerts, .. } => rename_alerts(alerts, other),
+            Outcome::Started
             | Outcome::Extended { .. }
             | Outcome::Released
             | Outcome::Granted
@@ -136,7 +142,7 @@ impl AwuRecord {
         let each = each.chain(ruling.rates.iter().map(|step| &step.key.each));
         let proposal = &self.request.proposal;
         Facet::ALL.iter().any(|facet| proposal.facet(*facet).is_some_and(is_one))
-            || each.flatten().flatten().any(is_one)
+            || each.flatten().filter_map(|share| share.value.as_ref()).any(is_one)
     }
 
     /// The record with other names in the place of those that can be a person's. Its digests stay those of the journal:
@@ -187,8 +193,8 @@ fn rename_alerts(alerts: &mut [Alert], other: &mut OfAny<'_>) {
     alerts.iter_mut().for_each(|alert| alert.key.rename(other));
 }
 
-fn rename_each(each: &mut [Option<Name>], other: &mut OfAny<'_>) {
-    each.iter_mut().flatten().for_each(|name| put(name, &mut *other));
+fn rename_each(each: &mut [Share], other: &mut OfAny<'_>) {
+    each.iter_mut().filter_map(|share| share.value.as_mut()).for_each(|name| put(name, &mut *other));
 }
 
 fn put(name: &mut Name, other: impl FnOnce(&Name) -> Option<Name>) {

@@ -16,7 +16,7 @@ use crate::awu::Proposal;
 use crate::finding::Mode;
 use crate::index::Selective;
 use crate::name::Name;
-use crate::selector::{Facet, Selector};
+use crate::selector::{Facet, Selector, Share};
 use crate::time::Timestamp;
 
 /// Limits the traffic of the AWUs that a selector chooses.
@@ -89,8 +89,8 @@ pub enum Per {
 pub struct RateKey {
     /// The rule's name.
     pub rule: Name,
-    /// The values of the rule's `each`, in its order; `None` for an AWU without one.
-    pub each: Vec<Option<Name>>,
+    /// The facets of the rule's `each` with their values, in its order.
+    pub each: Box<[Share]>,
 }
 
 /// What a rate was asked, and what it answered.
@@ -326,7 +326,7 @@ impl fmt::Display for RateKey {
         if self.each.is_empty() {
             return Ok(());
         }
-        let each: Vec<_> = self.each.iter().map(|value| value.as_ref().map_or("-", Name::as_str)).collect();
+        let each: Vec<_> = self.each.iter().map(Share::to_string).collect();
         write!(f, " ({})", each.join(", "))
     }
 }

@@ -78,11 +78,27 @@ impl fmt::Display for Facet {
     }
 }
 
+/// Whose share of something divided it is: a facet, and its value. The same value of another facet is another share.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Share {
+    /// What it is divided by.
+    pub facet: Facet,
+    /// Its value; `None` for AWUs without one.
+    pub value: Option<Name>,
+}
+
+/// For people: the value, or `-`.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.value.as_ref().map_or("-", Name::as_str))
+    }
+}
+
 impl Proposal {
     /// What is known of the proposal under each of `facets`, in their order.
     #[must_use]
-    pub fn each(&self, facets: &[Facet]) -> Vec<Option<Name>> {
-        facets.iter().map(|facet| self.facet(*facet).cloned()).collect()
+    pub fn each(&self, facets: &[Facet]) -> Box<[Share]> {
+        facets.iter().map(|facet| Share { facet: *facet, value: self.facet(*facet).cloned() }).collect()
     }
 
     /// What is known of the proposal under `facet`; `None` where nobody said.

@@ -19,9 +19,9 @@ use crate::store::StoreError;
 
 /// The versions of the rules that have decided entries of the format that is read. Another has no honest origin: somebody
 /// says so who does not want the entries to be decided anew.
-const ENGINES: RangeInclusive<u16> = 6..=ENGINE_VERSION;
+const ENGINES: RangeInclusive<u16> = 7..=ENGINE_VERSION;
 
-const _: () = assert!(FORMAT_VERSION == 6, "a new format has engines of its own: say above which");
+const _: () = assert!(FORMAT_VERSION == 7, "a new format has engines of its own: say above which");
 
 /// What deciding anew came to: what was decided anew agrees.
 #[derive(Debug, Default)]

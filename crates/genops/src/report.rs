@@ -278,7 +278,7 @@ fn awu_page_by(
 
 /// The share that a cell is.
 fn share(key: &CellKey) -> Vec<Option<String>> {
-    key.each.iter().map(|value| value.as_ref().map(text)).collect()
+    key.each.iter().map(|share| share.value.as_ref().map(text)).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to `map`, which gives the value away")]

@@ -65,8 +65,8 @@ struct Decision<'a> {
 struct Cell<'a> {
     budget: &'a str,
     /// Whose share, by the values of its `each`; absent where it has one cell for all.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    each: &'a [Option<Name>],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    each: Vec<Option<&'a Name>>,
     window: String,
     unit: &'a str,
     reserved: String,
@@ -140,7 +140,7 @@ fn reserved(verdict: Option<&Verdict>) -> (Option<u64>, Vec<Cell<'_>>) {
     let Some(Verdict::Admitted(admitted)) = verdict else { return (None, Vec::new()) };
     let cells = admitted.path().iter().map(|step| Cell {
         budget: step.key.budget_name(),
-        each: &step.key.each,
+        each: step.key.each.iter().map(|share| share.value.as_ref()).collect(),
         window: step.key.window.to_string(),
         unit: step.key.unit.as_str(),
         reserved: step.amount.to_string(),

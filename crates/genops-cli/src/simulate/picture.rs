@@ -64,8 +64,8 @@ fn course(came: &Came, budget: &Name, end: Timestamp) -> Course {
     let cells = books.cells().iter().zip(&tally.spent);
     let mut windows: Vec<_> = cells.filter(|(cell, _)| cell.key.budget.as_ref() == Some(budget)).collect();
     let most = windows.iter().max_by_key(|(_, points)| points.iter().map(|(_, amount)| *amount).max());
-    let most = most.map(|(cell, _)| cell.key.each.as_slice()).unwrap_or_default();
-    windows.retain(|(cell, _)| cell.key.each == most);
+    let most = most.map(|(cell, _)| &*cell.key.each).unwrap_or_default();
+    windows.retain(|(cell, _)| *cell.key.each == *most);
     windows.sort_by_key(|(cell, _)| cell.key.window);
     let last = windows.last().and_then(|(cell, points)| Some((cell.key.window, points.last()?)));
     let stays = last

@@ -335,7 +335,7 @@ fn budgets(books: &Books, tally: &Tally) -> Vec<Spent> {
 }
 
 fn share(key: &CellKey) -> Vec<Option<String>> {
-    key.each.iter().map(|value| value.as_ref().map(Name::to_string)).collect()
+    key.each.iter().map(|share| share.value.as_ref().map(Name::to_string)).collect()
 }
 
 fn spent(books: &Books, cell: &Cell, tally: &Tally) -> Spent {

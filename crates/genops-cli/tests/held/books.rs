@@ -126,7 +126,7 @@ fn check_balances(archive: &Archive, persons: &Persons, outcomes: &[Outcome]) {
         let is_within = standing.allocated.is_none_or(|allocated| standing.used <= allocated);
         assert!(is_within, "overspent: {cell:?}");
         let revealed = |name: &Name| persons.value(name).unwrap().unwrap_or_else(|| name.clone()).to_string();
-        let each = cell.key.each.iter().map(|name| name.as_ref().map(revealed)).collect();
+        let each = cell.key.each.iter().map(|share| share.value.as_ref().map(revealed)).collect();
         let balance = Balance {
             admitted: totals.admitted,
             released: totals.released,

@@ -40,7 +40,7 @@ pub struct Books {
     deadlines: BTreeSet<(Timestamp, AwuId)>,
     traffic: Traffic,
     remembered: Remembered,
-    /// The grants that hold, by the entry that made them; those that have ended go when the next one is made.
+    /// The grants whose end is not in the journal yet, by the entry that made them.
     grants: BTreeMap<u64, Arc<Grant>>,
 }
 
@@ -86,8 +86,8 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
         return Err(Mismatch { sequence: entry.sequence, what: "is out of order" });
     }
     let change = match (&entry.command, &entry.outcome) {
-        (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { version, reallocated }) => {
-            books.adopt(policy, *version, reallocated)
+        (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { version, reallocated, alerts }) => {
+            books.adopt(policy, *version, reallocated, alerts)
         }
         (Command::Admit(request), Outcome::Admitted(admitted)) => books.admit(entry, request, admitted),
         (Command::Admit(request), Outcome::Refused(_)) => {
@@ -111,7 +111,9 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
             books.correct(entry.at, correction, alerts)
         }
         (Command::Grant(grant), Outcome::Granted) => books.take_grant(entry, grant),
-        (Command::Revoke { grant, .. }, Outcome::Granted) => books.grants.remove(grant).map(drop),
+        (Command::Revoke { grant, .. } | Command::Lapse { grant }, Outcome::GrantEnded { alerts }) => {
+            books.end_grant(*grant, alerts)
+        }
         (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Some(()),
         _ => None,
     };
@@ -210,12 +212,11 @@ impl Books {
     /// What holds in a cell at `at`: with the grants that hold then, and without what its window has left.
     #[must_use]
     pub fn standing(&self, cell: &Cell, at: Timestamp) -> Standing {
-        let Standing { allocated, out, used } = cell.standing;
-        let aged = cell.aged_by(at);
+        let Standing { allocated, out, .. } = cell.standing;
         Standing {
             allocated: allocated.map(|limit| self.with_grants(&cell.key, limit, at)),
             out,
-            used: used.checked_sub(aged).unwrap_or(used),
+            used: cell.used_at(at),
         }
     }
 
@@ -229,7 +230,32 @@ impl Books {
         holding.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
     }
 
-    /// A grant that has not been ended before its time, by the entry that made it.
+    /// As [`with_grants`](Self::with_grants), but with the grants whose end is not in the journal, except for one of them.
+    pub(super) fn with_kept_grants(
+        &self,
+        key: &CellKey,
+        limit: Amount,
+        at: Timestamp,
+        without: Option<u64>,
+    ) -> Amount {
+        if key.window.is_over(at) {
+            return limit;
+        }
+        let others = self
+            .grants
+            .iter()
+            .filter(|(number, grant)| Some(**number) != without && key.is_of(&grant.budget, &grant.each));
+        others.fold(limit, |limit, (_, grant)| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
+    }
+
+    /// The grants whose time is over at `at` and whose end is not in the journal, the oldest first, at most `most`.
+    #[must_use]
+    pub fn lapsing(&self, at: Timestamp, most: usize) -> Vec<u64> {
+        let over = self.grants.iter().filter(|(_, grant)| grant.until <= at);
+        over.map(|(number, _)| *number).take(most).collect()
+    }
+
+    /// A grant whose end is not in the journal, by the entry that made it.
     #[must_use]
     pub fn grant(&self, sequence: u64) -> Option<&Grant> {
         self.grants.get(&sequence).map(Arc::as_ref)
@@ -248,7 +274,7 @@ impl Books {
         keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
     }
 
-    /// Every grant that has not been ended before its time and is still kept.
+    /// Every grant whose end is not in the journal.
     pub(crate) fn all_grants(&self) -> impl Iterator<Item = (u64, &Arc<Grant>)> {
         self.grants.iter().map(|(sequence, grant)| (*sequence, grant))
     }
@@ -412,7 +438,13 @@ impl From<Kept> for Books {
 // === impl Books: evolving; `None` where the entry does not fit ===
 
 impl Books {
-    fn adopt(&mut self, policy: &Arc<Policy>, version: Digest, reallocated: &[Reallocation]) -> Option<()> {
+    fn adopt(
+        &mut self,
+        policy: &Arc<Policy>,
+        version: Digest,
+        reallocated: &[Reallocation],
+        alerts: &[Alert],
+    ) -> Option<()> {
         for Reallocation { cell, allocated } in reallocated {
             let cell = self.cells.get_mut(cell.index())?;
             let before = cell.standing.allocated?;
@@ -422,6 +454,7 @@ impl Books {
         }
         self.traffic.keep_to(self.in_force.policy(), policy);
         self.in_force = Arc::new(InForce::new(Arc::clone(policy)));
+        self.note_alerts(alerts)?;
         (self.in_force.version() == version).then_some(())
     }
 
@@ -579,8 +612,12 @@ impl Books {
         for cell in self.cells.iter_mut().filter(of_budget) {
             cell.totals.granted = cell.totals.granted.checked_add(grant.amount)?;
         }
-        self.grants.retain(|_, grant| grant.until > entry.at);
         self.grants.insert(entry.sequence, Arc::clone(grant));
         Some(())
+    }
+
+    fn end_grant(&mut self, number: u64, alerts: &[Alert]) -> Option<()> {
+        self.grants.remove(&number)?;
+        self.note_alerts(alerts)
     }
 }

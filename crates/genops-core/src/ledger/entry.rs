@@ -20,15 +20,15 @@ use crate::rate::RateShift;
 use crate::time::Timestamp;
 
 /// The version of the bytes of an entry, and of what the hash of a frame covers.
-pub const FORMAT_VERSION: u16 = 6;
+pub const FORMAT_VERSION: u16 = 7;
 
 /// The version of the rules in [`decide`](super::decide). It rises when the same books and command come
 /// to another outcome.
-pub const ENGINE_VERSION: u16 = 6;
+pub const ENGINE_VERSION: u16 = 7;
 
 /// The version of the bytes of the books. It rises when the same books have other bytes, or the same journal comes to
 /// other books.
-pub const BOOKS_VERSION: u16 = 1;
+pub const BOOKS_VERSION: u16 = 2;
 
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +104,11 @@ pub enum Command {
         /// Who ends it, and why.
         act: Act,
     },
+    /// Let go of a grant whose time is over.
+    Lapse {
+        /// The entry that made it.
+        grant: u64,
+    },
     /// Keep what a workload reports of an AWU.
     Report(Arc<Note>),
     /// Note that a person's identifier has been erased. The entry holds only the digest that stood for it.
@@ -174,6 +179,8 @@ pub enum Outcome {
         version: Digest,
         /// Cells that have a new limit.
         reallocated: Vec<Reallocation>,
+        /// Thresholds that are reached under it.
+        alerts: Vec<Alert>,
     },
     /// The AWU may run.
     Admitted(Arc<Admitted>),
@@ -200,8 +207,13 @@ pub enum Outcome {
         /// Thresholds that this reached.
         alerts: Vec<Alert>,
     },
-    /// The grant holds, or has ended.
+    /// The grant holds.
     Granted,
+    /// The grant has ended.
+    GrantEnded {
+        /// Thresholds that are reached without it.
+        alerts: Vec<Alert>,
+    },
     /// It has been noted.
     Noted,
 }
@@ -238,15 +250,11 @@ pub enum Rejection {
     /// The policy contradicts itself.
     #[error(transparent)]
     Policy(#[from] PolicyProblem),
-    /// A budget of the policy is divided by other facets than before, under the same name.
+    /// A grant holds for a budget that the policy does not have any more, or that counts something else there; or for a
+    /// share of one that is divided otherwise there.
     #[error(
-        "a budget has the name of one that was divided by another facet (`each`), so their shares would be taken for each \
-         other; give it another name"
-    )]
-    DividedOtherwise,
-    /// A grant holds for a budget that the policy does not have any more, or that counts something else there.
-    #[error(
-        "a grant holds for a budget that the new policy does not have, or counts in another unit; revoke the grant first"
+        "a grant holds for a budget that the new policy does not have, or counts in another unit, or for a share of one that \
+         it divides by other facets (`each`); revoke the grant first, or wait until it has ended"
     )]
     GrantHolds,
     /// The facts of a proposal were worked out under another policy, or not at all though the policy in force has
@@ -325,6 +333,12 @@ pub enum Rejection {
     /// No grant of this number holds.
     #[error("no grant {number} holds")]
     NoGrant {
+        /// The number.
+        number: u64,
+    },
+    /// The grant's time is not over.
+    #[error("grant {number} still holds")]
+    GrantNotOver {
         /// The number.
         number: u64,
     },

@@ -27,6 +27,7 @@ pub enum Step {
     Correct(Fix),
     Grant(Lent),
     Revoke { back: usize },
+    Lapse { back: usize, due: bool },
     Report { which: Which },
     Erase,
     Wait { nanos: u64 },
@@ -161,7 +162,8 @@ enum AssessedUnder {
 
 pub const CUSTOMERS: [Option<&str>; 3] = [None, Some("acme"), Some("zeta")];
 pub const PROVIDERS: [&str; 2] = ["alpha", "beta"];
-const TEAMS: [&str; 3] = ["a", "b", "c"];
+/// One is called as a project is.
+const TEAMS: [&str; 3] = ["a", "b", "p"];
 const PROJECTS: [&str; 2] = ["p", "q"];
 const MODELS: [&str; 2] = ["small-1", "large"];
 const REGIONS: [Option<&str>; 3] = [Some("eu-west"), Some("us-east"), None];
@@ -207,7 +209,7 @@ pub fn repeated() -> impl Strategy<Value = Vec<Step>> {
     let knobs = move |odd: usize| Knobs {
         present: (0..RULES).map(|rule| rule > 1).collect(),
         observes: (0..=RULES).map(|rule| rule % 2 == odd).collect(),
-        options: vec![true; 10],
+        options: vec![true; 11],
         calls: 2,
         minimum: 10,
         budgets: [9_000, 9_000, 20_000, 9_000, 20_000, 12_000, 9_000, 9_000, 9_000].map(room).to_vec(),
@@ -273,6 +275,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => fix().prop_map(Step::Correct).boxed(),
         3 => lent().prop_map(Step::Grant).boxed(),
         2 => (0_usize..4).prop_map(|back| Step::Revoke { back }).boxed(),
+        4 => (0_usize..4, prop::bool::weighted(0.8)).prop_map(|(back, due)| Step::Lapse { back, due }).boxed(),
         1 => which().prop_map(|which| Step::Report { which }).boxed(),
         1 => Just(Step::Erase),
         22 => (0..3 * SECOND).prop_map(|nanos| Step::Wait { nanos }).boxed(),
@@ -419,7 +422,7 @@ fn knobs() -> impl Strategy<Value = Knobs> {
     let room = (0_u64..25_000, prop::bool::weighted(0.6), lends, alerts)
         .prop_map(|(limit, caps, lends, alerts)| Room { limit, caps, lends, alerts });
     let rooms = prop::collection::vec(room, BUDGETS.len());
-    (bools(0.55, RULES), bools(0.4, RULES + 1), bools(0.6, 10), 1_u64..7, 1_u64..300, rooms).prop_map(
+    (bools(0.55, RULES), bools(0.4, RULES + 1), bools(0.6, 11), 1_u64..7, 1_u64..300, rooms).prop_map(
         |(present, observes, options, calls, minimum, budgets)| Knobs {
             present,
             observes,

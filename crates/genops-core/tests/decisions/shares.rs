@@ -1,15 +1,15 @@
-//! How strict budgets are, what they count, and whose shares they have: overdraft, mixed units, `each`, grants, alerts.
+//! How strict budgets are, what they count, and whose shares they have: overdraft, mixed units, `each`, grants.
 
-use genops_core::awu::{Execution, Proposal, Used};
+use genops_core::awu::{Execution, Labels, Proposal, Used};
 use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::finding::Mode;
-use genops_core::ledger::{Act, Alert, Command, Entry, Grant, Outcome};
-use genops_core::news;
+use genops_core::ledger::{Act, Command, Entry, Grant, Outcome};
 use genops_core::policy::Policy;
+use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
-use genops_core::selector::Facet;
+use genops_core::selector::{Facet, Selector};
 use genops_core::spec::ReasonCode;
-use genops_core::{Amount, Digest, Quantity, Unit, UnitName};
+use genops_core::{Amount, Attribution, Digest, Quantity, Unit, UnitName};
 
 use super::world::{SECOND, World, amount, call, completed, name, of_customer, ruling, said, sized, took};
 
@@ -266,6 +266,75 @@ fn each_customer_has_a_cell_with_the_whole_limit_and_those_without_a_name_share_
     );
 }
 
+fn divided(each: &[Facet]) -> Policy {
+    let rate = RateRule {
+        name: name("r"),
+        selector: Selector::default(),
+        each: each.to_vec(),
+        limit: RateLimit::Flow(Flow {
+            measure: Measure::Requests,
+            amount: Amount::from_whole(2),
+            per: Per::Day,
+            burst: Amount::from_whole(2),
+        }),
+        mode: Mode::Enforce,
+    };
+    let budgets = vec![Budget { each: each.to_vec(), ..budget(Unit::Tokens, 3_000) }];
+    Policy { budgets, rates: vec![rate], ..Policy::unrestricted() }
+}
+
+/// The team, the project and the feature have the same name, and each of them its own share.
+#[test]
+fn what_is_divided_by_another_facet_begins_anew_whatever_policies_lie_between() {
+    use Facet::{Feature, Project, Team};
+    let attribution = Attribution::new(Some("search"), Some("search"), Some("production")).unwrap();
+    let labels = Labels { feature: Some(name("search")), ..Labels::default() };
+    let asked = Proposal { attribution, labels, ..call() };
+    // Policies one after the other, each with a call that leaves no room for a second; then the cells.
+    let cases: [(&[&[Facet]], usize); 7] = [
+        (&[&[Team], &[Project]], 2),
+        (&[&[Team], &[], &[Project]], 3),
+        (&[&[Team], &[Project], &[Feature]], 3),
+        (&[&[Team, Project], &[Project, Team]], 2),
+        (&[&[Team, Project], &[], &[Team, Feature]], 3),
+        (&[&[], &[Team]], 2),
+        (&[&[Team], &[Team, Project]], 2),
+    ];
+    for (policies, cells) in cases {
+        let mut world = World::under(Policy::unrestricted());
+        for each in policies {
+            world.adopt(divided(each));
+            assert_eq!(said(&world.ask(&asked).1), "ALLOWED", "{each:?} of {policies:?}");
+            assert_eq!(said(&world.ask(&asked).1), "BLOCKED BUDGET_RESERVATION_FAILED by b", "{each:?}");
+        }
+        assert_eq!(world.cells("b").len(), cells, "{policies:?}");
+        // What was used of a share is not forgotten meanwhile.
+        world.adopt(divided(policies[0]));
+        assert_eq!(said(&world.ask(&asked).1), "BLOCKED BUDGET_RESERVATION_FAILED by b");
+        assert_eq!(world.cells("b").len(), cells, "{policies:?}");
+        // The rate has room for two in each share.
+        let queued = |each| {
+            let rule = &divided(each).rates[0];
+            world.books.flow_until(&rule.key(&asked)).nanos_since(world.now()) / (43_200 * SECOND)
+        };
+        assert!(policies.iter().all(|each| queued(each) == 1), "{policies:?}");
+    }
+}
+
+#[test]
+fn a_new_limit_is_for_the_cells_that_are_divided_by_what_the_policy_says() {
+    let mut world = World::under(divided(&[Facet::Team]));
+    world.runs(&call());
+    let lowered = |each: &[Facet]| {
+        let budgets = vec![Budget { each: each.to_vec(), ..budget(Unit::Tokens, 2_500) }];
+        Policy { budgets, ..Policy::unrestricted() }
+    };
+    world.adopt(lowered(&[Facet::Project]));
+    assert_eq!(world.cells("b"), ["b (search) none: 2000 out, 0 used of 3000"]);
+    world.adopt(lowered(&[Facet::Team]));
+    assert_eq!(world.cells("b"), ["b (search) none: 2000 out, 0 used of 2500"]);
+}
+
 // === grants ===
 
 fn grant(world: &mut World, each: Vec<Option<&str>>, tokens: u64, seconds: u64) -> Entry {
@@ -320,6 +389,39 @@ fn a_grant_is_for_one_share_or_for_all_those_too_that_nobody_has_used_yet() {
     assert_eq!(world.cells("b"), [told[0], told[1], "b (-) none: 2000 out, 0 used of 3507"]);
 }
 
+/// A grant for team `search` becomes none for project `search`.
+#[test]
+fn a_budget_that_a_grant_names_a_share_of_is_not_divided_by_another_facet_while_it_holds() {
+    use Facet::{Project, Team};
+    let why = "a grant holds for a budget that the new policy does not have, or counts in another unit, or for a share of one \
+               that it divides by other facets (`each`); revoke the grant first, or wait until it has ended";
+    // The share that is granted, what the budget is divided by then, and whether that is taken.
+    let cases: [(Vec<Option<&str>>, &[Facet], bool); 5] = [
+        (vec![Some("search")], &[Project], false),
+        (vec![None], &[], false),
+        (vec![Some("search")], &[Project, Team], false),
+        (vec![Some("search")], &[Team], true),
+        (Vec::new(), &[Project], true),
+    ];
+    for (each, divides, fits) in cases {
+        let mut world = World::under(divided(&[Team]));
+        let number = grant(&mut world, each.clone(), 1_000, 10).sequence;
+        if fits {
+            world.adopt(divided(divides));
+            continue;
+        }
+        let adopt = || Command::AdoptPolicy(divided(divides).into());
+        assert_eq!(world.rejected(adopt()), why, "{each:?} {divides:?}");
+        // Once it has ended, by its time or before, it is in nobody's way.
+        let mut revoked = World::upon(world.books.clone());
+        revoked.apply(Command::Revoke { grant: number, act: act() });
+        world.wait(10 * SECOND);
+        for mut world in [world, revoked] {
+            world.apply(adopt());
+        }
+    }
+}
+
 #[test]
 fn a_grant_that_does_not_fit_is_rejected() {
     let mut world = under(vec![budget(Unit::Tokens, 2_000)]);
@@ -353,49 +455,39 @@ fn a_grant_that_does_not_fit_is_rejected() {
         let grant = Grant { amount: Amount::STEP_MAX, until: now.plus_nanos(until), ..good.clone() };
         world.apply(Command::Grant(grant.into()));
     }
-    assert!(world.rejected(Command::Grant(good.into())).contains("a thousand grants hold already"));
+    assert!(world.rejected(Command::Grant(good.clone().into())).contains("a thousand grants hold already"));
+    // Those whose time is over count until they lapse.
+    world.wait(2);
+    let later = Grant { until: now.plus_nanos(SECOND), ..good };
+    assert!(world.rejected(Command::Grant(later.clone().into())).contains("a thousand grants hold already"));
+    for grant in world.books.lapsing(world.now(), 1) {
+        world.apply(Command::Lapse { grant });
+    }
+    world.apply(Command::Grant(later.into()));
     world.runs(&call());
 }
 
-// === alerts ===
-
-fn alerts(entry: &Entry) -> Vec<u16> {
-    news::alerts(&entry.outcome).iter().map(|alert| alert.percent).collect()
-}
-
 #[test]
-fn an_alert_is_told_once_for_a_cell_with_what_was_used_and_allocated() {
-    let mut world = under(vec![Budget { alerts: vec![100, 50, 80, 50], ..budget(Unit::Tokens, 1_000) }]);
-    // What each call uses, and what is told.
-    let cases: [(u64, &[u16]); 6] =
-        [(499, &[]), (1, &[50]), (0, &[]), (299, &[]), (201, &[80, 100]), (1, &[])];
-    for (used, expected) in cases {
-        let awu = world.runs(&sized(0, 0));
-        let entry = world.settle(awu, completed(used, 0));
-        assert_eq!(alerts(&entry), expected, "after {used} more");
-        if let [Alert { used, allocated, .. }, ..] = news::alerts(&entry.outcome) {
-            assert_eq!(*allocated, Amount::from_whole(1_000));
-            assert_eq!(*used, world.books.cells()[0].standing.used);
-        }
+fn a_grant_lapses_once_its_time_is_over_and_never_before() {
+    let mut world = under(vec![budget(Unit::Tokens, 2_000)]);
+    let [first, second] = [10, 5].map(|seconds| grant(&mut world, Vec::new(), 1_000, seconds).sequence);
+    let holding = |world: &World| world.books.lapsing(world.now(), 9);
+    world.wait(10 * SECOND - 1);
+    assert_eq!(holding(&world), [second]);
+    let why = world.rejected(Command::Lapse { grant: first });
+    assert_eq!(why, format!("grant {first} still holds"));
+    world.wait(1);
+    assert_eq!(holding(&world), [first, second]);
+    // What has no time left cannot be ended before it.
+    let why = world.rejected(Command::Revoke { grant: first, act: act() });
+    assert_eq!(why, format!("no grant {first} holds"));
+    for grant in [second, first] {
+        world.apply(Command::Lapse { grant });
+        assert_eq!(world.rejected(Command::Lapse { grant }), format!("no grant {grant} holds"));
     }
-}
-
-#[test]
-fn a_reservation_alerts_nobody_until_it_is_charged() {
-    let mut world = under(vec![Budget { alerts: vec![100], ..budget(Unit::Tokens, 2_000) }]);
-    let (awu, entry) = world.ask(&call());
-    assert_eq!(alerts(&entry), []);
-    assert_eq!(alerts(&world.apply(Command::Orphan { awu })), [100]);
-}
-
-#[test]
-fn each_cell_has_alerts_of_its_own() {
-    let each = vec![Facet::CustomerId];
-    let mut world = under(vec![Budget { each, alerts: vec![50], ..budget(Unit::Tokens, 2_000) }]);
-    for customer in ["acme", "zeta"] {
-        let awu = world.runs(&of_customer(customer));
-        let entry = world.settle(awu, completed(1_000, 0));
-        let told: Vec<_> = news::alerts(&entry.outcome).iter().map(|alert| alert.key.to_string()).collect();
-        assert_eq!(told, [format!("b ({customer})")]);
-    }
+    let revoked = grant(&mut world, Vec::new(), 1_000, 10).sequence;
+    world.apply(Command::Revoke { grant: revoked, act: act() });
+    world.wait(10 * SECOND);
+    assert_eq!(world.rejected(Command::Lapse { grant: revoked }), format!("no grant {revoked} holds"));
+    assert_eq!(world.cells("b"), Vec::<String>::new());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use genops_core::ledger::{Alert, Entry};
 use genops_core::news;
 use genops_core::record::AwuRecord;
-use genops_core::{Digest, hex};
+use genops_core::{Digest, Name, hex};
 use http::Uri;
 use serde_json::{Value as Json, json};
 
@@ -60,7 +60,7 @@ pub fn alerts(entry: &Entry) -> Vec<Json> {
             "sequence": entry.sequence,
             "at": entry.at.to_string(),
             "budget": key.budget_name(),
-            "each": key.each.iter().map(|value| value.as_ref().map(|name| name.as_str())).collect::<Vec<_>>(),
+            "each": key.each.iter().map(|share| share.value.as_ref().map(Name::as_str)).collect::<Vec<_>>(),
             "window": window,
             "unit": unit,
             "percent": percent,

@@ -264,7 +264,7 @@ impl Cell {
         let (reserved, wanted) = if is_refused { (None, Some(amount)) } else { (Some(amount), None) };
         Self {
             budget: step.key.budget_name().to_owned(),
-            each: step.key.each.iter().map(|value| text(value.as_ref())).collect(),
+            each: step.key.each.iter().map(|share| text(share.value.as_ref())).collect(),
             window: step.key.window.to_string(),
             unit: step.key.unit.to_string(),
             reserved,

@@ -163,14 +163,15 @@ impl Current {
     /// The one cell of a budget; `None` where it has a cell for each share, or its only period is not running.
     fn key(&self, budget: &Budget) -> Option<CellKey> {
         let window = self.in_force.budget(&budget.name, self.at)?.1?;
-        let key = CellKey { budget: Some(budget.name.clone()), each: Vec::new(), unit: budget.unit, window };
+        let key =
+            CellKey { budget: Some(budget.name.clone()), each: Box::default(), unit: budget.unit, window };
         budget.each.is_empty().then_some(key)
     }
 
     /// Whether the cell is one of a budget of the policy, and its window is not over.
     fn is_of_policy(&self, key: &CellKey) -> bool {
         let budget = key.budget.as_ref().and_then(|name| self.in_force.budget(name, self.at));
-        budget.is_some_and(|(budget, window)| key.unit == budget.unit && Some(key.window) == window)
+        budget.is_some_and(|(budget, window)| window.is_some_and(|window| key.is_current(budget, window)))
     }
 
     /// The same, and the cell that no budget covers is always current.

@@ -9,6 +9,7 @@ use genops_core::ledger::{Entry, Outcome};
 use genops_core::period::Window;
 use genops_core::rate::{RateLimit, RateRule};
 use genops_core::rule::{Effect, Found, OnError};
+use genops_core::selector::{Facet, Share};
 use genops_core::sla::ExpectedMiss;
 use genops_core::spec::{Decision, ReasonCode};
 use genops_core::{Name, Timestamp, Unit};
@@ -287,7 +288,7 @@ impl Model {
         let cells = covering.filter_map(|(budget, windows)| {
             let key = CellKey {
                 budget: Some(budget.name.clone()),
-                each: budget.each.iter().map(|facet| call.proposal.facet(*facet).cloned()).collect(),
+                each: budget.each.iter().map(|facet| share(call, *facet)).collect(),
                 unit: budget.unit,
                 window: windows.at(call.at)?,
             };
@@ -336,7 +337,7 @@ impl Model {
         let unit = self.unit(call);
         if !ruled.path.iter().any(|step| step.key.unit == unit) {
             let bound = bound(unit, call.proposal, output);
-            let key = CellKey { budget: None, each: Vec::new(), unit, window: Window::Always };
+            let key = CellKey { budget: None, each: Box::default(), unit, window: Window::Always };
             ruled.path.push(Step { key, atoms: bound.unwrap_or_default() });
             if bound.is_none_or(|bound| bound > STEP_MAX) {
                 let said = Decision::Blocked(ReasonCode::AccountingInvariantViolation);
@@ -402,6 +403,11 @@ impl Model {
     fn left(&self, budget: &Budget, key: &CellKey, at: Timestamp) -> i128 {
         budget.limit.atoms() + self.granted(key, nanos(at)) - self.held(key, nanos(at))
     }
+}
+
+/// The share of a call in what is divided by a facet.
+fn share(call: &Call<'_>, facet: Facet) -> Share {
+    Share { facet, value: call.proposal.facet(facet).cloned() }
 }
 
 /// By how much a budget may be passed; `None` without an end.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use genops_core::awu::{End, Execution, Failure, Proposal};
 use genops_core::ledger::Books;
 use genops_core::rate::{Flow, Measure, RateKey, RateLimit, RateRule};
+use genops_core::selector::Share;
 use genops_core::sla::LatencyClass;
 use genops_core::{Name, Timestamp, Unit};
 
@@ -312,7 +313,11 @@ impl Model {
             let each: Key = rule.each.iter().map(|_| customer.map(str::to_owned)).collect();
             let key = RateKey {
                 rule: rule.name.clone(),
-                each: rule.each.iter().map(|_| customer.map(name)).collect(),
+                each: rule
+                    .each
+                    .iter()
+                    .map(|facet| Share { facet: *facet, value: customer.map(name) })
+                    .collect(),
             };
             let queued = self.queued(rule, &each, books.at()).min(i128::from(u64::MAX) - nanos(books.at()));
             assert_eq!(i128::from(books.flow_until(&key).nanos_since(books.at())), queued, "{key}");

@@ -179,7 +179,12 @@ fn budgets(knobs: &Knobs, mode: impl Fn(usize) -> Mode) -> Vec<Budget> {
         budget(3, Some((Facet::Project, "p")), &[], calendar(Span::Day, "America/New_York")),
         budget(4, None, &[Facet::CustomerId], calendar(Span::Hour, "Asia/Kathmandu")),
         // Parts that do not divide the window.
-        budget(5, None, &[Facet::Team], rolling(10, if knobs.options[7] { 3 } else { 7 })),
+        budget(
+            5,
+            None,
+            &[if knobs.options[10] { Facet::Team } else { Facet::Project }],
+            rolling(10, if knobs.options[7] { 3 } else { 7 }),
+        ),
         budget(6, None, &[], rolling(6, 6)),
         budget(7, Some((Facet::Project, "q")), &[], campaign),
         budget(8, None, &[], rolling(3, 1)),
