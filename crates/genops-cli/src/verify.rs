@@ -11,7 +11,7 @@ use genops_core::Digest;
 use serde::Serialize;
 
 use crate::arguments::{Format, Recorded, Verification};
-use crate::output::say;
+use crate::output::{named, say};
 use crate::{Trouble, read};
 
 /// What was verified.
@@ -103,12 +103,6 @@ pub fn unusable(recorded: &Recorded, what: &str) -> Result<Trouble, Trouble> {
     Ok(Trouble::unusable(what))
 }
 
-/// The files, for people.
-pub fn named(recorded: &Recorded) -> String {
-    let names: Vec<_> = recorded.ledger.iter().map(|path| path.display().to_string()).collect();
-    names.join(", ")
-}
-
 fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Trouble> {
     let Verified { first, last, frames, head, newer, ref books } = *verified;
     let entries = (last + 1).saturating_sub(first);
@@ -127,7 +121,7 @@ fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Tr
             head,
         });
     }
-    say!("{} holds", named(recorded));
+    say!("{} holds", named(&recorded.ledger));
     say!(
         "  entries     {entries} in {frames} frames, {first} to {last}, each following from those before it"
     );

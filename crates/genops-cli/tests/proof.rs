@@ -149,7 +149,7 @@ fn parts_are_one_journal_and_a_part_says_that_it_is_one() {
     let (code, told) = folder.complaint("replay --ledger two.jsonl");
     assert_eq!(code, 2, "{told}");
     let (code, told) = folder.complaint("verify --ledger two.jsonl one.jsonl");
-    assert!(code == 1 && told.contains("`one.jsonl`: it begins with entry 1 where entry 5 is due"), "{told}");
+    assert!(code == 1 && told.contains("`one.jsonl` begins with entry 1 where entry 5 is due"), "{told}");
 }
 
 #[test]

@@ -24,9 +24,9 @@ pub struct Recorded {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("with").required(true).multiple(true).args(["otlp", "usage"])), after_help = AUDITED)]
 pub struct Auditing {
-    /// The ledger, or an export of all of it
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
+    /// The ledger, or an export of all of it; of a ledger that has archives, these in their order, and it behind them
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db")]
+    pub ledger: Vec<PathBuf>,
     /// Delivered telemetry: OTLP as JSON or Protocol Buffers, also gzipped; files, directories, or - for standard input
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub otlp: Vec<PathBuf>,
