@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use genops_conformance::level;
 use genops_conformance::report;
-use genops_core::Name;
 use genops_core::name::InvalidName;
+use genops_core::{AwuId, Name};
 use jiff::SignedDuration;
 
 use crate::simulate::recorded::spans::Mapped;
@@ -292,7 +292,7 @@ pub struct Naming {
     pub names: Vec<String>,
     /// Where an AWU is looked for.
     #[command(flatten)]
-    pub source: Source,
+    pub place: Place,
 }
 
 /// Commands of `config`.
@@ -494,6 +494,32 @@ pub struct Source {
     pub format: Format,
 }
 
+/// Where one AWU is looked for.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Ask a running server; the key comes from the environment variable GENOPS_KEY
+    #[arg(long, value_name = "URL", conflicts_with = "ledger")]
+    pub server: Option<String>,
+    /// Read a ledger file, whether a server has it open or not; of one that has archives, these in their order, and it behind
+    /// them
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db", value_parser = file)]
+    pub ledger: Vec<PathBuf>,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// A file of several behind `--ledger`, which takes what stands behind them as well.
+fn file(text: &str) -> Result<PathBuf, String> {
+    match text.parse::<AwuId>() {
+        Ok(_) => {
+            Err("it is an AWU, and no file: name it before `--ledger`, which takes every file behind it"
+                .to_owned())
+        }
+        Err(_) => Ok(text.into()),
+    }
+}
+
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -511,5 +537,5 @@ pub struct Showing {
     pub awu: String,
     /// Where from.
     #[command(flatten)]
-    pub source: Source,
+    pub place: Place,
 }

@@ -58,7 +58,11 @@ pub fn run(verification: &Verification) -> Result<(), Trouble> {
         let begins = source.begins();
         (Box::new(source) as Box<_>, begins)
     });
-    let mut witness = Witness::new(head.clone(), export).with_snapshots(sources.snapshots());
+    let snapshots = match sources.snapshots() {
+        Ok(snapshots) => snapshots,
+        Err(error) => return Err(unusable(recorded, &error.to_string())?),
+    };
+    let mut witness = Witness::new(head.clone(), export).with_snapshots(snapshots);
     match verify(sources.begins(), sources, &mut witness) {
         Ok(verified) => tell(recorded, &verified, heads),
         Err(Failure::Journal(error) | Failure::Witness(error)) if is_unreadable(&error) => {

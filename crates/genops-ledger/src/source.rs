@@ -7,12 +7,16 @@ mod whole;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use genops_core::Digest;
+use genops_core::ledger::Entry;
+use genops_core::policy::Policy;
 
 use crate::export::{BEGINNING, BadExport, ExportReader};
 use crate::frame::Frame;
 use crate::memory::MemoryStore;
+use crate::recover::OpenError;
 use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
 use crate::store::{FrameReader, PersonReader, StoreError};
@@ -166,7 +170,6 @@ pub struct Sources {
     /// The last one first.
     files: Vec<(PathBuf, Source)>,
     begins: (u64, Digest),
-    snapshots: Vec<Snapshot>,
     /// The entry that is due, and the hash before it.
     due: (u64, Digest),
 }
@@ -182,18 +185,75 @@ impl Sources {
             |path: &PathBuf| Ok((path.clone(), Source::open(path).map_err(|error| named(path, error))?));
         let mut files = paths.iter().map(opened).collect::<Result<Vec<_>, StoreError>>()?;
         let begins = files.first().map_or((1, Digest::ZERO), |(_, source)| source.begins());
-        let mut snapshots = Vec::new();
-        for (path, source) in &files {
-            snapshots.extend(source.snapshots(path)?);
-        }
         files.reverse();
-        Ok(Self { files, begins, snapshots, due: begins })
+        Ok(Self { files, begins, due: begins })
     }
 
     /// The snapshots of the books in those that are ledgers, which the journal has to come to.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
+        let each = self.files.iter().map(|(path, source)| source.snapshots(path));
+        Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Whether the last file is a ledger.
     #[must_use]
-    pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.snapshots.clone()
+    pub fn end_in_a_ledger(&self) -> bool {
+        matches!(self.files.first(), Some((_, Source::Ledger(..))))
+    }
+
+    /// The policy that was in force before the first entry; `None` where a file that was not given says that.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn policy(&self) -> Result<Option<Arc<Policy>>, StoreError> {
+        let empty = || Arc::new(Policy::unrestricted());
+        match self.files.last() {
+            Some((path, Source::Ledger(..))) => {
+                Ok(Some(Snapshots::read(path)?.archived_policy()?.unwrap_or_else(empty)))
+            }
+            _ => Ok((self.begins.0 == 1).then(empty)),
+        }
+    }
+
+    /// The last entry of each archive that the entries before the first have left for, and what its file was called, the
+    /// oldest first, as far as a ledger says so.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, StoreError> {
+        let mut archives = Vec::new();
+        for (path, source) in &self.files {
+            if let Source::Ledger(..) = source {
+                archives.extend(Snapshots::read(path)?.archives()?);
+            }
+        }
+        archives.retain(|(through, _)| *through < self.begins.0);
+        Ok(archives)
+    }
+
+    /// Gives the entries of each frame, once it is verified that it continues the chain. Gives the last entry there is.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not fit, or what `take` says.
+    pub fn walk<E: From<OpenError>>(
+        self,
+        mut take: impl FnMut(&Frame, Vec<Entry>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let (mut due, mut head) = self.begins;
+        for frame in self {
+            let frame = frame.map_err(OpenError::from)?;
+            let entries = frame.check(head, due).map_err(OpenError::from)?;
+            (due, head) = (frame.last().saturating_add(1), frame.hash);
+            take(&frame, entries)?;
+        }
+        Ok(due.saturating_sub(1))
     }
 
     /// The first entry that there should be, and the hash of the frame before it.

@@ -159,7 +159,8 @@ pub enum StoreError {
     },
     /// What should be a ledger is an export of one.
     #[error(
-        "`{path}` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit` and `export` take exports"
+        "`{path}` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit`, `export`, `show`, \
+         `explain` and `receipt` take exports"
     )]
     Exported {
         /// The export's file.

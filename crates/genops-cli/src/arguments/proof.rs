@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use genops::ledger::witness::Head;
 use genops_core::{Amount, Name, Timestamp};
 
-use super::Format;
+use super::{Format, file};
 use crate::audit;
 
 /// The files that a journal is read from.
@@ -117,9 +117,9 @@ pub struct Receipting {
     /// The AWU: `trace_id-span_id`, as in the header `x-genops-awu`
     #[arg(required = true)]
     pub awu: Option<String>,
-    /// The ledger, whether a server has it open or not
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
+    /// The ledger, whether a server has it open or not; of one that has archives, these in their order, and it behind them
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db", value_parser = file)]
+    pub ledger: Vec<PathBuf>,
     /// The key that signs, as `keys new --signing` makes it: a file, or env:VARIABLE
     #[arg(long, value_name = "FILE", required = true)]
     pub signing_key: Option<String>,

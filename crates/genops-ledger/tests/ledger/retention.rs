@@ -370,7 +370,7 @@ async fn verifying_finds_a_snapshot_of_books_that_nobody_ever_had() {
     let head = recover::take_snapshot(&place.path(), 5, 2).unwrap();
     let verified = || {
         let sources = Sources::open(&[place.path()]).unwrap();
-        let mut witness = Witness::default().with_snapshots(sources.snapshots());
+        let mut witness = Witness::default().with_snapshots(sources.snapshots().unwrap());
         verify(sources.begins(), sources, &mut witness)
     };
     assert_eq!((head.sequence, verified().unwrap().last), (5, 9));
