@@ -330,7 +330,35 @@ pub enum TelemetryCommand {
     Status(Source),
     /// Send what was rejected again: at once with --server, otherwise when a server opens the ledger
     Resend(Resending),
+    /// Let go of a destination that nothing is sent to any more, in a ledger that no server holds
+    Forget(Forgetting),
 }
+
+/// Arguments of `telemetry forget`.
+#[derive(Debug, Args)]
+#[command(after_help = FORGOTTEN)]
+pub struct Forgetting {
+    /// The follower, by the name that `status` shows
+    #[arg(long, value_name = "NAME")]
+    pub follower: String,
+    /// The ledger, which no server may have open
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// Do it; without this, only what would be lost is told
+    #[arg(long)]
+    pub yes: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// What is forgotten, and what follows.
+const FORGOTTEN: &str = "\
+Its place in the journal and its dead letters are forgotten, so that it keeps no entry from being archived; nothing else of
+the ledger changes. Take the destination out of the configuration first: a server that still sends there begins anew, with the
+first entry that the ledger has.
+
+Exit codes: 0 done, 1 it could not be, 2 an argument cannot be used, or --yes is missing.";
 
 /// Arguments of `telemetry resend`.
 #[derive(Debug, Args)]

@@ -176,7 +176,10 @@ impl Needs {
             return needed(format!("the idempotency key of entry {first} is remembered"));
         }
         if let Some((name, first)) = self.followers.iter().find(|(_, first)| *first <= through) {
-            return needed(format!("`{name}` has delivered what comes before entry {first} and no more"));
+            return needed(format!(
+                "`{name}` has delivered what comes before entry {first} and no more; if nothing is sent there any more, let go \
+                 of it with `genops telemetry forget --follower \"{name}\"`"
+            ));
         }
         match self.snapshot {
             Some(snapshot) if snapshot >= through => Ok(()),

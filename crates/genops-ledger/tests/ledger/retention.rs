@@ -225,7 +225,10 @@ fn what_is_needed_stays_and_who_needs_it_is_named() {
         ),
         (
             needs(Some(60), Some(55), 31),
-            Some("`otlp` has delivered what comes before entry 31 and no more; those through 30 may leave"),
+            Some(
+                "`otlp` has delivered what comes before entry 31 and no more; if nothing is sent there any more, let go of \
+                 it with `genops telemetry forget --follower \"otlp\"`; those through 30 may leave",
+            ),
         ),
     ];
     for (needs, expected) in cases {
