@@ -281,7 +281,21 @@ async fn entries_leave_a_ledger_that_nobody_holds_as_far_as_nobody_needs_them() 
     assert!(refused.contains("`otlp`") && refused.contains("those through 3 may leave"), "{refused}");
     assert!(!place.path().with_file_name("a.jsonl").exists(), "nothing is left of what was refused");
     assert_eq!(retired(&place, Through::Entry(3), "a.jsonl"), Ok(3));
-    assert!(retired(&place, Through::Before(wall()), "b.jsonl").is_err(), "nothing is older");
+    let refused = retired(&place, Through::Before(wall()), "b.jsonl").unwrap_err();
+    assert_eq!(
+        refused,
+        format!(
+            "nothing is older than {0} and still here: the ledger begins with entry 4, of {0}; those through 3 have left already",
+            wall()
+        )
+    );
+    let refused = retired(&place, Through::Entry(2), "b.jsonl").unwrap_err();
+    assert!(
+        refused.starts_with("the entries through 2 have left already: the ledger begins with entry 4"),
+        "{refused}"
+    );
+    let refused = retired(&place, Through::Entry(10), "b.jsonl").unwrap_err();
+    assert_eq!(refused, "there is no entry 10: the ledger ends with entry 9");
     let later = Timestamp::from_nanos(wall().nanos() + 1);
     let refused = retired(&place, Through::Before(later), "b.jsonl").unwrap_err();
     assert!(refused.contains("entries through 9"), "all are older: {refused}");
@@ -359,11 +373,22 @@ fn a_time_is_found_by_halving() {
     }
     drop(store);
     let before = |time| Through::Before(Timestamp::from_nanos(time));
-    assert!(retired(&place, before(10), "none.jsonl").is_err());
+    let refused = retired(&place, before(10), "none.jsonl").unwrap_err();
+    assert!(refused.ends_with("the ledger begins with entry 1, of 1970-01-01T00:00:00.000Z"), "{refused}");
     assert_eq!(retired(&place, before(11), "a.jsonl"), Ok(2));
-    assert!(retired(&place, before(11), "b.jsonl").is_err(), "they have left");
+    let refused = retired(&place, before(11), "b.jsonl").unwrap_err();
+    assert!(
+        refused.contains("the ledger begins with entry 3, of ")
+            && refused.ends_with("those through 2 have left already"),
+        "{refused}"
+    );
     assert_eq!(retired(&place, before(13), "c.jsonl"), Ok(6));
     assert_eq!(retired(&place, before(99), "d.jsonl"), Ok(9));
+    let refused = retired(&place, before(99), "e.jsonl").unwrap_err();
+    assert_eq!(
+        refused,
+        "nothing can be archived: the ledger has no entry; those through 9 have left already"
+    );
 }
 
 #[tokio::test]
