@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use genops_conformance::level;
 use genops_conformance::report;
-use genops_core::Name;
 use genops_core::name::InvalidName;
+use genops_core::{AwuId, Name};
 use jiff::SignedDuration;
 
 use crate::simulate::recorded::spans::Mapped;
@@ -292,7 +292,7 @@ pub struct Naming {
     pub names: Vec<String>,
     /// Where an AWU is looked for.
     #[command(flatten)]
-    pub source: Source,
+    pub place: Place,
 }
 
 /// Commands of `config`.
@@ -330,7 +330,35 @@ pub enum TelemetryCommand {
     Status(Source),
     /// Send what was rejected again: at once with --server, otherwise when a server opens the ledger
     Resend(Resending),
+    /// Let go of a destination that nothing is sent to any more, in a ledger that no server holds
+    Forget(Forgetting),
 }
+
+/// Arguments of `telemetry forget`.
+#[derive(Debug, Args)]
+#[command(after_help = FORGOTTEN)]
+pub struct Forgetting {
+    /// The follower, by the name that `status` shows
+    #[arg(long, value_name = "NAME")]
+    pub follower: String,
+    /// The ledger, which no server may have open
+    #[arg(long, value_name = "FILE", default_value = "genops.db")]
+    pub ledger: PathBuf,
+    /// Do it; without this, only what would be lost is told
+    #[arg(long)]
+    pub yes: bool,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// What is forgotten, and what follows.
+const FORGOTTEN: &str = "\
+Its place in the journal and its dead letters are forgotten, so that it keeps no entry from being archived; nothing else of
+the ledger changes. Take the destination out of the configuration first: a server that still sends there begins anew, with the
+first entry that the ledger has.
+
+Exit codes: 0 done, 1 it could not be, 2 an argument cannot be used, or --yes is missing.";
 
 /// Arguments of `telemetry resend`.
 #[derive(Debug, Args)]
@@ -494,6 +522,32 @@ pub struct Source {
     pub format: Format,
 }
 
+/// Where one AWU is looked for.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Ask a running server; the key comes from the environment variable GENOPS_KEY
+    #[arg(long, value_name = "URL", conflicts_with = "ledger")]
+    pub server: Option<String>,
+    /// Read a ledger file, whether a server has it open or not; of one that has archives, these in their order, and it behind
+    /// them
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db", value_parser = file)]
+    pub ledger: Vec<PathBuf>,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// A file of several behind `--ledger`, which takes what stands behind them as well.
+fn file(text: &str) -> Result<PathBuf, String> {
+    match text.parse::<AwuId>() {
+        Ok(_) => {
+            Err("it is an AWU, and no file: name it before `--ledger`, which takes every file behind it"
+                .to_owned())
+        }
+        Err(_) => Ok(text.into()),
+    }
+}
+
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -511,5 +565,5 @@ pub struct Showing {
     pub awu: String,
     /// Where from.
     #[command(flatten)]
-    pub source: Source,
+    pub place: Place,
 }

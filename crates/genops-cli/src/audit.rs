@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use genops::core::{Amount, Name, Timestamp};
 
 use crate::arguments::{Auditing, Format};
-use crate::output::print_all;
+use crate::output::{named, print_all};
 use crate::simulate::recorded::rows;
 use crate::{Trouble, read};
 use findings::Findings;
@@ -48,7 +48,7 @@ pub fn run(auditing: &Auditing) -> Result<ExitCode, Trouble> {
             Some((usage, matched))
         }
     };
-    let ledger = auditing.ledger.display().to_string();
+    let ledger = named(&auditing.ledger);
     let providers = terms.providers;
     let report = Report::new(Audited { ledger, index: &index, telemetry, usage, providers, findings });
     match auditing.format {

@@ -13,7 +13,7 @@ use crate::{Trouble, read};
 /// Explains an AWU, or each name; all of them, or none where one is not known.
 pub async fn run(naming: &Naming) -> Result<(), Trouble> {
     match naming.names.as_slice() {
-        [id] if looks_like_an_awu(id) => awu::run(parsed(id)?, &naming.source).await,
+        [id] if looks_like_an_awu(id) => awu::run(parsed(id)?, &naming.place).await,
         names => match names.iter().find(|name| looks_like_an_awu(name)) {
             Some(id) => {
                 parsed(id)?;
@@ -29,7 +29,7 @@ pub async fn run(naming: &Naming) -> Result<(), Trouble> {
 fn words(naming: &Naming) -> Result<(), Trouble> {
     let found: Result<Vec<_>, _> = naming.names.iter().map(|name| explain::explain(name)).collect();
     let found = found.map_err(Trouble::unusable)?.concat();
-    if naming.source.format == Format::Json {
+    if naming.place.format == Format::Json {
         return read::print_json(&found);
     }
     let texts: Vec<String> = found.iter().map(ToString::to_string).collect();

@@ -139,6 +139,9 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Telemetry { command: TelemetryCommand::Resend(resending) } => {
             telemetry::resend(&resending).await
         }
+        Command::Telemetry { command: TelemetryCommand::Forget(forgetting) } => {
+            telemetry::forget(&forgetting)
+        }
         Command::Prices { command } => prices::run(&command),
         Command::Keys { command: KeysCommand::New(new) } => keys::run(&new),
     };

@@ -4,6 +4,7 @@
 //! is kept until the end, since what was asked may have been done all the same.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::Trouble;
@@ -38,6 +39,11 @@ pub fn print_all(text: &str) -> Result<(), Trouble> {
 pub fn write(text: &str) {
     let mut out = io::stdout().lock();
     keep(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// The names of files.
+pub fn named(files: &[PathBuf]) -> String {
+    files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// What was kept, as trouble.

@@ -1,11 +1,10 @@
 //! `genops budgets`, `genops estimates`, `genops awus` and `genops show`: the same answers from a running server or from a
-//! ledger file, as tables or as JSON.
+//! ledger file, of one AWU also from the archives before it, as tables or as JSON.
 
-use genops::ledger::StoreError;
 use genops::ledger::views::Filter;
 use genops::report::{
-    Archive, AwuPage, AwuReport, BudgetList, ChangeReport, EstimateList, LabelReport, LaterReport,
-    ReportError, SlaReport, TokenReport,
+    Archive, AwuPage, AwuReport, BudgetList, ChangeReport, EstimateList, LabelReport, LaterReport, Recorded,
+    SlaReport, TokenReport,
 };
 use genops_core::AwuId;
 use http::StatusCode;
@@ -159,22 +158,29 @@ pub async fn awus(listing: &Listing) -> Result<(), Trouble> {
 
 /// Shows one AWU.
 pub async fn show(showing: &Showing) -> Result<(), Trouble> {
-    let id: AwuId = showing.awu.parse().map_err(Trouble::unusable)?;
-    let found: Option<AwuReport> = match &showing.source.server {
-        Some(server) => Some(ask(server, &format!("/genops/v1/awus/{id}"), None).await?),
-        None => of_one(&showing.source, |archive| archive.awu(id))?,
+    let Showing { awu, place } = showing;
+    let id: AwuId = awu.parse().map_err(Trouble::unusable)?;
+    let (awu, end) = match &place.server {
+        Some(server) => (ask::<AwuReport>(server, &format!("/genops/v1/awus/{id}"), None).await?, None),
+        None => {
+            let found = Recorded::find(&place.ledger, id).map_err(Trouble::failed)?;
+            (found.report().map_err(Trouble::failed)?, end_of(&found))
+        }
     };
-    let Some(awu) = found else { return Err(not_there(id)) };
-    if showing.source.format == Format::Json {
+    if place.format == Format::Json {
         return print_json(&awu);
     }
     print_awu(&awu);
+    end.iter().for_each(|end| output::write(end));
     Ok(())
 }
 
-/// There is no such AWU in a ledger.
-pub fn not_there(id: AwuId) -> Trouble {
-    Trouble::failed(format!("no AWU {id} is in this ledger"))
+/// What has to be said where the last of the files is no ledger.
+pub fn end_of(found: &Recorded) -> Option<String> {
+    let end = found.end()?;
+    Some(format!(
+        "\nas of entry {end}, the last one there: what was learned later, and whose the AWU is, stands in the ledger\n"
+    ))
 }
 
 fn print_awu(awu: &AwuReport) {
@@ -309,25 +315,8 @@ pub fn tokens_line(tokens: TokenReport) -> String {
     line
 }
 
-pub fn archive(source: &Source) -> Result<Archive, Trouble> {
+fn archive(source: &Source) -> Result<Archive, Trouble> {
     Archive::open(&source.ledger).map_err(Trouble::failed)
-}
-
-/// Asks a ledger file about one AWU. Where that has left the ledger, says which file it may be in.
-pub fn of_one<T>(
-    source: &Source,
-    ask: impl FnOnce(&mut Archive) -> Result<Option<T>, ReportError>,
-) -> Result<Option<T>, Trouble> {
-    let mut archive = archive(source)?;
-    ask(&mut archive).map_err(|error| match error {
-        ReportError::PerhapsArchived { .. } | ReportError::Store(StoreError::Archived { .. }) => {
-            let files = archive.archives().unwrap_or_default();
-            let files: Vec<_> =
-                files.iter().map(|(through, file)| format!("`{file}` (through entry {through})")).collect();
-            Trouble::failed(format!("{error}: {}", files.join(", ")))
-        }
-        error => Trouble::failed(error),
-    })
 }
 
 /// Asks a server for something, or with a body to do something.

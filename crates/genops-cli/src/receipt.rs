@@ -1,13 +1,14 @@
-//! `genops receipt`: gives a signed receipt of a decision from a ledger file, and verifies one with nothing but the
+//! `genops receipt`: gives a signed receipt of a decision from a ledger file or its archives, and verifies one with nothing but the
 //! public key. What a receipt is stands in `docs/receipts.md`.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use genops::receipt::key::{PublicKey, SigningKey};
 use genops::receipt::verify::verify;
 use genops::receipt::{Receipt, Statement};
+use genops::report::Recorded;
 use genops_core::AwuId;
 
 use crate::arguments::{ReceiptCommand, ReceiptVerification, Receipting};
@@ -26,12 +27,12 @@ pub fn run(receipting: &Receipting) -> Result<(), Trouble> {
     }
 }
 
-fn give(awu: &str, ledger: &Path, key: &str) -> Result<(), Trouble> {
+fn give(awu: &str, ledger: &[PathBuf], key: &str) -> Result<(), Trouble> {
     let awu: AwuId =
         awu.parse().map_err(|problem| Trouble::unusable(format!("`{awu}` is not an AWU: {problem}")))?;
     let key = signing_key(key)?;
-    let mut archive = genops::report::Archive::open(ledger).map_err(Trouble::failed)?;
-    let receipt = archive.receipt(awu, &key).map_err(Trouble::failed)?;
+    let receipt =
+        Recorded::find(ledger, awu).map_err(Trouble::failed)?.receipt(&key).map_err(Trouble::failed)?;
     print_all(&format!("{}\n", receipt.document()))
 }
 

@@ -9,7 +9,7 @@ use genops_core::period::TZDB_VERSION;
 use serde::Serialize;
 
 use crate::arguments::{Format, Recorded};
-use crate::output::print_all;
+use crate::output::{named, print_all};
 use crate::{Trouble, read, verify};
 
 /// What agrees.
@@ -45,8 +45,9 @@ pub fn run(recorded: &Recorded) -> Result<(), Trouble> {
     let (first, _) = sources.begins();
     if first > 1 {
         let what = format!(
-            "{} begins with entry {first}; what was decided follows only from every entry before it",
-            verify::named(recorded)
+            "{} begins with entry {first}; what was decided follows only from every entry before it, so give the archives \
+             that have them as well: `--ledger ARCHIVE... LEDGER`",
+            named(&recorded.ledger)
         );
         return Err(verify::unusable(recorded, &what)?);
     }
@@ -64,7 +65,7 @@ pub fn run(recorded: &Recorded) -> Result<(), Trouble> {
     let agrees = Agrees::of(&redecided);
     match recorded.format {
         Format::Json => read::print_json(&agrees),
-        Format::Table => print_all(&agrees.text(&verify::named(recorded))),
+        Format::Table => print_all(&agrees.text(&named(&recorded.ledger))),
     }
 }
 

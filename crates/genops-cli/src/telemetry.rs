@@ -1,13 +1,15 @@
-//! `genops telemetry`: how far telemetry has come, and sending again what a collector rejected, at a running
-//! server or in a ledger file.
+//! `genops telemetry`: how far telemetry has come, sending again what a collector rejected, at a running server or in a ledger
+//! file, and letting go of a destination in a file.
 
 use genops::ledger::StoreError;
 use genops::report::ReportError;
-use genops::telemetry::{ResendReport, TelemetryReport, resend_in_file, telemetry_of_file};
+use genops::telemetry::{
+    ForgetReport, ResendReport, TelemetryReport, forget_in_file, resend_in_file, telemetry_of_file,
+};
 use serde_json::json;
 
-use crate::arguments::{Format, Resending, Source};
-use crate::output::say;
+use crate::arguments::{Forgetting, Format, Resending, Source};
+use crate::output::{print_all, say};
 use crate::read::{ask, print_json};
 use crate::{Trouble, table};
 
@@ -99,6 +101,31 @@ pub async fn resend(resending: &Resending) -> Result<(), Trouble> {
     };
     say!("{told}");
     Ok(())
+}
+
+/// Lets go of a follower.
+pub fn forget(forgetting: &Forgetting) -> Result<(), Trouble> {
+    let Forgetting { follower, ledger, yes, format } = forgetting;
+    let forgotten = forget_in_file(ledger, follower, *yes).map_err(|error| match error {
+        ReportError::Store(StoreError::Held { path }) => {
+            Trouble::failed(format!("a server holds the ledger `{path}`; stop it first"))
+        }
+        error => Trouble::failed(error),
+    })?;
+    let ForgetReport { delivered_through, waiting, dead_letters, records, .. } = forgotten;
+    let lost = format!(
+        "it had delivered what stands through entry {delivered_through}; entries that were never told there: {waiting}; dead \
+         letters: {dead_letters}, records: {records}"
+    );
+    if !yes {
+        return Err(Trouble::unusable(format!(
+            "`{follower}` would be forgotten: {lost}. Say --yes if that is meant"
+        )));
+    }
+    match format {
+        Format::Json => print_json(&forgotten),
+        Format::Table => print_all(&format!("`{follower}` is forgotten: {lost}\n")),
+    }
 }
 
 fn in_words(error: ReportError) -> Trouble {

@@ -11,7 +11,7 @@ use genops_core::Digest;
 use serde::Serialize;
 
 use crate::arguments::{Format, Recorded, Verification};
-use crate::output::say;
+use crate::output::{named, say};
 use crate::{Trouble, read};
 
 /// What was verified.
@@ -58,7 +58,11 @@ pub fn run(verification: &Verification) -> Result<(), Trouble> {
         let begins = source.begins();
         (Box::new(source) as Box<_>, begins)
     });
-    let mut witness = Witness::new(head.clone(), export).with_snapshots(sources.snapshots());
+    let snapshots = match sources.snapshots() {
+        Ok(snapshots) => snapshots,
+        Err(error) => return Err(unusable(recorded, &error.to_string())?),
+    };
+    let mut witness = Witness::new(head.clone(), export).with_snapshots(snapshots);
     match verify(sources.begins(), sources, &mut witness) {
         Ok(verified) => tell(recorded, &verified, heads),
         Err(Failure::Journal(error) | Failure::Witness(error)) if is_unreadable(&error) => {
@@ -103,12 +107,6 @@ pub fn unusable(recorded: &Recorded, what: &str) -> Result<Trouble, Trouble> {
     Ok(Trouble::unusable(what))
 }
 
-/// The files, for people.
-pub fn named(recorded: &Recorded) -> String {
-    let names: Vec<_> = recorded.ledger.iter().map(|path| path.display().to_string()).collect();
-    names.join(", ")
-}
-
 fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Trouble> {
     let Verified { first, last, frames, head, newer, ref books } = *verified;
     let entries = (last + 1).saturating_sub(first);
@@ -127,7 +125,7 @@ fn tell(recorded: &Recorded, verified: &Verified, heads: usize) -> Result<(), Tr
             head,
         });
     }
-    say!("{} holds", named(recorded));
+    say!("{} holds", named(&recorded.ledger));
     say!(
         "  entries     {entries} in {frames} frames, {first} to {last}, each following from those before it"
     );

@@ -20,7 +20,7 @@ use genops::core::rule::{
 use genops::core::selector::{Facet, Selector};
 use genops::core::sla::{ExpectedMiss, SlaRule};
 use genops::core::{Amount, Attribution, Digest, Name, Timestamp, Unit};
-use genops::report::{Archive, AssessmentReport, Explanation, RateStateReport};
+use genops::report::{AssessmentReport, Explanation, RateStateReport, Recorded};
 use genops::{Admission, Governor, Settings};
 use genops_gateway::identity::hash;
 use genops_gateway::{Config, Gateway};
@@ -150,6 +150,10 @@ impl Ledger {
         self.directory.path().join("genops.db")
     }
 
+    fn explained(&self, id: AwuId) -> Explanation {
+        Recorded::find(&[self.path()], id).unwrap().explanation().unwrap()
+    }
+
     /// Admits, and settles where it may run; the call takes 812 ms, the first of the answer comes after 90.
     async fn call(&self, proposal: Proposal) -> AwuId {
         let awu = self.governor.new_id();
@@ -240,7 +244,6 @@ async fn a_call_that_ran_says_what_was_expected_reserved_and_what_became_of_it()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_decision_names_the_rule_that_made_it() {
     let (ledger, cases) = Ledger::filled().await;
-    let mut archive = Archive::open(&ledger.path()).unwrap();
     // The decision; the question and the rule that made it, and what it said; how many rules were asked.
     let cases = [
         (cases.model, "BLOCKED POLICY_DENY_MODEL", "model small-only BLOCKED", 1),
@@ -251,7 +254,7 @@ async fn every_kind_of_decision_names_the_rule_that_made_it() {
         (cases.condition, "BLOCKED x_night", "condition night BLOCKED", 1),
     ];
     for (id, decision, by, count) in cases {
-        let explanation = archive.explain(id).unwrap().unwrap();
+        let explanation = ledger.explained(id);
         let awu = &explanation.awu;
         assert_eq!(format!("{} {}", awu.result, awu.reason_code.as_ref().unwrap()), decision);
         let decided: Vec<_> = explanation.asked.iter().filter(|asked| asked.decided).collect();
@@ -266,8 +269,7 @@ async fn every_kind_of_decision_names_the_rule_that_made_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_else_is_told_is_what_the_decision_rests_on() {
     let (ledger, cases) = Ledger::filled().await;
-    let mut archive = Archive::open(&ledger.path()).unwrap();
-    let mut explain = |id| archive.explain(id).unwrap().unwrap();
+    let explain = |id| ledger.explained(id);
 
     let capped = explain(cases.capped);
     // 1,000 tokens in cost 0.00015, which leaves 0.00035 for tokens at 0.6 a million.
@@ -351,12 +353,17 @@ async fn what_cannot_be_explained_is_said_clearly() {
         (&["ATT-7.1.6"], 2, "did you mean `ATT-7.1-6`"),
     ];
     for (names, code, said) in cases {
-        let output = genops(&[&["explain", "--ledger", file], names].concat()).await;
+        let output = genops(&[&["explain"], names, &["--ledger", file]].concat()).await;
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(code) && error.contains(said), "{names:?}: {error}");
     }
     let output = genops(&["explain", &good, "--ledger", "/nowhere/genops.db"]).await;
     assert_eq!(output.status.code(), Some(1), "there is no ledger");
+    for command in ["explain", "show", "receipt"] {
+        let output = genops(&[command, "--ledger", file, &good]).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("it is an AWU, and no file: name it before `--ledger`"), "{command}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! `genops export`, `verify` and `replay`, as somebody runs them who was given files.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -116,25 +117,27 @@ fn an_export_is_verified_and_replayed_where_there_is_no_ledger() {
 fn what_takes_no_export_says_that_it_is_one_and_what_does_take_it() {
     let folder = Folder::new();
     folder.text("export --to journal.jsonl");
-    folder.text("keys new --signing --out signing.key");
-    let awu = format!("{}-{}", "01".repeat(16), "07".repeat(8));
-    for arguments in [
-        "awus".to_owned(),
-        "budgets".to_owned(),
-        "estimates".to_owned(),
-        format!("show {awu}"),
-        format!("explain {awu}"),
-        format!("receipt {awu} --signing-key signing.key"),
-        "telemetry status".to_owned(),
-    ] {
+    for arguments in
+        ["awus".to_owned(), "budgets".to_owned(), "estimates".to_owned(), "telemetry status".to_owned()]
+    {
         folder.text(&arguments);
         let (_, told) = folder.complaint(&format!("{arguments} --ledger journal.jsonl"));
-        let expected = "`journal.jsonl` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit` and \
-                        `export` take exports";
+        let expected = "`journal.jsonl` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit`, \
+                        `export`, `show`, `explain` and `receipt` take exports";
         assert!(told.contains(expected), "{arguments}: {told}");
     }
     let (code, told) = folder.complaint("audit --ledger journal.jsonl --usage absent.csv");
     assert!(code == 2 && told.contains("cannot read `absent.csv`"), "{told}");
+    let awu = format!("{}-{}", "01".repeat(16), "07".repeat(8));
+    folder.text("keys new --signing --out signing.key");
+    for command in ["show", "explain", "receipt"] {
+        let key = if command == "receipt" { " --signing-key signing.key" } else { "" };
+        let [of_ledger, of_export] = ["genops.db", "journal.jsonl"]
+            .map(|file| folder.text(&format!("{command} {awu}{key} --ledger {file}")));
+        let (same, end) = of_export.split_at(of_ledger.len());
+        assert_eq!(same, of_ledger);
+        assert_eq!(end.contains("as of entry 4, the last one there"), command != "receipt", "{end}");
+    }
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn parts_are_one_journal_and_a_part_says_that_it_is_one() {
     let (code, told) = folder.complaint("replay --ledger two.jsonl");
     assert_eq!(code, 2, "{told}");
     let (code, told) = folder.complaint("verify --ledger two.jsonl one.jsonl");
-    assert!(code == 1 && told.contains("`one.jsonl`: it begins with entry 1 where entry 5 is due"), "{told}");
+    assert!(code == 1 && told.contains("`one.jsonl` begins with entry 1 where entry 5 is due"), "{told}");
 }
 
 #[test]
@@ -193,6 +196,15 @@ fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
     assert_eq!(code, 2, "{told}");
     let (code, told) = folder.complaint("archive --through 9 --to a.jsonl");
     assert!(code == 1 && told.contains("9"), "{told}");
+    folder.text("keys new --signing --out signing.key");
+    let asked = |command: &str, number: u8, files: &str| {
+        let key = if command == "receipt" { " --signing-key signing.key" } else { "" };
+        let awu = format!("{}-{}", format!("{number:02}").repeat(16), "07".repeat(8));
+        format!("{command} {awu}{key} --ledger {files}")
+    };
+    let before: BTreeMap<_, _> = ["show", "explain", "receipt"]
+        .map(|command| (command, [1, 2].map(|number| folder.text(&asked(command, number, "genops.db")))))
+        .into();
     let told = folder.text("archive --through 2 --to a.jsonl");
     assert!(told.starts_with("a.jsonl has the entries through 2, and genops.db no more\n"), "{told}");
     let both = folder.json("verify --ledger a.jsonl genops.db");
@@ -202,10 +214,25 @@ fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
     let (code, told) = folder.complaint("replay --ledger genops.db");
     assert!(code == 2 && told.contains("begins with entry 3"), "{told}");
     assert_eq!(folder.json("awus --ledger genops.db")["archived"], 2);
-    for command in ["show", "explain"] {
-        let (code, told) = folder.complaint(&format!("{command} {}-{}", "01".repeat(16), "07".repeat(8)));
-        assert!(code == 1 && told.contains("`a.jsonl` (through entry 2)"), "{told}");
-        folder.text(&format!("{command} {}-{}", "02".repeat(16), "07".repeat(8)));
+    for command in ["show", "explain", "receipt"] {
+        let (code, told) = folder.complaint(&asked(command, 1, "genops.db"));
+        assert!(
+            code == 1 && told.contains("`--ledger ARCHIVE... LEDGER`: `a.jsonl` (through entry 2)"),
+            "{told}"
+        );
+        folder.text(&asked(command, 2, "genops.db"));
+        for (number, before) in [1, 2].into_iter().zip(&before[command]) {
+            assert_eq!(&folder.text(&asked(command, number, "a.jsonl genops.db")), before, "{command}");
+        }
+        for (files, expected) in [
+            ("a.jsonl", "no AWU 0202"),
+            ("genops.db a.jsonl", "`a.jsonl` begins with entry 1 where entry 5 is due"),
+            ("a.jsonl a.jsonl genops.db", "`a.jsonl` begins with entry 1 where entry 3 is due"),
+            ("signing.key genops.db", "signing.key` cannot be read"),
+        ] {
+            let (code, told) = folder.complaint(&asked(command, 2, files));
+            assert!(code == 1 && told.contains(expected), "{command} {files}: {told}");
+        }
     }
     let text = folder.text("archive --restore a.jsonl");
     assert!(text.contains("a snapshot of its books after entry 4"), "{text}");

@@ -95,7 +95,7 @@ async fn what_cannot_be_given_or_read_is_said_with_the_reason() {
     std::fs::write(place.join("no.json"), "{}").unwrap();
     let (unknown, public) = (format!("{}-{}", "1".repeat(32), "2".repeat(16)), "0".repeat(64));
     let cases: [(&[&str], i32, &str); 9] = [
-        (&["receipt", &unknown, "--signing-key", "key"], 1, "there is no AWU"),
+        (&["receipt", &unknown, "--signing-key", "key"], 1, "no AWU 1111"),
         (&["receipt", "mine", "--signing-key", "key"], 2, "`mine` is not an AWU"),
         (&["receipt", &admitted], 2, "--signing-key"),
         (&["receipt", &admitted, "--signing-key", "missing"], 2, "cannot be read"),

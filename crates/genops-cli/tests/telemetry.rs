@@ -164,6 +164,59 @@ async fn what_was_rejected_is_shown_and_sent_again_by_a_server_and_after_it() {
     until_dead(&governor, 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_destination_that_nothing_is_sent_to_any_more_keeps_entries_until_it_is_let_go_of() {
+    let place = tempfile::tempdir().unwrap();
+    let config = config(place.path(), collector(Arc::new(AtomicU16::new(400))).await).await;
+    let path = place.path().join("genops.db");
+    let governor = open(&config).await;
+    let gateway = Gateway::new(governor.clone(), config.clone()).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move { gateway.serve(listener, async { drop(stopped.await) }).await });
+    call(&url).await;
+    until_dead(&governor, 3 + 2).await;
+    let names: Vec<_> =
+        governor.telemetry().unwrap().followers.into_iter().map(|follower| follower.name).collect();
+    let file = path.to_str().unwrap();
+    let to = place.path().join("a.jsonl");
+    let archive = ["archive", "--ledger", file, "--through", "2", "--to", to.to_str().unwrap()];
+    let forget = ["telemetry", "forget", "--ledger", file, "--follower"];
+    let said = async |arguments: &[&str], code: i32| {
+        let output = genops(arguments).await;
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        text
+    };
+    let told = said(&[&forget[..], &[&names[0], "--yes"]].concat(), 1).await;
+    assert!(told.contains("a server holds the ledger") && told.contains("stop it first"), "{told}");
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+    governor.close().await.unwrap();
+
+    let told = said(&[&forget[..], &["views", "--yes"]].concat(), 1).await;
+    assert!(told.contains("there is no follower `views`; there is: ") && told.contains(&names[1]), "{told}");
+    for _ in &names {
+        let told = said(&archive, 1).await;
+        let advice =
+            |name: &&String| told.contains(&format!("genops telemetry forget --follower \"{name}\""));
+        let name = names.iter().find(advice).unwrap();
+        let lost = format!("dead letters: 1, records: {}", if name.ends_with(" logs") { 3 } else { 2 });
+        let told = said(&[&forget[..], &[name]].concat(), 2).await;
+        assert!(
+            told.contains("would be forgotten") && told.contains("--yes") && told.contains(&lost),
+            "{told}"
+        );
+        let told = said(&[&forget[..], &[name, "--yes"]].concat(), 0).await;
+        assert!(told.contains(&format!("`{name}` is forgotten")) && told.contains(&lost), "{told}");
+    }
+    assert_eq!(status(&["--ledger", file]).await.followers, []);
+    let told = said(&[&forget[..], &[&names[0], "--yes"]].concat(), 1).await;
+    assert!(told.contains("there is: none"), "{told}");
+    said(&archive, 0).await;
+}
+
 async fn call(url: &str) {
     let body = r#"{"model":"small","messages":[{"role":"user","content":"hello"}]}"#;
     let request = Request::post(format!("{url}/v1/chat/completions"))

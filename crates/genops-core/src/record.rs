@@ -141,6 +141,16 @@ impl AwuRecord {
         })
     }
 
+    /// Takes in an entry about an AWU of which `record` is known so far. An identity may be used again once its AWU has ended:
+    /// the latest is meant.
+    pub fn take(record: &mut Option<Self>, journaled: Journaled) {
+        let is_new = matches!(journaled.entry.command, Command::Admit(_));
+        match record {
+            Some(known) if !is_new => known.follow(journaled.entry),
+            known => *known = Self::begin(journaled).or_else(|| known.take()),
+        }
+    }
+
     /// Takes in a later entry about the same AWU.
     pub fn follow(&mut self, entry: Entry) {
         let Entry { sequence, at, command, outcome } = entry;

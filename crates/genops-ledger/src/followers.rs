@@ -139,6 +139,21 @@ impl Views {
         replace(&mut self.connection).map_err(|error| told(&self.path, &error))
     }
 
+    /// Forgets where a follower stands, and its dead letters, all at once. If it comes again, it begins anew.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be written.
+    pub fn forget(&mut self, follower: &str) -> Result<(), StoreError> {
+        let forget = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            transaction.execute("DELETE FROM dead_letters WHERE follower = ?1", [follower])?;
+            transaction.execute("DELETE FROM cursors WHERE follower = ?1", [follower])?;
+            transaction.commit()
+        };
+        forget(&mut self.connection).map_err(|error| told(&self.path, &error))
+    }
+
     fn told<T>(&self, answer: rusqlite::Result<T>) -> Result<T, StoreError> {
         answer.map_err(|error| told(&self.path, &error))
     }

@@ -273,6 +273,7 @@ impl OpenError {
             Self::Mismatch(mismatch) => Some(mismatch.sequence),
             Self::Breach(breach) => Some(breach.sequence),
             Self::Store(StoreError::Export(bad)) => bad.entry,
+            Self::Store(StoreError::Apart { due, .. }) => Some(*due),
             Self::Store(_)
             | Self::Archived { .. }
             | Self::NoSnapshot { .. }

@@ -39,10 +39,8 @@ pub fn retire(ledger: &Path, through: Through, written_by: String, to: &Path) ->
     // Where the last time was interrupted, some of what it archived is here yet.
     snapshots.forget_archived()?;
     let replayed = resume(&mut SqliteStore::read(ledger)?, u64::MAX)?;
-    let through = match through {
-        Through::Entry(through) => through,
-        Through::Before(time) => last_before(ledger, time, replayed.books.sequence())?,
-    };
+    let mut journal = Journal::new(Box::new(SqliteStore::read(ledger)?));
+    let through = last_of(&mut journal, through, replayed.books.sequence())?;
     Needs::of(&replayed, &Followers::beside(ledger)?).allow(through)?;
     let name = ledger.display().to_string();
     let wanted = |from, through| Wanted { written_by, ledger: name, from, through };
@@ -107,10 +105,32 @@ fn hold(ledger: &Path) -> Result<SqliteStore, StoreError> {
     }
 }
 
-/// The last entry before `time`, found by halving: time never goes back in a journal. 0 where there is none.
-fn last_before(ledger: &Path, time: Timestamp, last: u64) -> Result<u64, StoreError> {
-    let mut journal = Journal::new(Box::new(SqliteStore::read(ledger)?));
-    let (mut before, mut after) = (journal.archived()?, last.saturating_add(1));
+/// The entry through which entries leave, of those that are here, which end with `last`.
+fn last_of(journal: &mut Journal, through: Through, last: u64) -> Result<u64, ArchiveError> {
+    let archived = journal.archived()?;
+    let first = archived.saturating_add(1);
+    if last < first {
+        return Err(ArchiveError::Empty { archived });
+    }
+    match through {
+        Through::Entry(through) if through > last => Err(ArchiveError::Beyond { through, last }),
+        Through::Entry(through) if through < first => Err(ArchiveError::Left { through, first }),
+        Through::Entry(through) => Ok(through),
+        Through::Before(time) => {
+            let through = last_before(journal, time, archived, last)?;
+            if through > archived {
+                return Ok(through);
+            }
+            let at = journal.entry(first)?.map_or(time, |journaled| journaled.entry.at);
+            Err(ArchiveError::NotOlder { time, first, at })
+        }
+    }
+}
+
+/// The last entry before `time`, found by halving between what is archived and the last: time never goes back in a journal.
+/// That which is archived where there is none.
+fn last_before(journal: &mut Journal, time: Timestamp, archived: u64, last: u64) -> Result<u64, StoreError> {
+    let (mut before, mut after) = (archived, last.saturating_add(1));
     while after.saturating_sub(before) > 1 {
         let middle = before.midpoint(after);
         match journal.entry(middle)? {
@@ -176,7 +196,10 @@ impl Needs {
             return needed(format!("the idempotency key of entry {first} is remembered"));
         }
         if let Some((name, first)) = self.followers.iter().find(|(_, first)| *first <= through) {
-            return needed(format!("`{name}` has delivered what comes before entry {first} and no more"));
+            return needed(format!(
+                "`{name}` has delivered what comes before entry {first} and no more; if nothing is sent there any more, let go \
+                 of it with `genops telemetry forget --follower \"{name}\"`"
+            ));
         }
         match self.snapshot {
             Some(snapshot) if snapshot >= through => Ok(()),
@@ -280,6 +303,14 @@ fn failed(to: &Path, error: &std::io::Error) -> ArchiveError {
     ArchiveError::File(format!("`{}`: {error}", to.display()))
 }
 
+/// What has left before, where anything has.
+fn left_before(archived: u64) -> String {
+    if archived == 0 {
+        return String::new();
+    }
+    format!("; those through {archived} have left already")
+}
+
 /// Why nothing was archived.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -288,6 +319,43 @@ pub enum ArchiveError {
     Nothing {
         /// The entry.
         through: u64,
+    },
+    /// There is no entry here.
+    #[error("nothing can be archived: the ledger has no entry{}", left_before(*archived))]
+    Empty {
+        /// The last that has left; 0 where none has.
+        archived: u64,
+    },
+    /// It ends before.
+    #[error("there is no entry {through}: the ledger ends with entry {last}")]
+    Beyond {
+        /// The entry.
+        through: u64,
+        /// The last entry.
+        last: u64,
+    },
+    /// They have left already.
+    #[error(
+        "the entries through {through} have left already: the ledger begins with entry {first}; say a later one, if more is to leave"
+    )]
+    Left {
+        /// The entry.
+        through: u64,
+        /// The first entry that is here.
+        first: u64,
+    },
+    /// Nothing that is here is so old.
+    #[error(
+        "nothing is older than {time} and still here: the ledger begins with entry {first}, of {at}{}",
+        left_before(first.saturating_sub(1))
+    )]
+    NotOlder {
+        /// What entries should be older than.
+        time: Timestamp,
+        /// The first entry that is here.
+        first: u64,
+        /// When it was written.
+        at: Timestamp,
     },
     /// The journal cannot be read.
     #[error(transparent)]

@@ -1,19 +1,28 @@
 //! Where a journal is read from by whoever has nothing but files: a ledger, or an export of one, told apart by how it
-//! begins. Several files one after the other are one journal.
+//! begins. Several files one after the other are one journal, which is read from its beginning to its end here, and from any
+//! place in [`whole`].
+
+mod whole;
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use genops_core::Digest;
+use genops_core::ledger::Entry;
+use genops_core::policy::Policy;
 
-use crate::export::{BEGINNING, BadExport, ExportFrames, ExportReader};
+use crate::export::{BEGINNING, BadExport, ExportReader};
 use crate::frame::Frame;
 use crate::memory::MemoryStore;
+use crate::recover::OpenError;
 use crate::snapshots::{Snapshot, Snapshots};
 use crate::sqlite::{SqliteReader, SqliteStore};
 use crate::store::{FrameReader, PersonReader, StoreError};
 use crate::witness::Head;
+
+pub use whole::open_whole;
 
 /// One file with a journal, or with a part of one. Gives every frame in it, as it stands.
 #[derive(Debug)]
@@ -76,18 +85,6 @@ impl Iterator for Source {
             Self::Export(export) => export.next(),
         }
     }
-}
-
-/// Opens a file with a whole journal, a ledger or an export, to read it from any place.
-///
-/// # Errors
-///
-/// As [`Source::open`]; or it is an export that cannot be read to its end, or not one of every entry from the first on.
-pub fn open_whole(path: &Path) -> Result<Box<dyn FrameReader>, StoreError> {
-    Ok(match export_at(path)? {
-        Some(file) => Box::new(ExportFrames::open(file)?),
-        None => Box::new(SqliteStore::read(path)?),
-    })
 }
 
 /// Opens a file with a journal to look up whom its pseudonyms stand for. An export knows nobody.
@@ -155,12 +152,16 @@ impl<R: FrameReader> Iterator for Frames<R> {
                 Ok(frame) => self.last = Some(frame.clone()),
                 Err(_) => self.failed = true,
             }
-            // An archive that was interrupted has left them; they are in it.
-            if !frame.as_ref().is_ok_and(|frame| frame.first > 0 && frame.last() <= self.through) {
+            if !frame.as_ref().is_ok_and(|frame| is_left(frame, self.through)) {
                 return Some(frame);
             }
         }
     }
+}
+
+/// Whether a frame is in the archive that ends with `through`, and was left here when that was interrupted.
+fn is_left(frame: &Frame, through: u64) -> bool {
+    (1..=through).contains(&frame.first) && frame.last() <= through
 }
 
 /// Files that are one journal, one after the other. Each has to begin where the one before it ended.
@@ -169,7 +170,6 @@ pub struct Sources {
     /// The last one first.
     files: Vec<(PathBuf, Source)>,
     begins: (u64, Digest),
-    snapshots: Vec<Snapshot>,
     /// The entry that is due, and the hash before it.
     due: (u64, Digest),
 }
@@ -181,21 +181,79 @@ impl Sources {
     ///
     /// One of them cannot be read.
     pub fn open(paths: &[PathBuf]) -> Result<Self, StoreError> {
-        let opened = |path: &PathBuf| Ok((path.clone(), Source::open(path)?));
+        let opened =
+            |path: &PathBuf| Ok((path.clone(), Source::open(path).map_err(|error| named(path, error))?));
         let mut files = paths.iter().map(opened).collect::<Result<Vec<_>, StoreError>>()?;
         let begins = files.first().map_or((1, Digest::ZERO), |(_, source)| source.begins());
-        let mut snapshots = Vec::new();
-        for (path, source) in &files {
-            snapshots.extend(source.snapshots(path)?);
-        }
         files.reverse();
-        Ok(Self { files, begins, snapshots, due: begins })
+        Ok(Self { files, begins, due: begins })
     }
 
     /// The snapshots of the books in those that are ledgers, which the journal has to come to.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<Snapshot>, StoreError> {
+        let each = self.files.iter().map(|(path, source)| source.snapshots(path));
+        Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+
+    /// Whether the last file is a ledger.
     #[must_use]
-    pub fn snapshots(&self) -> Vec<Snapshot> {
-        self.snapshots.clone()
+    pub fn end_in_a_ledger(&self) -> bool {
+        matches!(self.files.first(), Some((_, Source::Ledger(..))))
+    }
+
+    /// The policy that was in force before the first entry; `None` where a file that was not given says that.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn policy(&self) -> Result<Option<Arc<Policy>>, StoreError> {
+        let empty = || Arc::new(Policy::unrestricted());
+        match self.files.last() {
+            Some((path, Source::Ledger(..))) => {
+                Ok(Some(Snapshots::read(path)?.archived_policy()?.unwrap_or_else(empty)))
+            }
+            _ => Ok((self.begins.0 == 1).then(empty)),
+        }
+    }
+
+    /// The last entry of each archive that the entries before the first have left for, and what its file was called, the
+    /// oldest first, as far as a ledger says so.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read.
+    pub fn archives(&self) -> Result<Vec<(u64, String)>, StoreError> {
+        let mut archives = Vec::new();
+        for (path, source) in &self.files {
+            if let Source::Ledger(..) = source {
+                archives.extend(Snapshots::read(path)?.archives()?);
+            }
+        }
+        archives.retain(|(through, _)| *through < self.begins.0);
+        Ok(archives)
+    }
+
+    /// Gives the entries of each frame, once it is verified that it continues the chain. Gives the last entry there is.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that does not fit, or what `take` says.
+    pub fn walk<E: From<OpenError>>(
+        self,
+        mut take: impl FnMut(&Frame, Vec<Entry>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let (mut due, mut head) = self.begins;
+        for frame in self {
+            let frame = frame.map_err(OpenError::from)?;
+            let entries = frame.check(head, due).map_err(OpenError::from)?;
+            (due, head) = (frame.last().saturating_add(1), frame.hash);
+            take(&frame, entries)?;
+        }
+        Ok(due.saturating_sub(1))
     }
 
     /// The first entry that there should be, and the hash of the frame before it.
@@ -204,20 +262,46 @@ impl Sources {
         self.begins
     }
 
-    /// Goes on to the next file, and holds what it says of its beginning against what is due. A ledger says nothing of
-    /// it: its frames do.
-    fn go_on(&mut self) -> Result<(), BadExport> {
+    /// Goes on to the next file, and holds what it says of its beginning against what is due.
+    fn go_on(&mut self) -> Result<(), StoreError> {
         drop(self.files.pop());
-        let Some((path, Source::Export(export))) = self.files.last() else { return Ok(()) };
-        let ((due, head), header) = (self.due, export.header());
-        let what = if header.first != due {
-            format!("it begins with entry {} where entry {due} is due", header.first)
-        } else if header.previous != head {
-            format!("it begins behind the hash {}, and what is before it ends with {head}", header.previous)
-        } else {
-            return Ok(());
-        };
-        Err(BadExport { line: 1, entry: Some(due), what: format!("`{}`: {what}", path.display()) })
+        match self.files.last() {
+            Some((path, source)) => follows(path, source.begins(), self.due),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a file that begins so can stand where something is due: an entry, and the hash before it.
+fn follows(path: &Path, begins: (u64, Digest), due: (u64, Digest)) -> Result<(), StoreError> {
+    let ((first, previous), (due, head)) = (begins, due);
+    let what = if first > due {
+        let last = first.saturating_sub(1);
+        format!(
+            "begins with entry {first} where entry {due} is due: give what has the entries {due} to {last} before it"
+        )
+    } else if first < due {
+        format!(
+            "begins with entry {first} where entry {due} is due: give the files in the order of their entries, and no \
+             entry twice"
+        )
+    } else if previous != head {
+        format!(
+            "is of another journal: it begins behind the hash {previous}, and what is before it ends with {head}"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Apart { path: path.display().to_string(), due, what })
+}
+
+/// Says which file an export that cannot be relied on is.
+fn named(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Export(bad) => {
+            BadExport { what: format!("`{}`: {}", path.display(), bad.what), ..bad }.into()
+        }
+        error => error,
     }
 }
 
@@ -226,19 +310,19 @@ impl Iterator for Sources {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let frame = self.files.last_mut()?.1.next();
-            match frame {
+            let (path, source) = self.files.last_mut()?;
+            match source.next() {
                 None => {
-                    if let Err(bad) = self.go_on() {
+                    if let Err(apart) = self.go_on() {
                         self.files.clear();
-                        return Some(Err(bad.into()));
+                        return Some(Err(apart));
                     }
                 }
                 Some(Ok(frame)) => {
                     self.due = (frame.last().saturating_add(1), frame.hash);
                     return Some(Ok(frame));
                 }
-                failed => return failed,
+                Some(Err(error)) => return Some(Err(named(path, error))),
             }
         }
     }

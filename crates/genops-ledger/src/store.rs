@@ -136,6 +136,16 @@ pub enum StoreError {
     /// A text that should be an export of a journal is none, or has been changed.
     #[error(transparent)]
     Export(#[from] BadExport),
+    /// A file does not follow those that were given before it.
+    #[error("`{path}` {what}")]
+    Apart {
+        /// The file.
+        path: String,
+        /// The entry that is due.
+        due: u64,
+        /// What it is instead, and what to give.
+        what: String,
+    },
     /// An entry has left the ledger.
     #[error(
         "entry {entry} is archived, as are all through {through}: look into the archive that \
@@ -149,7 +159,8 @@ pub enum StoreError {
     },
     /// What should be a ledger is an export of one.
     #[error(
-        "`{path}` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit` and `export` take exports"
+        "`{path}` is an export of a journal, and not a ledger; `genops verify`, `replay`, `audit`, `export`, `show`, \
+         `explain` and `receipt` take exports"
     )]
     Exported {
         /// The export's file.

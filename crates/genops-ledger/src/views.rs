@@ -22,7 +22,7 @@ use std::sync::Arc;
 use genops_core::cursor::Cursor;
 use genops_core::ledger::Command;
 use genops_core::policy::Policy;
-use genops_core::record::AwuRecord;
+use genops_core::record::{AwuRecord, Journaled};
 use genops_core::{AwuId, Digest};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -394,17 +394,8 @@ impl Views {
             let entries = journal.after(through)?;
             let Some(last) = entries.last() else { return Ok(record) };
             through = last.entry.sequence;
-            for journaled in entries {
-                if AwuRecord::subject(&journaled.entry.command) != Some(id) {
-                    continue;
-                }
-                let is_new = matches!(journaled.entry.command, Command::Admit(_));
-                match &mut record {
-                    Some(known) if !is_new => known.follow(journaled.entry),
-                    // An identity may be used again once its AWU has ended: the latest is meant.
-                    known => *known = AwuRecord::begin(journaled).or_else(|| known.take()),
-                }
-            }
+            let about = |journaled: &Journaled| AwuRecord::subject(&journaled.entry.command) == Some(id);
+            entries.into_iter().filter(about).for_each(|journaled| AwuRecord::take(&mut record, journaled));
         }
     }
 

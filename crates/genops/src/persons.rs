@@ -8,7 +8,7 @@
 //! since a command is submitted under the same lock as its persons are numbered.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use genops_core::ledger::{Act, Admit, Books, Command, Entry, Grant, Idempotency};
@@ -119,6 +119,16 @@ impl Persons {
     /// There is no such file, or it cannot be read.
     pub fn of_file(path: &Path) -> Result<Self, StoreError> {
         Self::over(open_persons(path)?, None)
+    }
+
+    /// Those of files that are one journal: of the last, which is the ledger where there is one.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or it cannot be read.
+    pub fn of_files(paths: &[PathBuf]) -> Result<Self, StoreError> {
+        let last = paths.last();
+        Self::of_file(last.ok_or_else(|| StoreError::Failed { what: "no file was given".to_owned() })?)
     }
 
     fn over(

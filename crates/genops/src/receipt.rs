@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
-use crate::report::Archive;
+use crate::report::Recorded;
 
 use facts::{Cell, Decision, Facts};
 use key::{PublicKey, SigningKey};
@@ -152,15 +152,15 @@ impl Governor {
     }
 }
 
-impl Archive {
-    /// The receipt of the decision about an AWU.
+impl Recorded {
+    /// The receipt of the decision.
     ///
     /// # Errors
     ///
-    /// The decision is not in the journal, or the journal cannot be read.
-    pub fn receipt(&mut self, awu: AwuId, key: &SigningKey) -> Result<Receipt, ReceiptError> {
-        let (views, journal) = self.parts()?;
-        issue(views, journal, awu, key)
+    /// What the journal holds there cannot be signed.
+    pub fn receipt(&self, key: &SigningKey) -> Result<Receipt, ReceiptError> {
+        let (sequence, frame) = self.decided();
+        signed(frame, sequence, key)?.ok_or(ReceiptError::NotFound { awu: self.awu() })
     }
 }
 
@@ -174,9 +174,14 @@ fn issue(
     let sequence = views.awu(awu, journal)?.ok_or_else(missing)?.sequence;
     let frame = journal.frame(sequence)?.ok_or_else(missing)?;
     frame.check(frame.previous, frame.first)?;
-    let (link, (entry, bytes)) = Link::of(&frame, sequence)?.ok_or_else(missing)?;
-    let statement = Statement::of(entry, bytes, &link, &key.public()).ok_or_else(missing)?;
-    Ok(Receipt::signed(statement, key))
+    signed(&frame, sequence, key)?.ok_or_else(missing)
+}
+
+/// The receipt of an entry; `None` where the frame does not have it, or it decides about no AWU.
+fn signed(frame: &Frame, sequence: u64, key: &SigningKey) -> Result<Option<Receipt>, BadFrame> {
+    let Some((link, (entry, bytes))) = Link::of(frame, sequence)? else { return Ok(None) };
+    let statement = Statement::of(entry, bytes, &link, &key.public());
+    Ok(statement.map(|statement| Receipt::signed(statement, key)))
 }
 
 impl Receipt {

@@ -1,7 +1,8 @@
 //! What can be asked afterwards: budgets and AWUs, as plain data that serialises to the JSON of the read
 //! API and of the commands. Amounts are decimal text; every list says as of which entry it holds.
 //!
-//! A running ledger is asked through the [`Governor`], a ledger file through an [`Archive`]. What is told of one AWU is an
+//! A running ledger is asked through the [`Governor`], a ledger file through an [`Archive`], and of one AWU also the files that
+//! old entries have left for, through [`Recorded`]. What is told of one AWU is an
 //! [`AwuReport`], why it was decided so an [`Explanation`]; a budget is a [`BudgetReport`], a cell a [`CellBalance`], an
 //! entry of the journal an [`EntryReport`]; how the ledger stands is a [`StatusReport`].
 
@@ -12,6 +13,7 @@ mod cells;
 mod explanation;
 mod grants;
 mod journal;
+mod recorded;
 mod status;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use genops_core::budget::CellKey;
 use genops_core::ledger::Books;
 use genops_core::naming::OfAny;
 use genops_core::policy::{InForce, Policy};
+use genops_core::record::AwuRecord;
 use genops_core::{AwuId, Digest};
 use genops_ledger::recover::OpenError;
 use genops_ledger::views::{Estimate, Filter, Found, Views};
@@ -40,6 +43,7 @@ pub use explanation::{
 };
 pub use grants::{GrantList, GrantReport};
 pub use journal::{EntryFilter, EntryKind, EntryPage, EntryReport, PolicyReport};
+pub use recorded::Recorded;
 pub use status::{OpenAwuCounts, StatusReport};
 
 /// A page of AWUs, the latest first.
@@ -81,7 +85,8 @@ pub enum ReportError {
     Open(#[from] OpenError),
     /// A decision rests on a policy that nobody adopted.
     #[error(
-        "policy {0} is not in the journal, so nobody can say which of its rules were asked; verify the ledger"
+        "policy {0} is not in the journal, so nobody can say which of its rules were asked: if there are archives from \
+         before, give them as well, and verify the ledger if there are none"
     )]
     NoPolicy(Digest),
     /// An AWU is not in the ledger, and may be in what has left it.
@@ -94,6 +99,16 @@ pub enum ReportError {
         awu: AwuId,
         /// The last entry that has left.
         through: u64,
+    },
+    /// An AWU is not in the files that were given.
+    #[error("no AWU {awu} is in {}", looked_in(*.first, .archives))]
+    NotRecorded {
+        /// The AWU.
+        awu: AwuId,
+        /// The first entry that they have.
+        first: u64,
+        /// The last entry of each archive from before, and what its file was called.
+        archives: Vec<(u64, String)>,
     },
     /// A page of budgets goes on in a policy that is not in force any more.
     #[error(
@@ -182,6 +197,20 @@ impl Governor {
     }
 }
 
+/// Where an AWU was looked for in files, and where else it may be.
+fn looked_in(first: u64, archives: &[(u64, String)]) -> String {
+    if first == 1 {
+        return "this ledger".to_owned();
+    }
+    let files: Vec<_> =
+        archives.iter().map(|(through, file)| format!("`{file}` (through entry {through})")).collect();
+    let files = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
+    format!(
+        "what was given, which begins with entry {first}; what was decided before is archived, so give the archives as well, \
+         in their order and before the ledger, `--ledger ARCHIVE... LEDGER`{files}"
+    )
+}
+
 /// Where an AWU is not there, says that it may be archived: tables that were made since know nothing of what has left.
 fn found_or_archived<T>(
     awu: AwuId,
@@ -223,10 +252,14 @@ fn explain(
             policy => policy?,
         }
     };
-    let policy = policy.ok_or(ReportError::NoPolicy(version))?;
+    explained(record, policy.ok_or(ReportError::NoPolicy(version))?, persons).map(Some)
+}
+
+/// Explains a record by the policy that decided.
+fn explained(record: AwuRecord, policy: Arc<Policy>, persons: &Persons) -> Result<Explanation, ReportError> {
     // Both say the same of whom they know.
     let (record, policy) = (persons.record(record)?, persons.reveal(|other| policy_renamed(policy, other))?);
-    Ok(Some(Explanation::of(&record, &InForce::new(policy))))
+    Ok(Explanation::of(&record, &InForce::new(policy)))
 }
 
 fn policy_renamed(mut policy: Arc<Policy>, other: &mut OfAny<'_>) -> Arc<Policy> {

@@ -74,6 +74,21 @@ pub struct ResendReport {
     pub records: u64,
 }
 
+/// A follower of which nothing is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ForgetReport {
+    /// Its name.
+    pub follower: String,
+    /// Everything up to this entry had been delivered there, or was among the dead letters.
+    pub delivered_through: u64,
+    /// So many entries after that were never told there.
+    pub waiting: u64,
+    /// So many requests were rejected there.
+    pub dead_letters: u64,
+    /// With so many rejected records.
+    pub records: u64,
+}
+
 impl Governor {
     /// Where telemetry stands. Blocks for as long as a disk does.
     ///
@@ -147,6 +162,37 @@ pub fn resend_in_file(path: &Path, follower: Option<&str>) -> Result<ResendRepor
     let marked = views.mark_dead_letters(follower)?;
     drop(held);
     Ok(resend_report(&marked))
+}
+
+/// Forgets a follower in a ledger file: its place in the journal, and its dead letters. So it keeps no entry from being
+/// archived any more. If a server sends there again, it begins with the first entry that is there. Without `is_meant`,
+/// nothing is done, and what would be forgotten is told.
+///
+/// # Errors
+///
+/// There is no ledger, or no such follower, a server holds the ledger, or the tables cannot be written.
+pub fn forget_in_file(path: &Path, follower: &str, is_meant: bool) -> Result<ForgetReport, ReportError> {
+    if !path.exists() {
+        return Err(StoreError::Missing { path: path.display().to_string() }.into());
+    }
+    let _held = SqliteStore::open(path)?;
+    let mut views = Views::beside(path)?;
+    let left = views.followers()?;
+    known(Some(follower), &left, &[])?;
+    let through =
+        left.cursors.iter().find(|(name, _)| name == follower).map_or(0, |(_, place)| place.through);
+    let letters: Vec<_> = left.dead_letters.iter().filter(|letter| letter.follower == follower).collect();
+    let report = ForgetReport {
+        follower: follower.to_owned(),
+        delivered_through: through,
+        waiting: Archive::open(path)?.books().sequence().saturating_sub(through),
+        dead_letters: letters.len() as u64,
+        records: letters.iter().map(|letter| letter.records).sum(),
+    };
+    if is_meant {
+        views.forget(follower)?;
+    }
+    Ok(report)
 }
 
 /// Whether there is a follower of this name: one that has left something, or is set up.

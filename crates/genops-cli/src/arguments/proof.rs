@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use genops::ledger::witness::Head;
 use genops_core::{Amount, Name, Timestamp};
 
-use super::Format;
+use super::{Format, file};
 use crate::audit;
 
 /// The files that a journal is read from.
@@ -24,9 +24,9 @@ pub struct Recorded {
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("with").required(true).multiple(true).args(["otlp", "usage"])), after_help = AUDITED)]
 pub struct Auditing {
-    /// The ledger, or an export of all of it
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
+    /// The ledger, or an export of all of it; of a ledger that has archives, these in their order, and it behind them
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db")]
+    pub ledger: Vec<PathBuf>,
     /// Delivered telemetry: OTLP as JSON or Protocol Buffers, also gzipped; files, directories, or - for standard input
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub otlp: Vec<PathBuf>,
@@ -117,9 +117,9 @@ pub struct Receipting {
     /// The AWU: `trace_id-span_id`, as in the header `x-genops-awu`
     #[arg(required = true)]
     pub awu: Option<String>,
-    /// The ledger, whether a server has it open or not
-    #[arg(long, value_name = "FILE", default_value = "genops.db")]
-    pub ledger: PathBuf,
+    /// The ledger, whether a server has it open or not; of one that has archives, these in their order, and it behind them
+    #[arg(long, value_name = "FILE", num_args = 1.., default_value = "genops.db", value_parser = file)]
+    pub ledger: Vec<PathBuf>,
     /// The key that signs, as `keys new --signing` makes it: a file, or env:VARIABLE
     #[arg(long, value_name = "FILE", required = true)]
     pub signing_key: Option<String>,

@@ -5,7 +5,7 @@
 //! nothing is held: whether an identity is one of theirs is looked up in the journal. Nothing is compared here.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 
 use foldhash::{HashMap, HashMapExt as _, HashSet, HashSetExt as _};
 use genops::core::awu::Used;
@@ -152,13 +152,14 @@ struct Life {
 }
 
 impl Index {
-    /// Reads a ledger, or an export of one, and verifies it on the way. AWUs that were decided within `times` are audited.
+    /// Reads a ledger, or an export of one, or archives and the ledger that they have left, and verifies them on the way. AWUs
+    /// that were decided within `times` are audited.
     ///
     /// # Errors
     ///
-    /// There is no ledger, it is damaged, or it has more AWUs than are held.
-    pub fn read(path: &Path, times: &Range<Timestamp>) -> Result<Self, Trouble> {
-        let mut frames = open_whole(path).map_err(Trouble::unusable)?;
+    /// There is no ledger, a part of the journal is missing or damaged, or it has more AWUs than are held.
+    pub fn read(paths: &[PathBuf], times: &Range<Timestamp>) -> Result<Self, Trouble> {
+        let mut frames = open_whole(paths).map_err(Trouble::unusable)?;
         let verified = recover::replay(&mut *frames).map_err(Trouble::unusable)?;
         let mut index = Self {
             awus: Vec::new(),
@@ -172,7 +173,7 @@ impl Index {
             news: 0,
             alone: HashMap::new(),
             journal: Journal::new(frames),
-            persons: Persons::of_file(path).map_err(Trouble::unusable)?,
+            persons: Persons::of_files(paths).map_err(Trouble::unusable)?,
         };
         let mut lives: HashMap<AwuId, Life> = HashMap::new();
         let mut progress = Progress::new("entries of the journal");

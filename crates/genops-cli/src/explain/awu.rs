@@ -2,24 +2,29 @@
 
 use genops::report::{
     AskedReport, AssessmentReport, CallerReport, CellReport, CircuitStateReport, Explanation, RateReport,
-    RateStateReport,
+    RateStateReport, Recorded,
 };
 use genops_core::AwuId;
 
-use crate::arguments::{Format, Source};
+use crate::arguments::{Format, Place};
 use crate::output::print_all;
 use crate::{Trouble, read, table};
 
-/// Explains the AWU, from a server or from a ledger file.
-pub async fn run(id: AwuId, source: &Source) -> Result<(), Trouble> {
-    let found: Option<Explanation> = match &source.server {
-        Some(server) => Some(read::ask(server, &format!("/genops/v1/awus/{id}/explanation"), None).await?),
-        None => read::of_one(source, |archive| archive.explain(id))?,
+/// Explains the AWU, from a server or from files.
+pub async fn run(id: AwuId, place: &Place) -> Result<(), Trouble> {
+    let (explanation, end) = match &place.server {
+        Some(server) => {
+            let path = format!("/genops/v1/awus/{id}/explanation");
+            (read::ask::<Explanation>(server, &path, None).await?, None)
+        }
+        None => {
+            let found = Recorded::find(&place.ledger, id).map_err(Trouble::failed)?;
+            (found.explanation().map_err(Trouble::failed)?, read::end_of(&found))
+        }
     };
-    let Some(explanation) = found else { return Err(read::not_there(id)) };
-    match source.format {
+    match place.format {
         Format::Json => read::print_json(&explanation),
-        Format::Table => print_all(&laid_out(&explanation)),
+        Format::Table => print_all(&(laid_out(&explanation) + &end.unwrap_or_default())),
     }
 }
 

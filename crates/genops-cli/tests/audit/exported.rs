@@ -62,7 +62,7 @@ fn a_part_of_a_journal_or_an_export_that_was_cut_off_or_edited_is_no_ground_for_
         String::from_utf8(output.stderr).unwrap()
     };
     let told = complaint("part.jsonl");
-    assert!(told.contains("begins with entry") && told.contains("every entry before"), "{told}");
+    assert!(told.contains("begins with entry 5 where entry 1 is due"), "{told}");
     let whole = written("whole.jsonl", &[]);
     let whole = std::fs::read_to_string(whole.path("whole.jsonl")).unwrap();
     let lines: Vec<_> = whole.lines().collect();
@@ -73,4 +73,54 @@ fn a_part_of_a_journal_or_an_export_that_was_cut_off_or_edited_is_no_ground_for_
     assert!(told.contains("is due here"), "{told}");
     folder.write("edited.jsonl", whole.replacen("ranking", "others", 1));
     assert!(complaint("edited.jsonl").contains("something else"));
+}
+
+#[test]
+fn archives_and_ledger_are_audited_as_the_ledger_was_before() {
+    let folder = Folder::new();
+    let others = RECORDED.traces.replace("ranking", "others");
+    folder.write("traces.jsonl", others);
+    folder.write("usage.csv", export(&rows()).replace(",0.0000576,", ",0.0000587,"));
+    for (of, name) in [("db", "genops.db"), ("db-wal", "genops.db-wal")] {
+        let of = RECORDED.ledger().with_extension(of);
+        if of.exists() {
+            std::fs::copy(of, folder.path(name)).unwrap();
+        }
+    }
+    let audit = |files: &[&str]| {
+        let all = ["--otlp", "traces.jsonl", "logs.jsonl", "--usage", "usage.csv", "--format", "json"];
+        let (mut report, code) = read(&run(&folder, &[&["audit", "--ledger"], files, &all].concat()));
+        assert_eq!(report["journal"]["file"], files.join(", "));
+        report["journal"]["file"] = Value::Null;
+        (report, code)
+    };
+    let before = audit(&["genops.db"]);
+    assert!(before.1 > 0, "{:#}", before.0);
+    for (through, to) in [("3", "one.jsonl"), ("9", "two.jsonl")] {
+        let output = run(&folder, &["archive", "--through", through, "--to", to]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(audit(&["one.jsonl", "two.jsonl", "genops.db"]), before);
+    let told = |files: &[&str]| {
+        let output = run(&folder, &[&["audit", "--ledger"], files, &["--usage", "usage.csv"]].concat());
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (files, expected) in [
+        (vec!["genops.db"], "`genops.db` begins with entry"),
+        (vec!["one.jsonl", "genops.db"], "give what has the entries"),
+        (vec!["two.jsonl", "one.jsonl", "genops.db"], "`two.jsonl` begins with entry"),
+        (vec!["genops.db", "one.jsonl"], "`genops.db` begins with entry"),
+        (vec!["one.jsonl", "one.jsonl", "genops.db"], "and no entry twice"),
+    ] {
+        let told = told(&files);
+        assert!(told.contains(expected), "{files:?}: {told}");
+    }
+    let damaged = std::fs::read_to_string(folder.path("two.jsonl")).unwrap().replacen("ranking", "others", 1);
+    folder.write("two.jsonl", damaged);
+    let told = told(&["one.jsonl", "two.jsonl", "genops.db"]);
+    assert!(
+        told.contains(" of the export, at entry ") && told.contains(": `two.jsonl`: what is written"),
+        "{told}"
+    );
 }

@@ -4,16 +4,17 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 
-use super::{BadExport, ExportReader};
+use super::{BadExport, End, ExportReader, Header};
 use crate::frame::Frame;
 use crate::store::{FrameReader, StoreError};
 
-/// The frames of an export of a whole journal.
+/// The frames of an export.
 #[derive(Debug)]
 pub struct ExportFrames {
     file: File,
     reader: ExportReader,
     places: Vec<Place>,
+    end: End,
     /// The place of the frame that `reader` gives next, where that is known.
     next: Option<usize>,
 }
@@ -32,14 +33,10 @@ impl ExportFrames {
     ///
     /// # Errors
     ///
-    /// It cannot be read, does not agree with itself, or does not have every entry from the first on.
+    /// It cannot be read, or does not agree with itself.
     pub fn open(file: File) -> Result<Self, StoreError> {
         let mut reader = ExportReader::new(lines_from(&file, 0)?)?;
-        let (first, mut due) = (reader.header.first, 1);
-        if first > due {
-            let what = format!("it begins with entry {first}; what is asked takes every entry before it too");
-            return Err(reader.bad(what).into());
-        }
+        let mut due = reader.header.first;
         let mut places = Vec::new();
         loop {
             let offset = reader.offset;
@@ -51,7 +48,20 @@ impl ExportFrames {
             places.push(Place { last: frame.last(), offset });
             due = frame.last().saturating_add(1);
         }
-        Ok(Self { file, reader, places, next: None })
+        let end = reader.so_far;
+        Ok(Self { file, reader, places, end, next: None })
+    }
+
+    /// The first line.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.reader.header
+    }
+
+    /// The last line.
+    #[must_use]
+    pub const fn end(&self) -> End {
+        self.end
     }
 }
 

@@ -574,7 +574,7 @@ fn an_export_is_read_from_any_place_as_its_ledger_is() {
     let frames = three();
     write_file(&ledger, &frames);
     std::fs::write(&text, exported(&frames)).unwrap();
-    let [mut ledger, mut export] = [&ledger, &text].map(|path| open_whole(path).unwrap());
+    let [mut ledger, mut export] = [ledger, text].map(|path| open_whole(&[path]).unwrap());
     assert_eq!(recover::replay(&mut *export).unwrap().head, recover::replay(&mut *ledger).unwrap().head);
     // On and back, the same again, and beyond the end.
     for entry in [1, 2, 3, 4, 2, 2, 1, 3, 0, 1, 4, 3] {
@@ -602,7 +602,7 @@ fn an_export_that_is_no_whole_journal_is_not_read_as_one() {
         (whole.replacen("\"count\":1", "\"count\":0", 1).into_bytes(), "entry 1 is due here"),
     ] {
         std::fs::write(&path, text).unwrap();
-        let told = open_whole(&path).err().unwrap().to_string();
+        let told = open_whole(std::slice::from_ref(&path)).err().unwrap().to_string();
         assert!(told.contains(expected), "{told}");
     }
     for refused in [SqliteStore::read(&path).err(), SqliteStore::open(&path).err()] {

@@ -225,7 +225,10 @@ fn what_is_needed_stays_and_who_needs_it_is_named() {
         ),
         (
             needs(Some(60), Some(55), 31),
-            Some("`otlp` has delivered what comes before entry 31 and no more; those through 30 may leave"),
+            Some(
+                "`otlp` has delivered what comes before entry 31 and no more; if nothing is sent there any more, let go of \
+                 it with `genops telemetry forget --follower \"otlp\"`; those through 30 may leave",
+            ),
         ),
     ];
     for (needs, expected) in cases {
@@ -278,7 +281,21 @@ async fn entries_leave_a_ledger_that_nobody_holds_as_far_as_nobody_needs_them() 
     assert!(refused.contains("`otlp`") && refused.contains("those through 3 may leave"), "{refused}");
     assert!(!place.path().with_file_name("a.jsonl").exists(), "nothing is left of what was refused");
     assert_eq!(retired(&place, Through::Entry(3), "a.jsonl"), Ok(3));
-    assert!(retired(&place, Through::Before(wall()), "b.jsonl").is_err(), "nothing is older");
+    let refused = retired(&place, Through::Before(wall()), "b.jsonl").unwrap_err();
+    assert_eq!(
+        refused,
+        format!(
+            "nothing is older than {0} and still here: the ledger begins with entry 4, of {0}; those through 3 have left already",
+            wall()
+        )
+    );
+    let refused = retired(&place, Through::Entry(2), "b.jsonl").unwrap_err();
+    assert!(
+        refused.starts_with("the entries through 2 have left already: the ledger begins with entry 4"),
+        "{refused}"
+    );
+    let refused = retired(&place, Through::Entry(10), "b.jsonl").unwrap_err();
+    assert_eq!(refused, "there is no entry 10: the ledger ends with entry 9");
     let later = Timestamp::from_nanos(wall().nanos() + 1);
     let refused = retired(&place, Through::Before(later), "b.jsonl").unwrap_err();
     assert!(refused.contains("entries through 9"), "all are older: {refused}");
@@ -356,11 +373,22 @@ fn a_time_is_found_by_halving() {
     }
     drop(store);
     let before = |time| Through::Before(Timestamp::from_nanos(time));
-    assert!(retired(&place, before(10), "none.jsonl").is_err());
+    let refused = retired(&place, before(10), "none.jsonl").unwrap_err();
+    assert!(refused.ends_with("the ledger begins with entry 1, of 1970-01-01T00:00:00.000Z"), "{refused}");
     assert_eq!(retired(&place, before(11), "a.jsonl"), Ok(2));
-    assert!(retired(&place, before(11), "b.jsonl").is_err(), "they have left");
+    let refused = retired(&place, before(11), "b.jsonl").unwrap_err();
+    assert!(
+        refused.contains("the ledger begins with entry 3, of ")
+            && refused.ends_with("those through 2 have left already"),
+        "{refused}"
+    );
     assert_eq!(retired(&place, before(13), "c.jsonl"), Ok(6));
     assert_eq!(retired(&place, before(99), "d.jsonl"), Ok(9));
+    let refused = retired(&place, before(99), "e.jsonl").unwrap_err();
+    assert_eq!(
+        refused,
+        "nothing can be archived: the ledger has no entry; those through 9 have left already"
+    );
 }
 
 #[tokio::test]
@@ -370,7 +398,7 @@ async fn verifying_finds_a_snapshot_of_books_that_nobody_ever_had() {
     let head = recover::take_snapshot(&place.path(), 5, 2).unwrap();
     let verified = || {
         let sources = Sources::open(&[place.path()]).unwrap();
-        let mut witness = Witness::default().with_snapshots(sources.snapshots());
+        let mut witness = Witness::default().with_snapshots(sources.snapshots().unwrap());
         verify(sources.begins(), sources, &mut witness)
     };
     assert_eq!((head.sequence, verified().unwrap().last), (5, 9));

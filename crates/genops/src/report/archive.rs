@@ -4,14 +4,14 @@ use std::path::Path;
 
 use genops_core::ledger::Books;
 use genops_core::{AwuId, Timestamp};
+use genops_ledger::Journal;
 use genops_ledger::recover;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::{Filter, Views};
-use genops_ledger::{Journal, StoreError};
 
 use super::{
-    AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, Explanation, ReportError, awu_page, budgets,
-    explain, found_or_archived,
+    AwuPage, AwuReport, BudgetFilter, BudgetList, EstimateList, ReportError, awu_page, budgets,
+    found_or_archived,
 };
 use crate::persons::Persons;
 
@@ -36,15 +36,6 @@ impl Archive {
         let journal = Journal::new(Box::new(SqliteStore::read(path)?));
         let (views, persons) = (Views::in_memory()?, Persons::of_file(path)?);
         Ok(Self { books: replayed.books, views, journal, persons })
-    }
-
-    /// The last entry of each archive that old entries have left for, and what its file was called, the oldest first.
-    ///
-    /// # Errors
-    ///
-    /// The file cannot be read.
-    pub fn archives(&self) -> Result<Vec<(u64, String)>, ReportError> {
-        Ok(self.journal.archives()?)
     }
 
     /// The books after the last entry.
@@ -92,22 +83,5 @@ impl Archive {
         let found = self.views.awu(id, &mut self.journal)?;
         let found = found.map(|record| self.persons.record(record)).transpose()?;
         found_or_archived(id, found.as_ref().map(AwuReport::of), &mut self.journal)
-    }
-
-    /// Why one AWU was decided as it was.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn explain(&mut self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
-        self.views.catch_up(&mut self.journal)?;
-        let found = explain(&self.views, self.books.in_force(), &mut self.journal, &self.persons, id)?;
-        found_or_archived(id, found, &mut self.journal)
-    }
-
-    /// What is read from: the tables, which are as far as the journal, and the journal.
-    pub(crate) fn parts(&mut self) -> Result<(&Views, &mut Journal), StoreError> {
-        self.views.catch_up(&mut self.journal)?;
-        Ok((&self.views, &mut self.journal))
     }
 }

@@ -9,7 +9,7 @@ use genops::ledger::retention::{Through, retire};
 use genops::ledger::snapshots::{Snapshot, Snapshots};
 use genops::ledger::views::Filter;
 use genops::ledger::witness::Head;
-use genops::report::{Archive, BudgetFilter, ReportError};
+use genops::report::{Archive, BudgetFilter, Recorded, ReportError};
 use genops::{Governor, Settings};
 
 use crate::common::{admitted, executing, execution, policy};
@@ -58,6 +58,8 @@ async fn what_has_left_the_ledger_is_said_to_be_archived_and_everything_else_is_
     let governor = open(&path, "2").await;
     let second = settled(&governor).await;
     let third = settled(&governor).await;
+    let told = |awu| (governor.awu(awu).unwrap().unwrap(), governor.explain(awu).unwrap().unwrap());
+    let told = [first, second, third].map(|awu| (awu, told(awu)));
     let under_both = governor.budgets(&BudgetFilter::default(), 1).await.unwrap();
     // The tables know all of them.
     assert_eq!(governor.awus(&Filter::default(), 9).unwrap().archived, None);
@@ -94,9 +96,31 @@ async fn what_has_left_the_ledger_is_said_to_be_archived_and_everything_else_is_
     assert!(governor.explain(fourth).unwrap().is_some());
     governor.close().await.unwrap();
     let mut file = Archive::open(&path).unwrap();
-    assert_eq!(file.explain(third).unwrap(), explained);
     assert!(matches!(file.awu(first), Err(ReportError::PerhapsArchived { through: 8, .. })));
-    let archives = [(8, "a.jsonl".to_owned())];
-    assert_eq!(file.archives().unwrap(), archives);
     assert_eq!(file.awus(&Filter::default(), 9).unwrap().archived, Some(8));
+
+    // Of one AWU the files are asked as well: the ledger alone, and with what has left it.
+    let both = [folder.path().join("a.jsonl"), path];
+    for (awu, (report, explanation)) in told {
+        let found = Recorded::find(&both, awu).unwrap();
+        assert_eq!(
+            (found.report().unwrap(), found.explanation().unwrap(), found.end()),
+            (report, explanation, None)
+        );
+        let alone = Recorded::find(&both[1..], awu);
+        match alone {
+            Ok(alone) => assert_eq!((awu, Some(alone.explanation().unwrap())), (third, explained.clone())),
+            Err(ReportError::NotRecorded { first, archives, .. }) => {
+                assert_eq!((first, archives), (9, vec![(8, "a.jsonl".to_owned())]));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    // Another archive alone does not have what its AWUs were decided by.
+    retire(&both[1], Through::Entry(11), "a test".into(), &folder.path().join("b.jsonl")).unwrap();
+    let found = Recorded::find(&[folder.path().join("b.jsonl")], third).unwrap();
+    assert_eq!(found.end(), Some(11));
+    assert!(matches!(found.explanation(), Err(ReportError::NoPolicy(_))));
+    let all = ["a.jsonl", "b.jsonl", "genops.db"].map(|name| folder.path().join(name));
+    assert_eq!(Recorded::find(&all, third).unwrap().explanation().ok(), explained);
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use genops_core::Digest;
 use genops_ledger::export;
 use genops_ledger::frame::Frame;
-use genops_ledger::source::{Source, Sources};
+use genops_ledger::recover;
+use genops_ledger::snapshots::Snapshots;
+use genops_ledger::source::{Source, Sources, open_whole};
 use genops_ledger::verify::{Failure, Verified, verify};
 use genops_ledger::witness::{Head, Witness};
 
@@ -161,5 +163,89 @@ fn every_part_has_to_begin_where_the_one_before_it_ended() {
     for (names, due) in bad {
         let failure = parts.verify(names).map(drop).unwrap_err();
         assert_eq!(failure.entry(), Some(due), "{names}: {failure}");
+    }
+}
+
+/// A folder with the exports `one.jsonl` to `three.jsonl` of a frame each, the ledger `genops.db`, and in `rest.db` what is
+/// left of it after the second frame was archived.
+fn parted() -> (tempfile::TempDir, Vec<Frame>) {
+    let folder = tempfile::tempdir().unwrap();
+    let frames = three();
+    for (name, entry) in [("one.jsonl", 1), ("two.jsonl", 2), ("three.jsonl", 3)] {
+        let mut text = Vec::new();
+        export::write(START, given(&frames), &wanted(entry, entry), &mut text).unwrap();
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    write_file(&folder.path().join("genops.db"), &frames);
+    let rest = folder.path().join("rest.db");
+    write_file(&rest, &frames);
+    let head = Head { sequence: 2, hash: frames[1].hash };
+    Snapshots::open(&rest).unwrap().forget(head, "two.jsonl", None).unwrap();
+    (folder, frames)
+}
+
+#[test]
+fn files_that_are_one_journal_are_read_from_any_place_as_the_ledger_is() {
+    let (folder, frames) = parted();
+    let paths = |names: &[&str]| names.iter().map(|name| folder.path().join(name)).collect::<Vec<_>>();
+    let mut ledger = open_whole(&paths(&["genops.db"])).unwrap();
+    // As it is where an archive was interrupted.
+    write_file(&folder.path().join("left.db"), &frames);
+    let left = rusqlite::Connection::open(folder.path().join("left.db")).unwrap();
+    drop(Snapshots::open(&folder.path().join("left.db")).unwrap());
+    left.execute(
+        "INSERT INTO archived (through, head, file, genesis) VALUES (2, ?1, 'two.jsonl', ?2)",
+        [frames[1].hash.bytes(), frames[0].hash.bytes()],
+    )
+    .unwrap();
+    for last in ["three.jsonl", "rest.db", "left.db"] {
+        let mut files = open_whole(&paths(&["one.jsonl", "two.jsonl", last])).unwrap();
+        assert_eq!(recover::replay(&mut *files).unwrap().head, frames[2].hash, "{last}");
+        for entry in [1, 2, 3, 4, 2, 2, 1, 3, 0, 1, 4, 3] {
+            assert_eq!(files.holding(entry).unwrap(), ledger.holding(entry).unwrap(), "{last}: {entry}");
+        }
+        let (mut all, mut at) = (Vec::new(), None);
+        while let Some(frame) = files.behind(at.as_ref()).unwrap() {
+            all.push(frame.clone());
+            at = Some(frame);
+        }
+        assert_eq!(all, frames, "{last}");
+    }
+}
+
+#[test]
+fn files_that_are_no_whole_journal_in_their_order_say_which_and_what_to_give() {
+    let (folder, frames) = parted();
+    std::fs::write(folder.path().join("cut.jsonl"), &exported(&frames)[..600]).unwrap();
+    std::fs::write(folder.path().join("text.db"), "neither a ledger nor an export").unwrap();
+    for (names, expected) in [
+        ("rest.db", "`rest.db` begins with entry 3 where entry 1 is due: give what has the entries 1 to 2"),
+        ("two.jsonl rest.db", "`two.jsonl` begins with entry 2 where entry 1 is due: give what has"),
+        ("one.jsonl rest.db", "`rest.db` begins with entry 3 where entry 2 is due: give what has"),
+        ("one.jsonl three.jsonl", "`three.jsonl` begins with entry 3 where entry 2 is due: give what has"),
+        (
+            "one.jsonl one.jsonl",
+            "`one.jsonl` begins with entry 1 where entry 2 is due: give the files in the order",
+        ),
+        (
+            "one.jsonl genops.db",
+            "`genops.db` begins with entry 1 where entry 2 is due: give the files in the order",
+        ),
+        ("genops.db one.jsonl", "`one.jsonl` stands behind a ledger"),
+        ("genops.db genops.db", "`genops.db` stands behind a ledger"),
+        ("cut.jsonl", "`cut.jsonl`: "),
+        ("one.jsonl text.db", "text.db` cannot be read"),
+        ("one.jsonl absent.jsonl", "there is no ledger at "),
+    ] {
+        let paths: Vec<_> = names.split(' ').map(|name| folder.path().join(name)).collect();
+        let told = open_whole(&paths)
+            .err()
+            .unwrap()
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "");
+        assert!(told.contains(expected), "{names}: {told}");
+        // Whoever reads them from the first on finds that something is wrong too.
+        let verified = Sources::open(&paths).map(|sources| verify(START, sources, &mut nobody()));
+        assert!(!matches!(verified, Ok(Ok(_))), "{names}: {verified:?}");
     }
 }
