@@ -450,6 +450,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-core", "--lib", "person"],
     },
     Fault {
+        name: "tell-who-was-erased",
+        what: "a request that waited for a collector still says the value of a person who was erased",
+        file: "crates/genops-telemetry/src/outbox.rs",
+        find: "if now != seen && parcel.names_erased(&mut **entries)? {",
+        put: "if now != seen && parcel.names_erased(&mut **entries)? && false {",
+        test: &["-p", "genops", "--test", "telemetry", "erased"],
+    },
+    Fault {
         name: "erased-and-met-again",
         what: "who is being erased is found again before the entry is durable",
         file: "crates/genops/src/persons.rs",

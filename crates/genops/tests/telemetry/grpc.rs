@@ -75,7 +75,7 @@ impl Keeper {
     fn keep(&self, path: &str, message: &impl Message) -> Result<(), Status> {
         let outcome = match self.0.mode() {
             Mode::Takes | Mode::TakesAtMost(_) => Ok(()),
-            Mode::Unavailable => Err(Status::unavailable("busy")),
+            Mode::Unavailable | Mode::Silent => Err(Status::unavailable("busy")),
             Mode::Rejects | Mode::RejectsOtherwise => Err(Status::invalid_argument("not this")),
         };
         self.0.note(path, outcome.is_ok().then_some(&message.encode_to_vec()));
