@@ -373,10 +373,13 @@ impl Follower {
             Ok(None) => return Sent::Outdated,
             Err(trouble) => return Sent::Later(None, trouble),
         };
+        let names_persons = parcel.names_persons();
         match delivery {
             Delivery::Taken => Sent::Taken,
-            Delivery::TakenInPart { rejected, reason } => Sent::Rejected(rejected, reason),
-            Delivery::Never { reason } => Sent::Rejected(parcel.records, reason),
+            Delivery::TakenInPart { rejected, reason } => {
+                Sent::Rejected(rejected, reason.kept(names_persons))
+            }
+            Delivery::Never { reason } => Sent::Rejected(parcel.records, reason.kept(names_persons)),
             Delivery::TooLarge if self.request_bytes_max > REQUEST_BYTES_MIN && parcel.records > 1 => {
                 self.request_bytes_max /= 2;
                 Sent::Smaller
@@ -384,7 +387,7 @@ impl Follower {
             Delivery::TooLarge => {
                 Sent::Rejected(parcel.records, "the collector says it is too large".to_owned())
             }
-            Delivery::Later { after, reason } => Sent::Later(after, reason),
+            Delivery::Later { after, reason } => Sent::Later(after, reason.kept(names_persons)),
         }
     }
 

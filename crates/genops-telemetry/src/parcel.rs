@@ -58,6 +58,11 @@ impl Parcel {
         Ok(Some(Self { payload, records, is_small, before, cursor: walk.standing(), erasures, named }))
     }
 
+    /// Whether it names anybody by value.
+    pub fn names_persons(&self) -> bool {
+        !self.named.is_empty()
+    }
+
     /// Whether it names somebody whom nobody knows any more.
     ///
     /// # Errors

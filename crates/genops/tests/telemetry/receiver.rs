@@ -96,8 +96,11 @@ impl Receiver {
 
     /// Whether a text stood in any request over HTTP.
     pub fn has_seen(&self, text: &str) -> bool {
-        let got = self.shared.got.lock().unwrap();
-        got.bodies.iter().any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
+        self.shared.got.lock().unwrap().has_seen(text)
+    }
+
+    pub async fn wait_until_seen(&self, text: &str) {
+        self.wait(|got| got.has_seen(text)).await;
     }
 
     /// Keeps no request of before.
@@ -208,6 +211,10 @@ impl Shared {
 }
 
 impl Got {
+    fn has_seen(&self, text: &str) -> bool {
+        self.bodies.iter().any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+
     fn keep(&mut self, path: &str, body: &[u8]) {
         match path {
             "/v1/traces" => {
