@@ -23,7 +23,7 @@ pub struct DeadLetter {
     pub from: u64,
     /// How many records were rejected.
     pub records: u64,
-    /// In the destination's words.
+    /// Why: in our words, and in the destination's where the request named no person.
     pub reason: String,
     /// Whether somebody wants it to be sent again.
     pub again: bool,

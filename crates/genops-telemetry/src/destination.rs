@@ -6,6 +6,7 @@
 mod file;
 mod grpc;
 mod http;
+mod reason;
 pub mod webhook;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use crate::batch::Batch;
 use crate::protobuf::{Request, Resource};
 use crate::signal::Signal;
 
+pub use reason::Reason;
 pub use webhook::Webhook;
 
 /// A place that takes telemetry.
@@ -221,21 +223,21 @@ pub enum Delivery {
         /// How many were rejected.
         rejected: u64,
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// None of it was taken; it may be later.
     Later {
         /// Not before so long.
         after: Option<Duration>,
         /// What happened.
-        reason: String,
+        reason: Reason,
     },
     /// It was too large; smaller ones may be taken.
     TooLarge,
     /// None of it will ever be taken.
     Never {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
 }
 
@@ -293,7 +295,9 @@ impl Delivery {
     fn taken(rejected: Option<(u64, String)>) -> Self {
         match rejected {
             None => Self::Taken,
-            Some((rejected, reason)) => Self::TakenInPart { rejected, reason },
+            Some((rejected, said)) => {
+                Self::TakenInPart { rejected, reason: Reason::with("the rest was taken", said) }
+            }
         }
     }
 }
@@ -305,20 +309,8 @@ fn gzip(bytes: &[u8]) -> Result<Bytes, std::io::Error> {
     encoder.finish().map(Bytes::from)
 }
 
-fn later(reason: String) -> Delivery {
-    Delivery::Later { after: None, reason }
-}
-
-/// An error and what caused it, in one line.
-fn reason_of(error: &dyn std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        reason.push_str(": ");
-        reason.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    reason
+fn later(reason: impl Into<Reason>) -> Delivery {
+    Delivery::Later { after: None, reason: reason.into() }
 }
 
 #[cfg(test)]

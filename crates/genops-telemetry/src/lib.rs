@@ -1,6 +1,7 @@
 //! AWU records as OTLP, and the outbox that delivers them: at least once, with one content.
 //!
-//! What is told comes from the journal alone, so that a resend is identical. Nothing here decides, and
+//! What is told comes from the journal alone, so that a resend is identical, but for persons who were erased meanwhile.
+//! Nothing here decides, and
 //! nothing is dropped silently: what a destination cannot take now is sent later, from the journal; what
 //! it rejects for good is noted as a dead letter and blocks nothing.
 //!
@@ -21,6 +22,7 @@ pub mod destination;
 pub mod outbox;
 
 mod http_client;
+mod parcel;
 mod walk;
 mod wire;
 

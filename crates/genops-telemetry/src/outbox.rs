@@ -4,13 +4,14 @@
 //! A collector that is down delays and loses nothing: the records wait in the journal. After a restart a
 //! follower goes on from its cursor. What a destination rejects for good is noted as a dead letter, which
 //! blocks nothing, and is sent again where somebody wants it.
+//!
+//! A request that names somebody is not sent once that person is erased: it is gathered from the journal anew.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use genops_core::Name;
 use genops_core::cursor::{Cursor, DeadLetter};
 use genops_core::record::Journaled;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::destination::{Delivery, Destination, Way};
+use crate::parcel::Parcel;
 use crate::signal::Signal;
 use crate::walk::Walk;
 
@@ -64,6 +66,10 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// In words for people.
     fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String>;
+
+    /// How many persons were erased since the journal was opened. It rises when nobody knows one of them any more, and
+    /// before the erasure is acknowledged.
+    fn erasures(&self) -> watch::Receiver<u64>;
 
     /// Tells people what they should know.
     fn report(&self, notice: &str);
@@ -209,20 +215,10 @@ struct Follower {
     resource: Arc<[(String, String)]>,
     request_bytes_max: usize,
     hears: Hears,
+    erasures: watch::Receiver<u64>,
     troubled: bool,
     /// When dead letters are looked for, and how long the pause is if the collector cannot take them then.
     resend: Option<(Instant, Duration)>,
-}
-
-/// A request that is ready to be sent.
-struct Parcel {
-    payload: Bytes,
-    records: u64,
-    is_small: bool,
-    /// The cursor before …
-    before: Cursor,
-    /// … and the one once it has been acknowledged.
-    cursor: Cursor,
 }
 
 /// What came of a request that was sent once.
@@ -232,6 +228,8 @@ enum Sent {
     Rejected(u64, String),
     /// It was too large, and the next ones will be smaller.
     Smaller,
+    /// It names somebody who was erased.
+    Outdated,
     /// Not before so long, and why.
     Later(Option<Duration>, String),
 }
@@ -269,7 +267,7 @@ impl Follower {
         let name = destination.follower(signal);
         let way = destination.open(signal).map_err(|error| format!("{name}: {error}"))?;
         let walk = Walk::from(signal, beginning(&*source, &name, signal, *hears.durable.borrow())?);
-        let entries = source.entries()?;
+        let (entries, erasures) = (source.entries()?, source.erasures());
         Ok(Self {
             source,
             entries,
@@ -280,6 +278,7 @@ impl Follower {
             resource,
             request_bytes_max: REQUEST_BYTES_MAX,
             hears,
+            erasures,
             troubled: false,
             resend: Some((Instant::now(), RETRY.0)),
         })
@@ -317,10 +316,11 @@ impl Follower {
 
     /// Fills a request from the journal; `None` where there is nothing to tell.
     fn gather(&mut self) -> Result<Option<Parcel>, String> {
-        let parcel = Self::parcel(
+        let parcel = Parcel::gather(
             &mut self.walk,
             &self.way,
             &mut *self.entries,
+            &self.erasures,
             &self.resource,
             self.request_bytes_max,
             u64::MAX,
@@ -334,25 +334,6 @@ impl Follower {
         Ok(parcel)
     }
 
-    fn parcel(
-        walk: &mut Walk,
-        way: &Way,
-        entries: &mut dyn Entries,
-        resource: &[(String, String)],
-        bytes_max: usize,
-        through: u64,
-    ) -> Result<Option<Parcel>, String> {
-        let before = walk.cursor;
-        let mut batch = way.batch(bytes_max);
-        walk.fill(&mut batch, entries, bytes_max, through)?;
-        if batch.is_empty() {
-            return Ok(None);
-        }
-        let (records, is_small) = (batch.count(), batch.len() < bytes_max / 2);
-        let payload = way.payload(batch, resource)?;
-        Ok(Some(Parcel { payload, records, is_small, before, cursor: walk.standing() }))
-    }
-
     /// Sends a request until it is taken or rejected for good.
     async fn deliver(&mut self, parcel: Parcel) {
         let mut pause = RETRY.0;
@@ -363,7 +344,7 @@ impl Follower {
                     self.bury(&parcel, records, reason);
                     break;
                 }
-                Sent::Smaller => return self.walk.go_back(),
+                Sent::Smaller | Sent::Outdated => return self.walk.go_back(),
                 Sent::Later(after, reason) => {
                     self.tell_trouble(&reason);
                     if self.is_closing() {
@@ -387,10 +368,18 @@ impl Follower {
 
     /// Sends a request once.
     async fn send(&mut self, parcel: &Parcel) -> Sent {
-        match self.way.deliver(&parcel.payload).await {
+        let delivery = match self.send_unless_erased(parcel).await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => return Sent::Outdated,
+            Err(trouble) => return Sent::Later(None, trouble),
+        };
+        let names_persons = parcel.names_persons();
+        match delivery {
             Delivery::Taken => Sent::Taken,
-            Delivery::TakenInPart { rejected, reason } => Sent::Rejected(rejected, reason),
-            Delivery::Never { reason } => Sent::Rejected(parcel.records, reason),
+            Delivery::TakenInPart { rejected, reason } => {
+                Sent::Rejected(rejected, reason.kept(names_persons))
+            }
+            Delivery::Never { reason } => Sent::Rejected(parcel.records, reason.kept(names_persons)),
             Delivery::TooLarge if self.request_bytes_max > REQUEST_BYTES_MIN && parcel.records > 1 => {
                 self.request_bytes_max /= 2;
                 Sent::Smaller
@@ -398,7 +387,27 @@ impl Follower {
             Delivery::TooLarge => {
                 Sent::Rejected(parcel.records, "the collector says it is too large".to_owned())
             }
-            Delivery::Later { after, reason } => Sent::Later(after, reason),
+            Delivery::Later { after, reason } => Sent::Later(after, reason.kept(names_persons)),
+        }
+    }
+
+    /// Sends a request, unless it names somebody who was erased; where that happens before it is answered, it is given up.
+    async fn send_unless_erased(&mut self, parcel: &Parcel) -> Result<Option<Delivery>, String> {
+        let Self { way, entries, erasures, .. } = self;
+        let sending = way.deliver(&parcel.payload);
+        tokio::pin!(sending);
+        let mut seen = parcel.erasures;
+        loop {
+            // Noted beforehand, so that whoever is erased meanwhile is asked for again.
+            let now = *erasures.borrow();
+            if now != seen && parcel.names_erased(&mut **entries)? {
+                return Ok(None);
+            }
+            seen = now;
+            tokio::select! {
+                delivery = &mut sending => return Ok(Some(delivery)),
+                Ok(_) = erasures.wait_for(|erasures| *erasures != seen) => {}
+            }
         }
     }
 
@@ -440,10 +449,11 @@ impl Follower {
     async fn resend_one(&mut self, letter: &DeadLetter) -> Result<Resent, String> {
         let mut walk = Walk::from(self.signal, Cursor { through: letter.after, from: letter.from });
         let mut rejected = Vec::new();
-        while let Some(parcel) = Self::parcel(
+        while let Some(parcel) = Parcel::gather(
             &mut walk,
             &self.way,
             &mut *self.entries,
+            &self.erasures,
             &self.resource,
             self.request_bytes_max,
             letter.through,
@@ -457,7 +467,7 @@ impl Follower {
                     walk.cursor = parcel.cursor;
                     rejected.push(self.letter(&parcel, records, reason));
                 }
-                Sent::Smaller => walk.go_back(),
+                Sent::Smaller | Sent::Outdated => walk.go_back(),
                 Sent::Later(after, reason) => return Ok(Resent::Later(after, reason)),
             }
         }
@@ -607,6 +617,10 @@ mod tests {
 
         fn resent(&self, _: &DeadLetter, _: &[DeadLetter]) -> Result<(), String> {
             Ok(())
+        }
+
+        fn erasures(&self) -> watch::Receiver<u64> {
+            watch::channel(0).1
         }
 
         fn report(&self, _: &str) {}

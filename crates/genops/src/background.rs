@@ -12,6 +12,7 @@ use genops_ledger::background::step_back;
 use genops_ledger::views::Views;
 use genops_ledger::{Journal, Journals, StoreError};
 use genops_telemetry::outbox::{Entries, Source};
+use tokio::sync::watch;
 
 use crate::persons::Persons;
 
@@ -75,6 +76,10 @@ impl Source for Feed {
 
     fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String> {
         self.with_views(|views| views.replace_dead_letter(letter, rejected))
+    }
+
+    fn erasures(&self) -> watch::Receiver<u64> {
+        self.persons.erasures()
     }
 
     fn report(&self, notice: &str) {

@@ -33,6 +33,8 @@ pub struct Persons {
     known: Mutex<Known>,
     /// The policies that were adopted last and name persons: each as its caller has it, and as the journal has it.
     versions: RwLock<VecDeque<(Digest, Digest)>>,
+    /// How many were erased by this process.
+    erasures: watch::Sender<u64>,
 }
 
 /// What is known, and where the rest is found.
@@ -138,7 +140,13 @@ impl Persons {
         let last = kept.last()?;
         let (young, old, erasing) = (Met::default(), Met::default(), Vec::new());
         let known = Known { kept, last, young, old, erasing, durable };
-        Ok(Self { known: Mutex::new(known), versions: RwLock::default() })
+        let erasures = watch::Sender::new(0);
+        Ok(Self { known: Mutex::new(known), versions: RwLock::default(), erasures })
+    }
+
+    /// How many were erased by this process. It rises once nobody is told their values any more.
+    pub(crate) fn erasures(&self) -> watch::Receiver<u64> {
+        self.erasures.subscribe()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -246,6 +254,8 @@ impl Persons {
         known.young.forget(&one);
         known.old.forget(&one);
         known.erasing.push(Erasing { one, sequence: posted.entry.sequence });
+        drop(known);
+        self.erasures.send_modify(|erasures| *erasures = erasures.saturating_add(1));
         Ok((pseudonym, posted))
     }
 

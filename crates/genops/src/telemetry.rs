@@ -59,7 +59,7 @@ pub struct DeadLetterReport {
     pub through: u64,
     /// How many records were rejected.
     pub records: u64,
-    /// Why, in the destination's words.
+    /// Why: in our words, and in the destination's where the request named no customer and no session.
     pub reason: String,
     /// Whether it is to be sent again.
     pub to_be_sent: bool,

@@ -490,6 +490,22 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-core", "--lib", "person"],
     },
     Fault {
+        name: "tell-who-was-erased",
+        what: "a request that waited for a collector still says the value of a person who was erased",
+        file: "crates/genops-telemetry/src/outbox.rs",
+        find: "if now != seen && parcel.names_erased(&mut **entries)? {",
+        put: "if now != seen && parcel.names_erased(&mut **entries)? && false {",
+        test: &["-p", "genops", "--test", "telemetry", "erased"],
+    },
+    Fault {
+        name: "keep-what-a-collector-repeats",
+        what: "the value of a person is kept with a dead letter, in the collector's words",
+        file: "crates/genops-telemetry/src/destination/reason.rs",
+        find: "if names_persons {",
+        put: "if false && names_persons {",
+        test: &["-p", "genops", "--test", "telemetry", "erased"],
+    },
+    Fault {
         name: "erased-and-met-again",
         what: "who is being erased is found again before the entry is durable",
         file: "crates/genops/src/persons.rs",

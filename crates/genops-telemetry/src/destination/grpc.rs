@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::percent_decode;
 
-use super::{ANSWER_BYTES_MAX, Compression, Delivery, Otlp, later, reason_of};
+use super::{ANSWER_BYTES_MAX, Compression, Delivery, Otlp, Reason, later};
 use crate::http_client::{self, HttpClient};
 use crate::protobuf;
 use crate::signal::Signal;
@@ -61,7 +61,7 @@ impl Collector {
         };
         let answer = match self.client.request(request).await {
             Ok(answer) => answer,
-            Err(error) => return later(reason_of(&error)),
+            Err(error) => return later(Reason::of_client(&error)),
         };
         let (head, body) = answer.into_parts();
         // An outcome that is known at once stands in the headers, and there is nothing behind them.
@@ -73,7 +73,7 @@ impl Collector {
         }
         let body = match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
             Ok(body) => body,
-            Err(error) => return later(reason_of(&*error)),
+            Err(error) => return later(Reason::broken(&*error)),
         };
         match body.trailers().and_then(Status::read) {
             Some(status) => classify(&status, &body.to_bytes()),
@@ -165,10 +165,7 @@ impl Status {
 
 /// OTLP's retry table for gRPC, but for a collector that is misconfigured.
 fn classify(status: &Status, answer: &[u8]) -> Delivery {
-    let reason = || match status.message.as_str() {
-        "" => format!("the collector answered {}", status.name()),
-        message => format!("the collector answered {}: {message}", status.name()),
-    };
+    let reason = || Reason::with(format!("the collector answered {}", status.name()), &*status.message);
     match status.name() {
         "OK" => Delivery::taken(answer.get(PREFIX_BYTES..).and_then(protobuf::rejected)),
         "RESOURCE_EXHAUSTED" | "OUT_OF_RANGE" if status.is_about_size() => Delivery::TooLarge,

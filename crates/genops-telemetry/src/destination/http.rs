@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 
-use super::{ANSWER_BYTES_MAX, Compression, Delivery, Otlp, Webhook, later, reason_of};
+use super::{ANSWER_BYTES_MAX, Compression, Delivery, Otlp, Reason, Webhook, later};
 use crate::http_client::{self, HttpClient};
 use crate::protobuf;
 use crate::signal::Signal;
@@ -49,12 +49,12 @@ impl Collector {
         };
         let answer = match self.client.request(request).await {
             Ok(answer) => answer,
-            Err(error) => return later(reason_of(&error)),
+            Err(error) => return later(Reason::of_client(&error)),
         };
         let (head, body) = answer.into_parts();
         let body = match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(error) if head.status.is_success() => return later(error.to_string()),
+            Err(error) if head.status.is_success() => return later(Reason::broken(&*error)),
             Err(_) => Bytes::new(),
         };
         let rejected = if self.is_otlp { body } else { Bytes::new() };
@@ -83,10 +83,10 @@ fn classify(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> D
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
-            Delivery::Later { after: retry_after, reason: format!("the receiver answered {status}") }
+            Delivery::Later { after: retry_after, reason: format!("the receiver answered {status}").into() }
         }
         StatusCode::PAYLOAD_TOO_LARGE => Delivery::TooLarge,
-        status => Delivery::Never { reason: format!("the receiver answered {status}") },
+        status => Delivery::Never { reason: format!("the receiver answered {status}").into() },
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
         let partial = [0x0a, 0x06, 0x08, 0x02, 0x12, 0x02, b'n', b'o'];
         assert_eq!(
             classify(StatusCode::OK, None, &partial),
-            Delivery::TakenInPart { rejected: 2, reason: "no".to_owned() }
+            Delivery::TakenInPart { rejected: 2, reason: Reason::with("the rest was taken", "no") }
         );
     }
 }

@@ -20,6 +20,7 @@ use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Request, Response, Status};
 
+use super::erased::ACME;
 use super::receiver::{Mode, Receiver, Shared};
 
 /// A server, until it is stopped.
@@ -75,12 +76,18 @@ impl Keeper {
     fn keep(&self, path: &str, message: &impl Message) -> Result<(), Status> {
         let outcome = match self.0.mode() {
             Mode::Takes | Mode::TakesAtMost(_) => Ok(()),
-            Mode::Unavailable => Err(Status::unavailable("busy")),
-            Mode::Rejects | Mode::RejectsOtherwise => Err(Status::invalid_argument("not this")),
+            Mode::Unavailable | Mode::Silent => Err(Status::unavailable("busy")),
+            Mode::Rejects | Mode::RejectsOtherwise => Err(Status::invalid_argument(echo(message))),
         };
         self.0.note(path, outcome.is_ok().then_some(&message.encode_to_vec()));
         outcome
     }
+}
+
+/// Refuses a request, and repeats what it says of a customer.
+fn echo(message: &impl Message) -> String {
+    let text = String::from_utf8_lossy(&message.encode_to_vec()).into_owned();
+    format!("not this, of {}", if text.contains(ACME) { ACME } else { "nobody" })
 }
 
 #[tonic::async_trait]

@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod erased;
 mod grpc;
 mod over_grpc;
 mod receiver;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genops::Destination;
 use genops::telemetry::{Compression, Otlp, Protocol, Signal};
-use genops_telemetry::destination::{Delivery, Way};
+use genops_telemetry::destination::{Delivery, Reason, Way};
 use genops_telemetry::protobuf::Request;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
@@ -93,9 +93,11 @@ async fn every_status_is_read_by_the_retry_table() {
     let pause = |seconds| ErrorDetails::with_retry_info(Some(Duration::from_secs(seconds)));
     let later = |after: Option<u64>, said: &str| Delivery::Later {
         after: after.map(Duration::from_secs),
-        reason: format!("the collector answered {said}: h\u{e9}"),
+        reason: Reason::with(format!("the collector answered {said}"), "h\u{e9}"),
     };
-    let never = |said: &str| Delivery::Never { reason: format!("the collector answered {said}: h\u{e9}") };
+    let never = |said: &str| Delivery::Never {
+        reason: Reason::with(format!("the collector answered {said}"), "h\u{e9}"),
+    };
     let plain = |code| Status::new(code, "h\u{e9}");
     let detailed = |code, details| Status::with_error_details(code, "h\u{e9}", details);
     let cases = [
@@ -142,7 +144,10 @@ async fn success_is_read_with_what_was_rejected() {
     for (answer, expected) in [
         (ExportTraceServiceResponse::default(), Delivery::Taken),
         (partial(0, "only a warning"), Delivery::Taken),
-        (partial(3, "too old"), Delivery::TakenInPart { rejected: 3, reason: "too old".to_owned() }),
+        (
+            partial(3, "too old"),
+            Delivery::TakenInPart { rejected: 3, reason: Reason::with("the rest was taken", "too old") },
+        ),
     ] {
         *scripted.answer.lock().unwrap() = Ok(answer);
         assert_eq!(way.deliver(&payload).await, expected);
@@ -176,7 +181,7 @@ async fn what_does_not_speak_grpc_or_does_not_answer_delays() {
     let to = Destination::Otlp(Otlp { timeout: Duration::from_millis(50), ..over_grpc(port) });
     let mut way = to.open(Signal::Traces).unwrap();
     let payload = way.payload(way.batch(0), &[]).unwrap();
-    let expected = Delivery::Later { after: None, reason: "no answer within 0.05 s".to_owned() };
+    let expected = Delivery::Later { after: None, reason: "no answer within 0.05 s".to_owned().into() };
     assert_eq!(way.deliver(&payload).await, expected);
     drop(silent);
     assert!(matches!(way.deliver(&payload).await, Delivery::Later { .. }), "nobody listens");

@@ -29,6 +29,8 @@ pub enum Mode {
     Takes,
     TakesAtMost(usize),
     Unavailable,
+    /// Reads the request and never answers.
+    Silent,
     Rejects,
     RejectsOtherwise,
 }
@@ -50,6 +52,8 @@ struct Got {
     spans: BTreeMap<String, Vec<Span>>,
     /// Identity, event and time of each log record.
     logs: BTreeSet<(String, String, u64)>,
+    /// Every request over HTTP, taken or not.
+    bodies: Vec<Vec<u8>>,
     refusals: usize,
     packed: usize,
 }
@@ -88,6 +92,25 @@ impl Receiver {
     /// How many requests have come compressed.
     pub fn packed(&self) -> usize {
         self.shared.got.lock().unwrap().packed
+    }
+
+    /// Whether a text stood in any request over HTTP.
+    pub fn has_seen(&self, text: &str) -> bool {
+        self.shared.got.lock().unwrap().has_seen(text)
+    }
+
+    pub async fn wait_until_seen(&self, text: &str) {
+        self.wait(|got| got.has_seen(text)).await;
+    }
+
+    /// Keeps no request of before.
+    pub fn forget_requests(&self) {
+        self.shared.got.lock().unwrap().bodies.clear();
+    }
+
+    /// How many log records have come, each counted once.
+    pub fn logs(&self) -> usize {
+        self.shared.got.lock().unwrap().logs.len()
     }
 
     /// How many times an AWU's span has come.
@@ -167,15 +190,20 @@ impl Shared {
             self.got.lock().unwrap().packed += 1;
         }
         assert!(body.len() < 4 << 20, "a request of {} bytes", body.len());
-        let status = match self.mode() {
+        let mode = self.mode();
+        let status = match mode {
             Mode::Takes => StatusCode::OK,
             Mode::TakesAtMost(bytes) if body.len() <= bytes => StatusCode::OK,
             Mode::TakesAtMost(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Mode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Mode::Unavailable | Mode::Silent => StatusCode::SERVICE_UNAVAILABLE,
             Mode::Rejects => StatusCode::BAD_REQUEST,
             Mode::RejectsOtherwise => StatusCode::UNPROCESSABLE_ENTITY,
         };
+        self.got.lock().unwrap().bodies.push(body.to_vec());
         self.note(&path, (status == StatusCode::OK).then_some(&*body));
+        if matches!(mode, Mode::Silent) {
+            std::future::pending::<()>().await;
+        }
         let mut response = Response::new(Full::default());
         *response.status_mut() = status;
         response
@@ -183,6 +211,10 @@ impl Shared {
 }
 
 impl Got {
+    fn has_seen(&self, text: &str) -> bool {
+        self.bodies.iter().any(|body| body.windows(text.len()).any(|window| window == text.as_bytes()))
+    }
+
     fn keep(&mut self, path: &str, body: &[u8]) {
         match path {
             "/v1/traces" => {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use genops::core::budget::Budget;
 use genops::core::ledger::{Act, Grant};
 use genops::core::policy::Policy;
+use genops::core::selector::Facet;
 use genops::core::{Amount, Name};
 use genops::telemetry::Webhook;
 use genops::{Destination, Governor, Settings};
@@ -23,6 +24,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::common::policy;
+use super::erased::{erase, work_of};
 use super::work;
 
 /// A receiver that answers the statuses that it was given, and then takes everything.
@@ -32,6 +34,8 @@ struct Hook(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     answers: Vec<StatusCode>,
+    /// Every request, taken or not.
+    bodies: Vec<String>,
     /// Every content of an alert that was taken, by its id.
     taken: BTreeMap<String, Vec<Value>>,
     tokens: Vec<String>,
@@ -61,6 +65,7 @@ impl Hook {
         let token = request.headers().get("x-token").map(|token| token.to_str().unwrap().to_owned());
         let body: Value = serde_json::from_slice(&request.collect().await.unwrap().to_bytes()).unwrap();
         let mut state = self.0.lock().unwrap();
+        state.bodies.push(body.to_string());
         state.tokens.extend(token);
         let status = if state.answers.is_empty() { StatusCode::OK } else { state.answers.remove(0) };
         if status == StatusCode::OK {
@@ -96,13 +101,21 @@ impl Hook {
     }
 }
 
-/// Calls use 0.0000138 each; two of them reach a half, four all of it.
 async fn open(path: &Path, port: u16) -> Governor {
+    open_each(path, port, Vec::new()).await
+}
+
+/// Calls use 0.0000138 each; two of them reach one percent, four two percent.
+async fn open_each(path: &Path, port: u16, each: Vec<Facet>) -> Governor {
     let headers = vec![("x-token".to_owned(), "secret".to_owned())];
     let url = format!("http://127.0.0.1:{port}/services/secret?token=secret").parse().unwrap();
     let webhook = Webhook { headers, ..Webhook::at(url) };
-    let budgets: Vec<_> =
-        policy("0.002").budgets.into_iter().map(|all| Budget { alerts: vec![1, 2, 90], ..all }).collect();
+    let budgets = policy("0.002").budgets.into_iter().map(|all| Budget {
+        alerts: vec![1, 2, 90],
+        each: each.clone(),
+        ..all
+    });
+    let budgets = budgets.collect();
     let policy = Policy { budgets, ..policy("1") };
     let settings =
         Settings { destinations: vec![Destination::Webhook(webhook)], ..Settings::in_file(path, policy) };
@@ -194,4 +207,29 @@ async fn an_alert_that_is_rejected_is_a_dead_letter_and_is_sent_again_on_request
     assert_eq!(letters(), 1);
     governor.resend(None).unwrap();
     assert_eq!(hook.percentages(1).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_that_waits_says_nobody_who_was_erased_meanwhile() {
+    const ACME: &str = "acme-of-springfield";
+    let directory = tempfile::tempdir().unwrap();
+    let hook = Hook::default();
+    let port = hook.start().await;
+    hook.answers(&[503, 503]);
+    let governor = open_each(&directory.path().join("genops.db"), port, vec![Facet::CustomerId]).await;
+    work_of(&governor, ACME).await;
+    work_of(&governor, ACME).await;
+    let bodies = || hook.0.lock().unwrap().bodies.concat();
+    for _ in 0..1_200 {
+        if !bodies().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert!(bodies().contains(ACME), "it was offered while it was known");
+    let pseudonym = erase(&governor, ACME).await;
+    hook.0.lock().unwrap().bodies.clear();
+    assert_eq!(hook.percentages(1).await, [1]);
+    assert!(!bodies().contains(ACME) && bodies().contains(&pseudonym), "{}", bodies());
+    assert_eq!(hook.0.lock().unwrap().taken.values().map(Vec::len).sum::<usize>(), 1);
 }
