@@ -340,7 +340,7 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "grant-for-good",
         what: "a grant holds beyond its end",
-        file: "crates/genops-core/src/ledger/books.rs",
+        file: "crates/genops-core/src/ledger/books/grants.rs",
         find: "filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each))",
         put: "filter(|grant| key.is_of(&grant.budget, &grant.each))",
         test: &["-p", "genops-core", "--test", "decisions"],

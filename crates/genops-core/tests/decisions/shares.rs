@@ -396,7 +396,8 @@ fn a_budget_that_a_grant_names_a_share_of_is_not_divided_by_another_facet_while_
     let why = "a grant holds for a budget that the new policy does not have, or counts in another unit, or for a share of one \
                that it divides by other facets (`each`); revoke the grant first, or wait until it has ended";
     // The share that is granted, what the budget is divided by then, and whether that is taken.
-    let cases: [(Vec<Option<&str>>, &[Facet], bool); 5] = [
+    type Case = (Vec<Option<&'static str>>, &'static [Facet], bool);
+    let cases: [Case; 5] = [
         (vec![Some("search")], &[Project], false),
         (vec![None], &[], false),
         (vec![Some("search")], &[Project, Team], false),

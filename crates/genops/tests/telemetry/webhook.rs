@@ -11,7 +11,6 @@ use bytes::Bytes;
 use genops::core::budget::Budget;
 use genops::core::ledger::{Act, Grant};
 use genops::core::policy::Policy;
-use genops::core::selector::Facet;
 use genops::core::{Amount, Name};
 use genops::telemetry::Webhook;
 use genops::{Destination, Governor, Settings};
@@ -179,13 +178,10 @@ async fn what_a_policy_or_the_end_of_a_grant_reaches_arrives_and_is_of_no_awu() 
     governor.adopt(of("0.001")).await.unwrap();
     assert_eq!(hook.percentages(2).await, [1, 2]);
     let state = hook.0.lock().unwrap();
-    let told: Vec<_> = state
-        .taken
-        .values()
-        .flat_map(|all| all.first())
-        .map(|alert| (alert["awu"].clone(), alert["allocated"].clone()))
-        .collect();
-    assert_eq!(told, [(Value::Null, "0.002".into()), (Value::Null, "0.001".into())]);
+    let mut told: Vec<_> = state.taken.values().flat_map(|all| all.first()).collect();
+    told.sort_unstable_by_key(|alert| alert["sequence"].as_u64());
+    let told: Vec<_> = told.into_iter().map(|alert| (&alert["awu"], &alert["allocated"])).collect();
+    assert_eq!(told, [(&Value::Null, &"0.002".into()), (&Value::Null, &"0.001".into())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
