@@ -1,5 +1,5 @@
-//! `genops receipt`: gives a signed receipt of a decision from a ledger file or its archives, and verifies one with nothing but the
-//! public key. What a receipt is stands in `docs/receipts.md`.
+//! `genops receipt`: gives a signed receipt of a decision from a ledger file or its archives, and verifies one with nothing
+//! but the public key. What a receipt is stands in `docs/receipts.md`.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,11 +1,14 @@
 //! Changing the configuration of a running `genops serve`, and what `genops config diff` says of a change.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
+#[path = "common/process.rs"]
+mod process;
+
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use genops_gateway::identity::hash;
@@ -18,13 +21,10 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_genops");
+use process::{PATIENCE, PROGRAM, Process};
+
 const KEY: &str = "gk-of-the-test";
-
-/// Far longer than anything takes that will come at all.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with a configuration, as Kubernetes mounts it: the file is a link through a link, which is replaced.
 struct Site {
@@ -90,39 +90,29 @@ keys:
     }
 }
 
-/// A running gateway, and the lines that it prints. Dropping it kills it.
+/// A running gateway.
 struct Gateway {
-    child: Child,
-    lines: UnboundedReceiver<String>,
+    process: Process,
+    /// How many of its lines were waited for.
+    read: usize,
     url: String,
     client: Client<HttpConnector, Full<bytes::Bytes>>,
 }
 
 impl Gateway {
-    async fn start(site: &Site) -> Self {
+    fn start(site: &Site) -> Self {
         let mut command = Command::new(PROGRAM);
         command.arg("serve").arg("--config").arg(site.path("genops.yaml"));
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (tell, lines) = unbounded_channel();
-        pass_on(child.stdout.take().unwrap(), tell.clone());
-        pass_on(child.stderr.take().unwrap(), tell);
-        let client = Client::builder(TokioExecutor::new()).build_http();
-        let mut gateway = Self { child, lines, url: String::new(), client };
-        let (line, _) = gateway.says(" listens on ").await;
-        gateway.url = line.split_once(" listens on ").unwrap().1.to_owned();
-        gateway
+        let process = Process::start(command);
+        let url = process.origin();
+        Self { process, read: 0, url, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Waits for a line that holds this; gives it and those before it.
-    async fn says(&mut self, part: &str) -> (String, Vec<String>) {
-        let mut before = Vec::new();
-        loop {
-            match tokio::time::timeout(PATIENCE, self.lines.recv()).await {
-                Ok(Some(line)) if line.contains(part) => return (line, before),
-                Ok(Some(line)) => before.push(line),
-                _ => panic!("`{part}` was not said: {before:#?}"),
-            }
-        }
+    fn says(&mut self, part: &str) -> (String, Vec<String>) {
+        let mut before = tokio::task::block_in_place(|| self.process.says(part, self.read));
+        self.read += before.len();
+        (before.pop().unwrap(), before)
     }
 
     async fn ask(&self, request: Request<Full<bytes::Bytes>>) -> (u16, Value) {
@@ -144,59 +134,37 @@ impl Gateway {
         let (_, page) = self.ask(request).await;
         (status, page.pointer("/awus/0/policy_version").and_then(Value::as_str).unwrap().to_owned())
     }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // Both fail only for a process that is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn pass_on(from: impl Read + Send + 'static, to: UnboundedSender<String>) {
-    std::thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            drop(to.send(line));
-        }
-    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_the_file_takes_effect_while_the_gateway_runs_and_is_said_in_words() {
     let mut site = Site::new("1").await;
-    let mut gateway = Gateway::start(&site).await;
+    let mut gateway = Gateway::start(&site);
     let (status, first) = gateway.call().await;
     assert_eq!(status, 200);
 
     let changed = site.text("0").replace("127.0.0.1:0", "127.0.0.1:4");
     site.write(&changed);
-    let (said, _) = gateway.says("has changed; policy ").await;
+    let (said, _) = gateway.says("has changed; policy ");
     let policy = said.split_once("policy ").unwrap().1.to_owned();
-    gateway.says("  listen: 127.0.0.1:0 -> 127.0.0.1:4; takes effect at the next start").await;
-    gateway.says("  budget all: limit 1 -> 0 USD: 1 less for all calls").await;
+    gateway.says("  listen: 127.0.0.1:0 -> 127.0.0.1:4; takes effect at the next start");
+    gateway.says("  budget all: limit 1 -> 0 USD: 1 less for all calls");
     let (status, second) = gateway.call().await;
     assert_eq!((status, second.starts_with(&policy), policy.len()), (429, true, 12));
     assert_ne!(first, second);
 
     site.write(&site.text("1"));
-    let (_, before) = gateway.says("  budget all: limit 0 -> 1 USD: 1 more for all calls").await;
+    let (_, before) = gateway.says("  budget all: limit 0 -> 1 USD: 1 more for all calls");
     assert!(before.iter().all(|line| !line.contains("listen")), "it was taken back: {before:?}");
     let (status, third) = gateway.call().await;
     assert_eq!((status, third), (200, first), "the same text is the same policy");
-    gateway.signal("-TERM");
-    assert!(gateway.child.wait().unwrap().success());
+    tokio::task::block_in_place(|| gateway.process.stop());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_used_is_reported_once_and_changes_nothing() {
     let mut site = Site::new("0").await;
-    let mut gateway = Gateway::start(&site).await;
+    let mut gateway = Gateway::start(&site);
     let (_, policy) = gateway.call().await;
     let bad = site.text("100").replace("unit: USD", "unit: EUR");
     for (text, problem) in [
@@ -208,14 +176,14 @@ async fn what_cannot_be_used_is_reported_once_and_changes_nothing() {
             Some(text) => site.write(text),
             None => std::fs::remove_file(site.path("data")).unwrap(),
         }
-        gateway.says(problem).await;
-        gateway.says("nothing has changed").await;
+        gateway.says(problem);
+        gateway.says("nothing has changed");
         assert_eq!(gateway.call().await, (429, policy.clone()), "{problem}");
     }
     // Nothing can be awaited that must not happen: two more looks go by.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     site.write(&site.text("1"));
-    let (_, before) = gateway.says("budget all: limit 0 -> 1 USD").await;
+    let (_, before) = gateway.says("budget all: limit 0 -> 1 USD");
     assert_eq!(before.len(), 1, "only that it has changed: {before:?}");
     assert_eq!(gateway.call().await.0, 200);
 }
@@ -223,46 +191,46 @@ async fn what_cannot_be_used_is_reported_once_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_hangup_the_file_is_read_at_once_and_with_it_the_secrets_that_it_refers_to() {
     let mut site = Site::new("1").await;
-    let mut gateway = Gateway::start(&site).await;
+    let mut gateway = Gateway::start(&site);
     let (_, policy) = gateway.call().await;
-    gateway.signal("-HUP");
-    let (said, _) = gateway.says("genops.yaml means what it meant; policy ").await;
+    gateway.process.signal("-HUP");
+    let (said, _) = gateway.says("genops.yaml means what it meant; policy ");
     assert!(policy.starts_with(said.rsplit_once(' ').unwrap().1), "{said}");
 
     std::fs::write(site.path("secret"), "sk-the-second").unwrap();
-    gateway.signal("-HUP");
-    let (_, before) = gateway.says("  provider upstream: the key changed that is sent to it").await;
+    gateway.process.signal("-HUP");
+    let (_, before) = gateway.says("  provider upstream: the key changed that is sent to it");
     assert!(before.iter().all(|line| !line.contains("sk-the")), "{before:?}");
     assert_eq!(gateway.call().await, (200, policy), "a secret is no part of the policy");
 
     std::fs::remove_file(site.path("secret")).unwrap();
-    gateway.signal("-HUP");
-    gateway.says("`api_key` cannot be fetched").await;
-    gateway.says("nothing has changed").await;
+    gateway.process.signal("-HUP");
+    gateway.says("`api_key` cannot be fetched");
+    gateway.says("nothing has changed");
     assert_eq!(gateway.call().await.0, 200);
 
     std::fs::write(site.path("secret"), "sk-the-second").unwrap();
     site.write(&site.text("2"));
-    gateway.signal("-HUP");
-    gateway.says("budget all: limit 1 -> 2 USD").await;
+    gateway.process.signal("-HUP");
+    gateway.says("budget all: limit 1 -> 2 USD");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_hangup_too_a_file_that_is_being_written_is_waited_for() {
     let mut site = Site::new("1").await;
-    let mut gateway = Gateway::start(&site).await;
+    let mut gateway = Gateway::start(&site);
     let whole = site.text("2");
     // The beginning is a configuration as well: one that limits nothing, and lets nobody in.
     let beginning = whole.split_once("budgets:").unwrap().0.to_owned();
     let first = site.write_for_one_look();
-    gateway.signal("-HUP");
+    gateway.process.signal("-HUP");
     let first = opened(first).await;
     let second = site.write_for_one_look();
     finish(first, beginning).await;
     let second = opened(second).await;
     site.write(&whole);
     finish(second, whole).await;
-    let (_, before) = gateway.says("  budget all: limit 1 -> 2 USD").await;
+    let (_, before) = gateway.says("  budget all: limit 1 -> 2 USD");
     let changes = before.iter().filter(|line| line.contains("has changed"));
     assert_eq!(changes.count(), 1, "the beginning was taken for the whole: {before:#?}");
     assert_eq!(gateway.call().await.0, 200);

@@ -193,22 +193,18 @@ fn begin(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
     Ok(Replayed { passed_over, ..begun })
 }
 
-/// Reads on behind the frame `last`.
+/// Reads on behind the frame `last`. Where the snapshot's own frame is archived, so is every older one: the oldest leave
+/// first.
 fn follow_from(
     mut replayed: Replayed,
     frames: &mut dyn FrameReader,
     mut last: Option<Frame>,
     through: u64,
 ) -> Result<Replayed, OpenError> {
-    // Where the snapshot's own frame is archived, older ones may be there yet: an archive was interrupted.
-    let left = if last.is_none() { replayed.snapshot } else { 0 };
     while replayed.books.sequence() < through
         && let Some(frame) = frames.behind(last.as_ref())?
     {
-        let is_left = left > 0 && frame.first > 0 && frame.last() <= left;
-        if !is_left {
-            replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?;
-        }
+        replayed.follow(&frame, |_, _| Ok::<_, OpenError>(()))?;
         last = Some(frame);
     }
     replayed.conclude()?;

@@ -64,6 +64,19 @@ impl Source {
         }
     }
 
+    /// The last entry of each archive that entries have left for from a ledger at `path`, and what its file was called, the
+    /// oldest first; none of an export.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn archives(&self, path: &Path) -> Result<Vec<(u64, String)>, StoreError> {
+        match self {
+            Self::Export(_) => Ok(Vec::new()),
+            Self::Ledger(..) => Snapshots::read(path)?.archives(),
+        }
+    }
+
     /// The first entry that the file is said to have, and the hash of the frame before it.
     #[must_use]
     pub fn begins(&self) -> (u64, Digest) {
@@ -220,21 +233,13 @@ impl Sources {
         }
     }
 
-    /// The last entry of each archive that the entries before the first have left for, and what its file was called, the
-    /// oldest first, as far as a ledger says so.
+    /// The archives that the entries before the first have left for, as far as the first file is a ledger and says so.
     ///
     /// # Errors
     ///
     /// A file cannot be read.
     pub fn archives(&self) -> Result<Vec<(u64, String)>, StoreError> {
-        let mut archives = Vec::new();
-        for (path, source) in &self.files {
-            if let Source::Ledger(..) = source {
-                archives.extend(Snapshots::read(path)?.archives()?);
-            }
-        }
-        archives.retain(|(through, _)| *through < self.begins.0);
-        Ok(archives)
+        self.files.last().map_or(Ok(Vec::new()), |(path, first)| first.archives(path))
     }
 
     /// Gives the entries of each frame, once it is verified that it continues the chain. Gives the last entry there is.
@@ -266,19 +271,40 @@ impl Sources {
     fn go_on(&mut self) -> Result<(), StoreError> {
         drop(self.files.pop());
         match self.files.last() {
-            Some((path, source)) => follows(path, source.begins(), self.due),
+            Some((path, source)) => follows(path, source.begins(), self.due, || source.archives(path)),
             None => Ok(()),
         }
     }
 }
 
-/// Whether a file that begins so can stand where something is due: an entry, and the hash before it.
-fn follows(path: &Path, begins: (u64, Digest), due: (u64, Digest)) -> Result<(), StoreError> {
+/// Archives for people, by the names that their files had: from the one that has an entry on.
+#[must_use]
+pub fn listed(archives: &[(u64, String)], from: u64) -> String {
+    let wanted = archives.iter().filter(|(through, _)| *through >= from);
+    let names = wanted.map(|(through, file)| format!("`{file}` (through entry {through})"));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a file that begins so can stand where something is due: an entry, and the hash before it. What is missing may be in
+/// `archives`.
+fn follows(
+    path: &Path,
+    begins: (u64, Digest),
+    due: (u64, Digest),
+    archives: impl FnOnce() -> Result<Vec<(u64, String)>, StoreError>,
+) -> Result<(), StoreError> {
     let ((first, previous), (due, head)) = (begins, due);
     let what = if first > due {
-        let last = first.saturating_sub(1);
+        let missing = match first.saturating_sub(1) {
+            last if last == due => format!("entry {due}"),
+            last => format!("the entries {due} to {last}"),
+        };
+        let files = match listed(&archives()?, due) {
+            files if files.is_empty() => files,
+            files => format!(": {files}"),
+        };
         format!(
-            "begins with entry {first} where entry {due} is due: give what has the entries {due} to {last} before it"
+            "begins with entry {first} where entry {due} is due: give what has {missing} before it{files}"
         )
     } else if first < due {
         format!(

@@ -46,6 +46,24 @@ pub fn held_back() -> Duration {
     pace().held_back()
 }
 
+/// What is to be told where the wall clock is held back by so much.
+pub(crate) fn told_ahead(held_back: Duration) -> String {
+    format!(
+        "the clock has been set {} s ahead of the time that has passed, and is not followed: no budget begins anew and no \
+         idempotency key is forgotten by it; set it right, or start genops again if it is",
+        held_back.as_secs()
+    )
+}
+
+/// What is to be told where the wall clock is behind the ledger by so much.
+pub(crate) fn told_behind(behind: Duration) -> String {
+    format!(
+        "the clock is {} s behind the ledger: its time stands still until then, no budget begins anew, and no rate has room \
+         again",
+        behind.as_secs()
+    )
+}
+
 fn pace() -> MutexGuard<'static, Pace> {
     PACE.lock().unwrap_or_else(PoisonError::into_inner)
 }

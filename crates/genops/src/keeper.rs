@@ -132,23 +132,13 @@ impl Watch {
         let is_held = !held_back.is_zero();
         let is_news = is_held && !self.told_held;
         self.told_held = is_held;
-        is_news.then(|| {
-            format!(
-                "the clock has been set {} s ahead of the time that has passed, and is not followed: no budget begins anew and \
-                 no idempotency key is forgotten by it; set it right, or start genops again if it is",
-                held_back.as_secs()
-            )
-        })
+        is_news.then(|| clock::told_ahead(held_back))
     }
 
     fn look_back(&mut self, books: &Books, wall: Timestamp, look: &mut Look) {
         let behind = books.at().nanos_since(wall);
         if behind > BEHIND_NS && !self.told_behind {
-            look.notices.push(format!(
-                "the clock is {} s behind the ledger: its time stands still until then, no budget begins anew, and \
-                 no rate has room again",
-                behind / 1_000_000_000
-            ));
+            look.notices.push(clock::told_behind(Duration::from_nanos(behind)));
         }
         self.told_behind = behind > BEHIND_NS;
     }

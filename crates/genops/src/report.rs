@@ -25,6 +25,7 @@ use genops_core::policy::{InForce, Policy};
 use genops_core::record::AwuRecord;
 use genops_core::{AwuId, Digest};
 use genops_ledger::recover::OpenError;
+use genops_ledger::source::listed;
 use genops_ledger::views::{Estimate, Filter, Found, Views};
 use genops_ledger::{Journal, LedgerError, StoreError};
 use schemars::JsonSchema;
@@ -202,9 +203,10 @@ fn looked_in(first: u64, archives: &[(u64, String)]) -> String {
     if first == 1 {
         return "this ledger".to_owned();
     }
-    let files: Vec<_> =
-        archives.iter().map(|(through, file)| format!("`{file}` (through entry {through})")).collect();
-    let files = if files.is_empty() { String::new() } else { format!(": {}", files.join(", ")) };
+    let files = match listed(archives, 1) {
+        files if files.is_empty() => files,
+        files => format!(": {files}"),
+    };
     format!(
         "what was given, which begins with entry {first}; what was decided before is archived, so give the archives as well, \
          in their order and before the ledger, `--ledger ARCHIVE... LEDGER`{files}"

@@ -529,4 +529,28 @@ pub const FAULTS: &[Fault] = &[
         put: "let _ = Needs::of(&replayed, &Followers::beside(ledger)?).allow(through);",
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
+    Fault {
+        name: "overlook-a-missing-archive",
+        what: "a journal is read from any place though a file of it is missing or stands in another place",
+        file: "crates/genops-ledger/src/source.rs",
+        find: "let what = if first > due {",
+        put: "let what = if first > due { return Ok(()) } else if false {",
+        test: &["-p", "genops-ledger", "--test", "ledger", "proof::parts"],
+    },
+    Fault {
+        name: "forget-without-being-told",
+        what: "a follower is forgotten by whoever only asks what would be lost",
+        file: "crates/genops/src/telemetry.rs",
+        find: "    if is_meant {",
+        put: "    if is_meant || true {",
+        test: &["-p", "genops-cli", "--test", "telemetry"],
+    },
+    Fault {
+        name: "a-policy-of-another-time",
+        what: "an archived AWU is explained by a policy that did not decide it",
+        file: "crates/genops/src/report/recorded.rs",
+        find: "Command::AdoptPolicy(adopted) => policy = Some(Arc::clone(adopted)),",
+        put: "Command::AdoptPolicy(_) => {}",
+        test: &["-p", "genops", "--test", "governor", "archived"],
+    },
 ];

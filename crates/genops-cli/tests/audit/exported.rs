@@ -108,7 +108,7 @@ fn archives_and_ledger_are_audited_as_the_ledger_was_before() {
     };
     for (files, expected) in [
         (vec!["genops.db"], "`genops.db` begins with entry"),
-        (vec!["one.jsonl", "genops.db"], "give what has the entries"),
+        (vec!["one.jsonl", "genops.db"], " before it: `two.jsonl` (through entry "),
         (vec!["two.jsonl", "one.jsonl", "genops.db"], "`two.jsonl` begins with entry"),
         (vec!["genops.db", "one.jsonl"], "`genops.db` begins with entry"),
         (vec!["one.jsonl", "one.jsonl", "genops.db"], "and no entry twice"),

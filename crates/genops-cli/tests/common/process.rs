@@ -39,23 +39,33 @@ impl Process {
 
     /// Waits until callers are answered, and says where: `http://127.0.0.1:4100`. Blocks.
     pub fn origin(&self) -> String {
-        let address = |lines: &[String]| {
-            lines.iter().find_map(|line| line.split_once(LISTENS)).map(|(_, at)| at.to_owned())
+        let lines = self.says(LISTENS, 0);
+        lines.last().and_then(|line| line.split_once(LISTENS)).unwrap().1.to_owned()
+    }
+
+    /// Waits for a line that holds this, behind the first `after`; gives the lines from there to it. Blocks.
+    pub fn says(&self, part: &str, after: usize) -> Vec<String> {
+        let until = |lines: &[String]| {
+            let found = lines.iter().skip(after).position(|line| line.contains(part))?;
+            Some(lines.iter().skip(after).take(found + 1).cloned().collect())
         };
         let lines = self.output.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = |lines: &mut Vec<String>| address(lines).is_none();
+        let waits = |lines: &mut Vec<String>| until(lines).is_none();
         let waited = self.output.grows.wait_timeout_while(lines, PATIENCE, waits);
         let (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let Some(origin) = address(&lines) else {
-            panic!("the server does not listen:\n{}", lines.join("\n"))
-        };
-        origin
+        let Some(said) = until(&lines) else { panic!("`{part}` was not said:\n{}", lines.join("\n")) };
+        said
+    }
+
+    /// Sends the process a signal, as `kill` calls it.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
     }
 
     /// Tells the process to stop, and waits until it has: it must end well. Blocks.
     pub fn stop(mut self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

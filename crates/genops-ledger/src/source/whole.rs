@@ -24,7 +24,9 @@ pub fn open_whole(paths: &[PathBuf]) -> Result<Box<dyn FrameReader>, StoreError>
     let mut due = (1, Digest::ZERO);
     for path in paths {
         let (begins, ends, part) = Part::open(path).map_err(|error| named(path, error))?;
-        follows(path, begins, due)?;
+        follows(path, begins, due, || {
+            part.frames.snapshots()?.map_or(Ok(Vec::new()), |kept| kept.archives())
+        })?;
         if parts.last().is_some_and(|before: &Part| before.last.is_none()) {
             let (path, due) = (path.display().to_string(), due.0);
             let what =

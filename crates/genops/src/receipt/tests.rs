@@ -212,10 +212,9 @@ fn reason(path: &str) -> fn(&Refused, &str) -> bool {
         // The padding of base64 cannot be anything else.
         "/receipt/entry" => |refused, _| matches!(refused, Refused::Chain(_) | Refused::Entry(_)),
         path if path.starts_with("/receipt/chain/") => |refused, _| matches!(refused, Refused::Chain(_)),
-        _ => |refused, path| {
-            let at = |place: &str| place.replace('[', "/").replace(['.', ']'], "/").replace("//", "/");
-            matches!(refused, Refused::Field { field, .. } if format!("/receipt/{}", at(field)) == path)
-        },
+        _ => {
+            |refused, path| matches!(refused, Refused::Field { field, .. } if format!("/receipt/{}", field.replace('.', "/")) == path)
+        }
     }
 }
 

@@ -5,9 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genops_core::ledger::FORMAT_VERSION;
 use genops_core::{Digest, hex};
-use genops_ledger::frame;
+use genops_ledger::{differ, frame};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::key::{ALGORITHM, PublicKey};
 use super::{Chain, FORMAT, Link, Receipt, Statement, VERSION};
@@ -146,9 +145,12 @@ fn content(statement: &Statement, signer: &PublicKey) -> Result<(), Refused> {
         return Err(Refused::Entry("does not stand at the place in the journal that it says"));
     }
     let due = Statement::of(entry, &bytes, &link, signer).ok_or(Refused::Entry("decides about no AWU"))?;
-    let value = |statement| serde_json::to_value(statement).unwrap_or_default();
-    match difference("", &value(statement), &value(&due)) {
-        Some(refused) => Err(refused),
+    let value = |statement: &Statement| serde_json::to_value(statement).unwrap_or_default();
+    match differ::first(&value(&due), &value(statement)) {
+        Some(differ::Difference { place, expected, found }) => {
+            let field = place.trim_start_matches('/').replace('/', ".");
+            Err(Refused::Field { field, says: found, entry: expected })
+        }
         // Whatever is compared above, this is the question.
         None if *statement != due => Err(Refused::Entry("does not say the same")),
         None => Ok(()),
@@ -175,34 +177,4 @@ fn link(chain: &Chain, own: Digest) -> Result<Link, Refused> {
         return Err(Refused::Chain("with the digests beside it, it does not come to the frame's hash"));
     }
     Ok(link)
-}
-
-/// The first place where two values are not the same.
-fn difference(path: &str, says: &Value, due: &Value) -> Option<Refused> {
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    match (says, due) {
-        (Value::Object(says), Value::Object(due)) => {
-            let names = says.keys().chain(due.keys().filter(|name| !says.contains_key(*name)));
-            let of = |fields: &serde_json::Map<String, Value>, name: &String| {
-                fields.get(name).cloned().unwrap_or_default()
-            };
-            names.into_iter().find_map(|name| difference(&below(name), &of(says, name), &of(due, name)))
-        }
-        (Value::Array(says), Value::Array(due)) if says.len() == due.len() => {
-            let mut pairs = says.iter().zip(due).enumerate();
-            pairs.find_map(|(at, (says, due))| difference(&format!("{path}[{at}]"), says, due))
-        }
-        _ if says == due => None,
-        _ => Some(Refused::Field { field: path.to_owned(), says: shown(says), entry: shown(due) }),
-    }
-}
-
-/// A value for people; what is absent in JSON is nothing to them.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Array(items) => format!("{} of them", items.len()),
-        Value::Object(_) => "something".to_owned(),
-        value => value.to_string(),
-    }
 }

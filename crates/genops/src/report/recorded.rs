@@ -43,18 +43,19 @@ impl Recorded {
         let sources = Sources::open(files)?;
         let persons = Persons::of_files(files)?;
         let (mut policy, archives, (first, _)) = (sources.policy()?, sources.archives()?, sources.begins());
-        let (mut record, mut decided) = (None, None);
+        let (mut record, mut decided): (Option<AwuRecord>, _) = (None, None);
         let is_ledger = sources.end_in_a_ledger();
         let last = sources.walk(|frame, entries| {
             for entry in entries {
                 match &entry.command {
                     Command::AdoptPolicy(adopted) => policy = Some(Arc::clone(adopted)),
                     command if AwuRecord::subject(command) != Some(awu) => {}
-                    command => {
-                        if matches!(command, Command::Admit(_)) {
+                    _ => {
+                        let sequence = entry.sequence;
+                        AwuRecord::take(&mut record, Journaled { entry, chain: frame.hash });
+                        if record.as_ref().is_some_and(|record| record.sequence == sequence) {
                             decided = Some(Decided { policy: policy.clone(), frame: frame.clone() });
                         }
-                        AwuRecord::take(&mut record, Journaled { entry, chain: frame.hash });
                     }
                 }
             }

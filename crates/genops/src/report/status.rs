@@ -124,20 +124,9 @@ fn troubles(
     held_back: Duration,
     (cells, cells_most): (usize, u64),
 ) -> Vec<String> {
-    let behind = clock_ahead_ms.filter(|ahead| *ahead <= BEHIND_MS).map(|ahead| {
-        format!(
-            "the clock is {} ms behind the ledger: its time stands still until then, no budget begins anew, and no rate \
-             has room again",
-            ahead.unsigned_abs()
-        )
-    });
-    let held = (!held_back.is_zero()).then(|| {
-        format!(
-            "the clock has been set {} s ahead of the time that has passed, and is not followed: set it right, or start \
-             genops again if it is",
-            held_back.as_secs()
-        )
-    });
+    let behind = clock_ahead_ms.filter(|ahead| *ahead <= BEHIND_MS);
+    let behind = behind.map(|ahead| clock::told_behind(Duration::from_millis(ahead.unsigned_abs())));
+    let held = (!held_back.is_zero()).then(|| clock::told_ahead(held_back));
     let is_crowded = u64::try_from(cells).unwrap_or(u64::MAX) > cells_most / 10 * 8;
     let crowded = is_crowded.then(|| {
         format!(
@@ -182,7 +171,7 @@ mod tests {
             let status = governor.status().unwrap();
             assert_eq!((status.clock_ahead_ms, status.takes_work), (Some(moved_ms), true));
             assert_eq!(!status.troubles.is_empty(), is_told, "{status:?}");
-            let what = format!("the clock is {} ms behind the ledger", -moved_ms);
+            let what = format!("the clock is {} s behind the ledger", -moved_ms / 1_000);
             assert!(status.troubles.iter().all(|trouble| trouble.starts_with(&what)), "{status:?}");
         }
     }

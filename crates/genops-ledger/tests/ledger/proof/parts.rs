@@ -219,8 +219,15 @@ fn files_that_are_no_whole_journal_in_their_order_say_which_and_what_to_give() {
     std::fs::write(folder.path().join("cut.jsonl"), &exported(&frames)[..600]).unwrap();
     std::fs::write(folder.path().join("text.db"), "neither a ledger nor an export").unwrap();
     for (names, expected) in [
-        ("rest.db", "`rest.db` begins with entry 3 where entry 1 is due: give what has the entries 1 to 2"),
-        ("two.jsonl rest.db", "`two.jsonl` begins with entry 2 where entry 1 is due: give what has"),
+        (
+            "rest.db",
+            "`rest.db` begins with entry 3 where entry 1 is due: give what has the entries 1 to 2 before it: `two.jsonl` (through \
+             entry 2)",
+        ),
+        (
+            "two.jsonl rest.db",
+            "`two.jsonl` begins with entry 2 where entry 1 is due: give what has entry 1 before it",
+        ),
         ("one.jsonl rest.db", "`rest.db` begins with entry 3 where entry 2 is due: give what has"),
         ("one.jsonl three.jsonl", "`three.jsonl` begins with entry 3 where entry 2 is due: give what has"),
         (
