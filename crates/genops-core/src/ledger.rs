@@ -8,6 +8,7 @@ mod act;
 mod aging;
 mod books;
 mod cell;
+mod cells;
 mod entry;
 mod idempotency;
 mod kept;
@@ -17,12 +18,13 @@ mod traffic;
 pub use act::{Act, Alert, Correction, Grant, Note, Posting, Reported, Revision};
 pub use books::{Books, Mismatch, OpenAwu, evolve};
 pub use cell::{Cell, CellId, Fit, Standing, Totals};
+pub use cells::CellRange;
 pub use entry::{
     Admit, BOOKS_VERSION, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation,
     Rejection, Settled,
 };
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::admit::{self, Verdict};
@@ -120,6 +122,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             _ => Err(Rejection::NoGrant { number: *grant }),
         },
         Command::Report(_) | Command::Erase { .. } => Ok(Outcome::Noted),
+        Command::CloseCells { before, act: _ } => close_cells(books, at, *before),
     }
 }
 
@@ -213,6 +216,9 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
             }
         }
     }
+    if let Some((cell, _)) = sums.iter().find(|(cell, _)| books.is_closed(*cell)) {
+        return Err(Rejection::CellClosed { cell: *cell });
+    }
     let fits =
         |(cell, amount): &(CellId, Amount)| books.cell(*cell).is_some_and(|cell| cell.can_correct(*amount));
     if sums.is_empty() || !sums.iter().all(fits) {
@@ -268,7 +274,7 @@ fn strands_a_grant(books: &Books, at: Timestamp, new: &Policy) -> bool {
 /// A new policy takes effect at once: the cells of windows that are not over get its limits.
 fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
     let in_force = InForce::new(Arc::clone(policy));
-    let changed = books.cells().iter().zip(CellId::all()).filter_map(|(cell, id)| {
+    let changed = books.cells_from(CellId::default()).filter_map(|(id, cell)| {
         let (budget, window) = in_force.budget(cell.key.budget.as_ref()?, at)?;
         let is_current = cell.key.unit == budget.unit && Some(cell.key.window) == window;
         let is_changed = cell.standing.allocated != Some(budget.limit);
@@ -276,6 +282,20 @@ fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
     });
     let reallocated = changed.collect();
     Outcome::PolicyAdopted { version: in_force.version(), reallocated }
+}
+
+/// Which cells are closed whose windows were over by `before`. An open AWU will be charged in the cells of its path, also
+/// where it has reserved nothing in one.
+fn close_cells(books: &Books, at: Timestamp, before: Timestamp) -> Result<Outcome, Rejection> {
+    if before > at {
+        return Err(Rejection::ClosesAhead { before });
+    }
+    let open = books.open_awus();
+    let held: HashSet<_> = open.iter().flat_map(|(_, open)| open.path()).map(|step| step.cell).collect();
+    let is_left = |(id, cell): &(CellId, &Cell)| cell.key.window.is_over(before) && !held.contains(id);
+    let left = books.cells_from(CellId::default()).filter(is_left);
+    let cells = CellRange::of(left.map(|(id, _)| id));
+    if cells.is_empty() { Err(Rejection::NothingToClose) } else { Ok(Outcome::CellsClosed { cells }) }
 }
 
 /// What was found about conditions and content holds for the policy that it was found under.

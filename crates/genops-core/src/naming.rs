@@ -99,7 +99,8 @@ impl Entry {
             | Command::Orphan { .. }
             | Command::Expire { .. }
             | Command::Resolve { .. }
-            | Command::Revoke { .. } => {}
+            | Command::Revoke { .. }
+            | Command::CloseCells { .. } => {}
         }
         match &mut self.outcome {
             Outcome::Admitted(admitted) => Arc::make_mut(admitted).rename(other),
@@ -111,7 +112,8 @@ impl Entry {
             | Outcome::Extended { .. }
             | Outcome::Released
             | Outcome::Granted
-            | Outcome::Noted => {}
+            | Outcome::Noted
+            | Outcome::CellsClosed { .. } => {}
         }
     }
 }

@@ -95,6 +95,15 @@ pub enum ReportError {
         /// The last entry that has left.
         through: u64,
     },
+    /// A cell has been closed.
+    #[error(
+        "cell {number} has been closed: its period is over and archived, and its account is in the archive that \
+         `genops archive` has made"
+    )]
+    CellClosed {
+        /// Its number.
+        number: u32,
+    },
     /// A page of budgets goes on in a policy that is not in force any more.
     #[error(
         "another policy is in force since the page before, with other budgets; begin anew, without `from`"
@@ -183,7 +192,7 @@ impl Governor {
 }
 
 /// Where an AWU is not there, says that it may be archived: tables that were made since know nothing of what has left.
-fn found_or_archived<T>(
+pub(crate) fn found_or_archived<T>(
     awu: AwuId,
     found: Option<T>,
     journal: &mut Journal,

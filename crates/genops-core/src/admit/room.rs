@@ -11,7 +11,7 @@ use crate::amount::Amount;
 use crate::awu::Proposal;
 use crate::budget::{Budget, CellKey, OnInsufficient, Overdraft};
 use crate::finding::{Finding, Mode, Question};
-use crate::ledger::{Fit, Standing};
+use crate::ledger::{CellId, Fit, Standing};
 use crate::price::Tokens;
 
 impl<'a> Asking<'a> {
@@ -92,7 +92,10 @@ impl<'a> Asking<'a> {
     fn has_place(&self, reservation: &Reservation) -> bool {
         let next = self.books.next_cell();
         let before = self.cells.iter().filter(|step| step.cell >= next).count();
-        reservation.key.each.is_empty() || reservation.cell < next || self.books.has_place_for_cell(before)
+        let is_one_of_many = !reservation.key.each.is_empty();
+        reservation.cell < next
+            // Numbers are given once.
+            || reservation.cell < CellId::NONE && !(is_one_of_many && !self.books.has_place_for_cell(before))
     }
 
     /// Whether it is no more than a step may be, and the running totals of the cell can hold it.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Alert, Correction, Grant, Note, Revision};
 use super::cell::CellId;
+use super::cells::CellRange;
 use crate::admit::{Admitted, Refused};
 use crate::amount::{Amount, Unit};
 use crate::awu::{AwuId, Execution, Proposal, State, TraceContext};
@@ -28,7 +29,7 @@ pub const ENGINE_VERSION: u16 = 6;
 
 /// The version of the bytes of the books. It rises when the same books have other bytes, or the same journal comes to
 /// other books.
-pub const BOOKS_VERSION: u16 = 1;
+pub const BOOKS_VERSION: u16 = 2;
 
 /// One line of the journal. Cloning is cheap: what is large in it is shared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +112,13 @@ pub enum Command {
         /// What stood for the identifier in entries.
         pseudonym: Name,
         /// Who erased it, and why.
+        act: Act,
+    },
+    /// Close the cells whose windows were over by some time and that no open AWU has a reservation in: they leave the books.
+    CloseCells {
+        /// The time. What was decided before it has left for an archive.
+        before: Timestamp,
+        /// Who closes them, and why.
         act: Act,
     },
 }
@@ -204,6 +212,11 @@ pub enum Outcome {
     Granted,
     /// It has been noted.
     Noted,
+    /// The cells are not in the books any more.
+    CellsClosed {
+        /// Which, in the order of their numbers.
+        cells: Vec<CellRange>,
+    },
 }
 
 /// A cell's new limit.
@@ -316,6 +329,24 @@ pub enum Rejection {
         "the correction does not fit: a cell would come to less than nothing, or to more than can be counted"
     )]
     CorrectionMisfits,
+    /// A correction of what was charged in a cell that has been closed.
+    #[error(
+        "the correction is about cell {}, whose period is over and archived: it has been closed, and nothing is charged in \
+         it any more", cell.index()
+    )]
+    CellClosed {
+        /// Which.
+        cell: CellId,
+    },
+    /// Cells were to be closed by a time that has not come.
+    #[error("cells are closed whose periods are over by a time that has come, and {before} has not")]
+    ClosesAhead {
+        /// The time.
+        before: Timestamp,
+    },
+    /// There are no cells to close.
+    #[error("no cell is there whose period was over by then and in which nothing is open")]
+    NothingToClose,
     /// The same grant holds already.
     #[error("the same grant holds already, with the same end and reason: number {sequence}")]
     GrantHeld {

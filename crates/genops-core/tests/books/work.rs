@@ -29,6 +29,7 @@ pub enum Step {
     Revoke { back: usize },
     Report { which: Which },
     Erase,
+    Close { nanos: u64, ahead: bool },
     Wait { nanos: u64 },
 }
 
@@ -275,6 +276,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_usize..4).prop_map(|back| Step::Revoke { back }).boxed(),
         1 => which().prop_map(|which| Step::Report { which }).boxed(),
         1 => Just(Step::Erase),
+        3 => (prop_oneof![0..2 * SECOND, 0..2 * DAY], prop::bool::weighted(0.1))
+            .prop_map(|(nanos, ahead)| Step::Close { nanos, ahead }).boxed(),
         22 => (0..3 * SECOND).prop_map(|nanos| Step::Wait { nanos }).boxed(),
         1 => (0..2 * DAY).prop_map(|nanos| Step::Wait { nanos }).boxed(),
     ]

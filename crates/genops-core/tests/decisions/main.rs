@@ -3,6 +3,7 @@
 
 mod budgets;
 mod ceilings;
+mod closing;
 mod facts;
 mod lives;
 mod periods;

@@ -196,6 +196,7 @@ const fn step_of(outcome: &Outcome) -> Option<Step> {
         | Outcome::Corrected { .. }
         | Outcome::Granted
         | Outcome::Noted
+        | Outcome::CellsClosed { .. }
         | Outcome::PolicyAdopted { .. } => None,
     }
 }

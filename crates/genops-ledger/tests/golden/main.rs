@@ -146,6 +146,7 @@ const fn command(command: &Command) -> &'static str {
         Command::Revoke { .. } => "Revoke",
         Command::Report(_) => "Report",
         Command::Erase { .. } => "Erase",
+        Command::CloseCells { .. } => "CloseCells",
     }
 }
 
@@ -164,14 +165,16 @@ const fn outcome(outcome: &Outcome) -> &'static str {
         Outcome::Corrected { .. } => "Corrected",
         Outcome::Granted => "Granted",
         Outcome::Noted => "Noted",
+        Outcome::CellsClosed { .. } => "CellsClosed",
     }
 }
 
 /// Every pair of a command and its outcome that an entry can be.
-const PAIRS: [(&str, &str); 18] = [
+const PAIRS: [(&str, &str); 19] = [
     ("AdoptPolicy", "PolicyAdopted"),
     ("Admit", "Admitted"),
     ("Admit", "Refused"),
+    ("CloseCells", "CellsClosed"),
     ("Correct", "Corrected"),
     ("Erase", "Noted"),
     ("Expire", "InDoubt"),

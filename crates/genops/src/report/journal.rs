@@ -83,6 +83,8 @@ pub enum EntryKind {
     Reported,
     /// A person's identifier was erased.
     Erased,
+    /// Cells of periods that are over left the books.
+    CellsClosed,
 }
 
 /// The policy in force.
@@ -237,6 +239,7 @@ impl EntryKind {
             (Outcome::Granted, _) => Self::Granted,
             (Outcome::Noted, Command::Erase { .. }) => Self::Erased,
             (Outcome::Noted, _) => Self::Reported,
+            (Outcome::CellsClosed { .. }, _) => Self::CellsClosed,
         }
     }
 }

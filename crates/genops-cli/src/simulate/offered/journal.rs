@@ -89,7 +89,8 @@ impl Past {
                 | Command::Grant(_)
                 | Command::Revoke { .. }
                 | Command::Report(_)
-                | Command::Erase { .. } => {}
+                | Command::Erase { .. }
+                | Command::CloseCells { .. } => {}
             }
             Ok(())
         })?;
