@@ -39,7 +39,7 @@ pub async fn run(archiving: &Archiving) -> Result<(), Trouble> {
         Err(error) => return Err(in_words(error)),
     };
     let closed = retention::close_cells(ledger, archiving.author.clone(), genops::clock::wall()).await;
-    match closed.map_err(in_words) {
+    match closed {
         Ok(0) => retired,
         Ok(cells) => {
             say!("  cells   {cells} of periods that are over left the books");
@@ -47,17 +47,21 @@ pub async fn run(archiving: &Archiving) -> Result<(), Trouble> {
         }
         Err(error) if retired.is_ok() => {
             let left = "the entries have left; the cells of their periods have not, and the next `genops archive` sees to that";
-            Err(Trouble::failed(format!("{left}: {error}")))
+            Err(Trouble::failed(format!("{left}: {}", words(error))))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(in_words(error)),
     }
 }
 
 fn in_words(error: ArchiveError) -> Trouble {
+    Trouble::failed(words(error))
+}
+
+fn words(error: ArchiveError) -> String {
     match error {
         ArchiveError::Store(StoreError::Held { path }) => {
-            Trouble::failed(format!("a server holds the ledger `{path}`; stop it first"))
+            format!("a server holds the ledger `{path}`; stop it first")
         }
-        error => Trouble::failed(error),
+        error => error.to_string(),
     }
 }
