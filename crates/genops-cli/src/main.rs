@@ -130,7 +130,7 @@ async fn run(command: Command) -> Result<ExitCode, Trouble> {
         Command::Show(showing) => read::show(&showing).await,
         Command::Simulate(simulating) => simulate::run(&simulating),
         Command::Export(exporting) => export::run(&exporting),
-        Command::Archive(archiving) => archive::run(&archiving),
+        Command::Archive(archiving) => archive::run(&archiving).await,
         Command::Verify(verification) => verify::run(&verification),
         Command::Replay(recorded) => replay::run(&recorded),
         Command::Receipt(receipting) => receipt::run(&receipting),

@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use genops::core::awu::{AwuId, Execution, Proposal};
+use genops::core::budget::Budget;
 use genops::core::ledger::{self, Admit, Books, Entry, Outcome};
+use genops::core::period::{Period, Span};
+use genops::core::policy::Policy;
 use genops::core::price::{Price, Tokens};
-use genops::core::{Amount, Attribution, Digest, Name, Timestamp};
+use genops::core::{Amount, Attribution, Digest, Name, Timestamp, Unit};
+use genops::ledger::retention::{Through, retire};
 use genops_ledger::frame::Frame;
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::store::Store;
@@ -66,9 +70,16 @@ impl Folder {
     }
 }
 
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
 fn entries() -> Vec<Entry> {
-    let mut books = Books::default();
-    let name = |text: &str| Name::new(text).unwrap();
+    entries_upon(Books::default(), 1)
+}
+
+/// Two calls with so many nanoseconds between them.
+fn entries_upon(mut books: Books, apart: u64) -> Vec<Entry> {
     let attribution = Attribution::new(Some("search"), Some("index"), Some("test")).unwrap();
     let mut entries = Vec::new();
     for number in 1..=2 {
@@ -85,7 +96,7 @@ fn entries() -> Vec<Entry> {
         };
         let awu = AwuId { trace_id: [number; 16], span_id: [7; 8] };
         let admit = Admit { starts: true, ..Admit::new(awu, proposal) };
-        let at = Timestamp::from_nanos(1_795_000_000_000_000_000 + u64::from(number));
+        let at = Timestamp::from_nanos(1_795_000_000_000_000_000 + u64::from(number) * apart);
         let settle = ledger::Command::Settle { awu, execution: Execution::abandoned(1) };
         for command in [ledger::Command::Admit(admit.into()), settle] {
             entries.push(ledger::apply(&mut books, at, command).unwrap());
@@ -236,6 +247,38 @@ fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
     }
     let text = folder.text("archive --restore a.jsonl");
     assert!(text.contains("a snapshot of its books after entry 4"), "{text}");
+}
+
+#[test]
+fn cells_of_periods_that_are_over_leave_with_their_entries_also_where_that_was_interrupted() {
+    let folder = Folder(tempfile::tempdir().unwrap());
+    let daily = Budget {
+        period: Period::Calendar { span: Span::Day, zone: name("UTC") },
+        ..Budget::new(name("day"), Unit::Usd, Amount::from_whole(1))
+    };
+    let policy = Policy { budgets: vec![daily], ..Policy::unrestricted() };
+    let mut books = Books::default();
+    let adopt = |books: &mut Books| {
+        let at = Timestamp::from_nanos(1_795_000_000_000_000_000);
+        ledger::apply(books, at, ledger::Command::AdoptPolicy(policy.clone().into())).unwrap()
+    };
+    let mut entries = vec![adopt(&mut books), adopt(&mut books)];
+    entries.extend(entries_upon(books, 86_400_000_000_000));
+    folder.write("genops.db", &entries);
+    // The entries of the first day have left, and then it was interrupted.
+    retire(&folder.path("genops.db"), Through::Entry(4), "a test".into(), &folder.path("a.jsonl")).unwrap();
+    let told = folder.text("archive --through 4 --to a.jsonl --author ops");
+    assert_eq!(told, "  cells   1 of periods that are over left the books\n");
+    let (code, told) = folder.complaint("archive --through 4 --to a.jsonl");
+    assert!(code == 1 && told.contains("nothing can be archived"), "{told}");
+    let both = folder.json("verify --ledger a.jsonl genops.db");
+    assert_eq!((&both["entries"], &both["cells"]), (&7.into(), &1.into()));
+    assert_eq!(folder.json("replay --ledger a.jsonl genops.db")["decided"], 7);
+    let journal = folder.text("export");
+    assert!(
+        journal.contains("\"author\":\"ops\",\"reason\":\"the entries through 4 are archived\""),
+        "{journal}"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::awu::{AwuId, State};
 use crate::budget::CellKey;
 use crate::finding::Question;
 use crate::ledger::{
-    Books, Cell, CellId, Command, Correction, Entry, Grant, Outcome, Posting, Settled, Totals,
+    Books, Cell, CellId, CellRange, Command, Correction, Entry, Grant, Outcome, Posting, Settled, Totals,
 };
 use crate::period::Window;
 use crate::time::Timestamp;
@@ -100,6 +100,11 @@ impl Auditor {
             (Command::Correct(_) | Command::Grant(_) | Command::Report(_) | Command::Erase { .. }, _) => {
                 Vec::new()
             }
+            (Command::CloseCells { .. }, Outcome::CellsClosed { cells }) => {
+                self.closed(cells, books).map_err(|what| breach("I6", what))?;
+                Vec::new()
+            }
+            (Command::CloseCells { .. }, _) => Vec::new(),
             (
                 Command::Start { awu }
                 | Command::Extend { awu, .. }
@@ -123,13 +128,18 @@ impl Auditor {
     /// The first invariant that does not hold.
     pub fn conclude(&self, books: &Books) -> Result<(), Breach> {
         let breach = |invariant, what: String| Breach { invariant, sequence: books.sequence(), what };
-        let mut id = Books::default().next_cell();
-        for _ in books.cells() {
+        for (id, _) in books.cells_from(CellId::default()) {
             self.check(id, books).map_err(|(invariant, what)| breach(invariant, what))?;
             if self.cells.get(&id).is_some_and(|tally| !tally.adds_up()) {
                 return Err(breach("I1", format!("cell {}: the open AWUs do not add up", id.index())));
             }
-            id = id.next();
+        }
+        let cells = books.cells().len();
+        if cells != self.cells.len() {
+            return Err(breach(
+                "I1",
+                format!("the books have {cells} cells, the journal {}", self.cells.len()),
+            ));
         }
         let open = books.open_awus().len();
         if open == self.open.len() {
@@ -143,7 +153,7 @@ impl Auditor {
     #[must_use]
     pub fn over(books: &Books) -> Self {
         let mut auditor = Self::default();
-        for (cell, id) in books.cells().iter().zip(CellId::all()) {
+        for (id, cell) in books.cells_from(CellId::default()) {
             auditor.cells.insert(id, Tally::of(cell));
         }
         for (awu, open) in books.open_awus() {
@@ -214,7 +224,7 @@ impl Auditor {
 
     fn granted(&mut self, entry: &Entry, grant: &Arc<Grant>, books: &Books) -> Option<Vec<CellId>> {
         let mut touched = Vec::new();
-        for (cell, id) in books.cells().iter().zip(CellId::all()) {
+        for (id, cell) in books.cells_from(CellId::default()) {
             if cell.key.is_of(&grant.budget, &grant.each) && !cell.key.window.is_over(entry.at) {
                 let tally = self.cells.entry(id).or_default();
                 tally.granted = tally.granted.checked_add(grant.amount)?;
@@ -234,6 +244,22 @@ impl Auditor {
             tally.post(window, at, *charged_at, *amount)?;
         }
         Some(correction.postings.iter().map(|posting| posting.cell).collect())
+    }
+
+    /// Drops what is known of cells that were closed. They were held against the books when they were last touched.
+    fn closed(&mut self, cells: &[CellRange], books: &Books) -> Result<(), String> {
+        for id in cells.iter().flat_map(|range| range.numbers()) {
+            let number = id.index();
+            let tally =
+                self.cells.remove(&id).ok_or_else(|| format!("cell {number} is closed, and is none"))?;
+            if !tally.outstanding.is_empty() || !tally.doubted.is_empty() {
+                return Err(format!("cell {number} is closed while an AWU is open in it"));
+            }
+            if books.cell(id).is_some() {
+                return Err(format!("cell {number} is closed and still in the books"));
+            }
+        }
+        Ok(())
     }
 
     fn moved(

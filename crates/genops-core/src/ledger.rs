@@ -9,6 +9,7 @@ mod aging;
 mod alerts;
 mod books;
 mod cell;
+mod cells;
 mod entry;
 mod idempotency;
 mod kept;
@@ -18,12 +19,13 @@ mod traffic;
 pub use act::{Act, Alert, Correction, Grant, Note, Posting, Reported, Revision};
 pub use books::{Books, Mismatch, OpenAwu, evolve};
 pub use cell::{Cell, CellId, Fit, Standing, Totals};
+pub use cells::CellRange;
 pub use entry::{
     Admit, BOOKS_VERSION, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation,
     Rejection, Settled,
 };
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::admit::{self, Verdict};
@@ -124,6 +126,7 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             None => Err(Rejection::NoGrant { number: *grant }),
         },
         Command::Report(_) | Command::Erase { .. } => Ok(Outcome::Noted),
+        Command::CloseCells { before, act: _ } => close_cells(books, at, *before),
     }
 }
 
@@ -217,6 +220,9 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
             }
         }
     }
+    if let Some((cell, _)) = sums.iter().find(|(cell, _)| books.is_closed(*cell)) {
+        return Err(Rejection::CellClosed { cell: *cell });
+    }
     let fits =
         |(cell, amount): &(CellId, Amount)| books.cell(*cell).is_some_and(|cell| cell.can_correct(*amount));
     if sums.is_empty() || !sums.iter().all(fits) {
@@ -269,7 +275,7 @@ fn strands_a_grant(books: &Books, at: Timestamp, new: &Policy) -> bool {
 fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
     let in_force = InForce::new(Arc::clone(policy));
     let (mut reallocated, mut alerts) = (Vec::new(), Vec::new());
-    for (cell, id) in books.cells().iter().zip(CellId::all()) {
+    for (id, cell) in books.cells_from(CellId::default()) {
         let budget = cell.key.budget.as_ref().and_then(|name| in_force.budget(name, at));
         let Some((budget, Some(window))) = budget else { continue };
         if !cell.key.is_current(budget, window) {
@@ -286,6 +292,20 @@ fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
 /// A grant ends, by its time or before.
 fn end_grant(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Outcome {
     Outcome::GrantEnded { alerts: alerts::of_end(books, at, number, grant) }
+}
+
+/// Which cells are closed whose windows were over by `before`. An open AWU will be charged in the cells of its path, also
+/// where it has reserved nothing in one.
+fn close_cells(books: &Books, at: Timestamp, before: Timestamp) -> Result<Outcome, Rejection> {
+    if before > at {
+        return Err(Rejection::ClosesAhead { before });
+    }
+    let open = books.open_awus();
+    let held: HashSet<_> = open.iter().flat_map(|(_, open)| open.path()).map(|step| step.cell).collect();
+    let is_left = |(id, cell): &(CellId, &Cell)| cell.key.window.is_over(before) && !held.contains(id);
+    let left = books.cells_from(CellId::default()).filter(is_left);
+    let cells = CellRange::of(left.map(|(id, _)| id));
+    if cells.is_empty() { Err(Rejection::NothingToClose) } else { Ok(Outcome::CellsClosed { cells }) }
 }
 
 /// What was found about conditions and content holds for the policy that it was found under.

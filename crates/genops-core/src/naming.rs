@@ -103,7 +103,8 @@ impl Entry {
             | Command::Expire { .. }
             | Command::Resolve { .. }
             | Command::Revoke { .. }
-            | Command::Lapse { .. } => {}
+            | Command::Lapse { .. }
+            | Command::CloseCells { .. } => {}
         }
         match &mut self.outcome {
             Outcome::Admitted(admitted) => Arc::make_mut(admitted).rename(other),
@@ -117,7 +118,8 @@ impl Entry {
             | Outcome::Extended { .. }
             | Outcome::Released
             | Outcome::Granted
-            | Outcome::Noted => {}
+            | Outcome::Noted
+            | Outcome::CellsClosed { .. } => {}
         }
     }
 }

@@ -189,7 +189,8 @@ impl AwuRecord {
             | Command::Grant(_)
             | Command::Revoke { .. }
             | Command::Lapse { .. }
-            | Command::Erase { .. } => None,
+            | Command::Erase { .. }
+            | Command::CloseCells { .. } => None,
             Command::Admit(request) => Some(request.awu),
             Command::Correct(correction) => Some(correction.awu),
             Command::Report(note) => Some(note.awu),

@@ -8,14 +8,15 @@ use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use genops_core::ledger::Command;
+use genops_core::ledger::{Act, Command, Outcome, Rejection, decide};
 use genops_core::policy::Policy;
-use genops_core::{Digest, Timestamp};
+use genops_core::{Digest, Name, Timestamp};
 
 use crate::export::{self, ExportError, ExportReader, Wanted};
 use crate::followers::Followers;
 use crate::journal::Journal;
-use crate::recover::{OpenError, Replayed, resume, take_snapshot};
+use crate::ledger::LedgerError;
+use crate::recover::{self, OpenError, Replayed, resume, take_snapshot};
 use crate::snapshots::{Snapshot, Snapshots};
 use crate::source::{Frames, Sources};
 use crate::sqlite::SqliteStore;
@@ -49,6 +50,42 @@ pub fn retire(ledger: &Path, through: Through, written_by: String, to: &Path) ->
     let file = to.file_name().unwrap_or(to.as_os_str()).to_string_lossy();
     snapshots.forget(head, &file, adopted.as_deref())?;
     Ok(head)
+}
+
+/// Closes the cells whose periods were over when the oldest entry was written that is still in the ledger at `ledger`: only
+/// AWUs that have left were charged in them. Gives how many. Where there are some, what the last server left is resolved, as
+/// at the next start.
+///
+/// That is an entry of its own, behind all others, and done again it closes no more: so it may come after the entries have
+/// left, whenever that was.
+///
+/// # Errors
+///
+/// A process holds the ledger, it does not hold, or the disk refuses.
+pub async fn close_cells(ledger: &Path, author: Name, wall: Timestamp) -> Result<u64, ArchiveError> {
+    let store = hold(ledger)?;
+    let mut journal = Journal::new(Box::new(SqliteStore::read(ledger)?));
+    let through = journal.archived()?;
+    if through == 0 {
+        return Ok(0);
+    }
+    let oldest = journal.entry(through.saturating_add(1))?;
+    let books = resume(&mut SqliteStore::read(ledger)?, u64::MAX)?.books;
+    let before = oldest.map_or(books.at(), |oldest| oldest.entry.at);
+    let reason = Name::nearest(&format!("the entries through {through} are archived"));
+    let command = Command::CloseCells { before, act: Act { author, reason } };
+    if decide(&books, books.at(), &command) == Err(Rejection::NothingToClose) {
+        return Ok(0);
+    }
+    drop(books);
+    let (opened, _) = recover::open(store, wall).await?;
+    let entry = opened.submit(wall, command)?.durable().await?;
+    // The latest one has them yet.
+    take_snapshot(ledger, u64::MAX, KEPT)?;
+    Ok(match &entry.outcome {
+        Outcome::CellsClosed { cells } => cells.iter().map(|range| u64::from(range.count)).sum(),
+        _ => 0,
+    })
 }
 
 /// The last policy that the frames through the entry `through` adopt, of those that are not archived.
@@ -375,6 +412,9 @@ pub enum ArchiveError {
     /// The ledger does not hold.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The ledger took no entry.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Archives and ledger do not hold.
     #[error("archives and ledger are not one journal that holds: {0}")]
     Restore(Failure),

@@ -52,7 +52,7 @@ use genops_core::{Digest, Timestamp};
 use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
-use crate::report::ReportError;
+use crate::report::{ReportError, found_or_archived};
 
 /// How long a holder may be silent where nobody says.
 pub const WITHIN_NS: u64 = 600 * 1_000_000_000;
@@ -224,7 +224,8 @@ impl Governor {
     fn find(&self, awu: AwuId) -> Result<Option<AwuRecord>, ReportError> {
         let mut journal = self.ledger().journal()?;
         // The tables are not caught up with: whoever ends work has to be able to where they cannot be written.
-        self.with_views(|views| Ok(views.awu_now(awu, &mut journal)?))
+        let found = self.with_views(|views| views.awu_now(awu, &mut journal))?;
+        found_or_archived(awu, found, &mut journal)
     }
 
     /// Takes a command, and waits until it is durable.

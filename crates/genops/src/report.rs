@@ -111,6 +111,15 @@ pub enum ReportError {
         /// The last entry of each archive from before, and what its file was called.
         archives: Vec<(u64, String)>,
     },
+    /// A cell has been closed.
+    #[error(
+        "cell {number} has been closed: its period is over and archived, and its account is in the archive that \
+         `genops archive` has made"
+    )]
+    CellClosed {
+        /// Its number.
+        number: u32,
+    },
     /// A page of budgets goes on in a policy that is not in force any more.
     #[error(
         "another policy is in force since the page before, with other budgets; begin anew, without `from`"
@@ -214,7 +223,7 @@ fn looked_in(first: u64, archives: &[(u64, String)]) -> String {
 }
 
 /// Where an AWU is not there, says that it may be archived: tables that were made since know nothing of what has left.
-fn found_or_archived<T>(
+pub(crate) fn found_or_archived<T>(
     awu: AwuId,
     found: Option<T>,
     journal: &mut Journal,

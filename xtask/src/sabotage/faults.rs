@@ -553,4 +553,20 @@ pub const FAULTS: &[Fault] = &[
         put: "Command::AdoptPolicy(_) => {}",
         test: &["-p", "genops", "--test", "governor", "archived"],
     },
+    Fault {
+        name: "close-an-open-cell",
+        what: "a cell leaves the books in which an open AWU has reserved nothing, and will be charged",
+        file: "crates/genops-core/src/ledger.rs",
+        find: "cell.key.window.is_over(before) && !held.contains(id)",
+        put: "cell.key.window.is_over(before)",
+        test: &["-p", "genops-core", "--test", "decisions", "closing"],
+    },
+    Fault {
+        name: "close-what-can-be-corrected",
+        what: "cells leave the books whose entries have not left the ledger",
+        file: "crates/genops-ledger/src/retention.rs",
+        find: "oldest.map_or(books.at(), |oldest| oldest.entry.at)",
+        put: "oldest.map_or(books.at(), |_| books.at())",
+        test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
+    },
 ];

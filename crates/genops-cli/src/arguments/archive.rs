@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use genops_core::Timestamp;
+use genops_core::{Name, Timestamp};
 
 use crate::audit;
 
@@ -26,6 +26,9 @@ pub struct Archiving {
     /// The file to write, which must not be there yet
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
+    /// Who archives: the entry says so that closes the cells of periods that are over
+    #[arg(long, value_name = "NAME", default_value = "operator", value_parser = super::name)]
+    pub author: Name,
     /// Make the snapshot that the ledger needs from its archives, all of them in their order
     #[arg(long, value_name = "ARCHIVE", num_args = 1.., conflicts_with = "to")]
     pub restore: Vec<PathBuf>,
@@ -35,6 +38,7 @@ pub struct Archiving {
 const ARCHIVED: &str = "\
 An archive is an export. It is read back before anything leaves the ledger. Entries stay that somebody needs: an AWU that is
 open, an idempotency key that is remembered, telemetry that is not delivered, and what no snapshot of the books stands for.
-The ledger's file does not become smaller; what is free in it is used again.
+The ledger's file does not become smaller; what is free in it is used again. Cells leave the books that nothing which stays
+was charged in: those of periods that were over when the oldest entry that stays was written.
 
 Exit codes: 0 done, 1 it could not be, 2 an argument cannot be used.";

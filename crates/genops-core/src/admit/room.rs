@@ -11,7 +11,7 @@ use crate::amount::Amount;
 use crate::awu::Proposal;
 use crate::budget::{Budget, CellKey, OnInsufficient, Overdraft};
 use crate::finding::{Finding, Mode, Question};
-use crate::ledger::{Fit, Standing};
+use crate::ledger::{CellId, Fit, Standing};
 use crate::price::Tokens;
 
 impl<'a> Asking<'a> {
@@ -92,7 +92,9 @@ impl<'a> Asking<'a> {
     fn has_place(&self, reservation: &Reservation) -> bool {
         let next = self.books.next_cell();
         let before = self.cells.iter().filter(|step| step.cell >= next).count();
-        reservation.key.each.is_empty() || reservation.cell < next || self.books.has_place_for_cell(before)
+        let has_place = || reservation.key.each.is_empty() || self.books.has_place_for_cell(before);
+        // Numbers are given once, so there may be none left for anybody.
+        reservation.cell < next || (reservation.cell < CellId::NONE && has_place())
     }
 
     /// Whether it is no more than a step may be, and the running totals of the cell can hold it.

@@ -64,7 +64,7 @@ pub fn of_end(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Vec<A
     let Some((budget, Some(window))) = budget.filter(|(budget, _)| !budget.alerts.is_empty()) else {
         return alerts;
     };
-    for (cell, id) in books.cells().iter().zip(CellId::all()) {
+    for (id, cell) in books.cells_from(CellId::default()) {
         if alerts.len() >= MOST {
             break;
         }

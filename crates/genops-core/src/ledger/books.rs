@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Alert, Correction, Grant, Posting};
 use super::cell::{Cell, CellId, Standing};
+use super::cells::Cells;
 use super::entry::{Admit, Command, Entry, Outcome, Reallocation, Settled};
 use super::idempotency::Remembered;
 use super::kept::Kept;
@@ -35,8 +36,7 @@ pub struct Books {
     sequence: u64,
     at: Timestamp,
     in_force: Arc<InForce>,
-    cells: Vec<Cell>,
-    cell_of: HashMap<CellKey, CellId>,
+    cells: Cells,
     open: HashMap<AwuId, OpenAwu>,
     /// When the holders of open AWUs are taken for lost.
     deadlines: BTreeSet<(Timestamp, AwuId)>,
@@ -117,6 +117,7 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
             books.end_grant(*grant, alerts)
         }
         (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Some(()),
+        (Command::CloseCells { .. }, Outcome::CellsClosed { cells }) => books.cells.close(cells, entry.at),
         _ => None,
     };
     change
@@ -144,8 +145,7 @@ impl Default for Books {
             sequence: 0,
             at: Timestamp::default(),
             in_force: Arc::new(InForce::new(Policy::unrestricted())),
-            cells: Vec::new(),
-            cell_of: HashMap::new(),
+            cells: Cells::default(),
             open: HashMap::new(),
             deadlines: BTreeSet::new(),
             traffic: Traffic::default(),
@@ -192,22 +192,33 @@ impl Books {
         self.in_force.version()
     }
 
-    /// Every cell, in the order in which they were opened.
+    /// Every cell that has not been closed, in the order in which they were opened.
     #[must_use]
     pub fn cells(&self) -> &[Cell] {
-        &self.cells
+        self.cells.all()
     }
 
-    /// One cell.
+    /// The same from a number on, each with its own.
+    pub fn cells_from(&self, first: CellId) -> impl Iterator<Item = (CellId, &Cell)> {
+        self.cells.from(first)
+    }
+
+    /// One cell; `None` where it has not been opened, or has been closed.
     #[must_use]
     pub fn cell(&self, id: CellId) -> Option<&Cell> {
-        self.cells.get(id.index())
+        self.cells.get(id)
     }
 
-    /// The cell for `key`, if it has been opened.
+    /// Whether a cell has been opened and closed.
+    #[must_use]
+    pub fn is_closed(&self, id: CellId) -> bool {
+        id < self.next_cell() && self.cell(id).is_none()
+    }
+
+    /// The cell for `key`, if it has been opened and not closed.
     #[must_use]
     pub fn find(&self, key: &CellKey) -> Option<(CellId, &Cell)> {
-        let id = *self.cell_of.get(key)?;
+        let id = self.cells.find(key)?;
         Some((id, self.cell(id)?))
     }
 
@@ -237,7 +248,7 @@ impl Books {
 
     /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
     pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
-        let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
+        let cells = u64::try_from(self.cells().len().saturating_add(before)).unwrap_or(u64::MAX);
         cells < self.policy().ceilings.cells
     }
 
@@ -276,8 +287,8 @@ impl Books {
 
     /// The number that the next cell will have.
     #[must_use]
-    pub fn next_cell(&self) -> CellId {
-        CellId::at(self.cells.len())
+    pub const fn next_cell(&self) -> CellId {
+        self.cells.next()
     }
 
     /// Where the stretches end that have been taken of a flow; the beginning of time where none has.
@@ -334,7 +345,9 @@ impl Books {
             sequence: self.sequence,
             at: self.at,
             policy: self.in_force.shared(),
-            cells: self.cells.clone(),
+            cells: self.cells().to_vec(),
+            numbers: self.cells.numbers(),
+            next_cell: self.next_cell(),
             open,
             traffic: self.traffic.clone(),
             remembered: self.remembered.clone(),
@@ -345,14 +358,14 @@ impl Books {
 
 impl From<Kept> for Books {
     fn from(kept: Kept) -> Self {
-        let Kept { sequence, at, policy, cells, open, traffic, remembered, grants } = kept;
+        let Kept { sequence, at, policy, cells, numbers, next_cell, open, traffic, remembered, grants } =
+            kept;
         let deadlines = open.iter().filter_map(|(id, open)| Some((open.deadline?, *id))).collect();
         Self {
             sequence,
             at,
             in_force: Arc::new(InForce::new(policy)),
-            cell_of: cells.iter().map(|cell| cell.key.clone()).zip(CellId::all()).collect(),
-            cells,
+            cells: Cells::kept(cells, &numbers, next_cell),
             open: open.into_iter().collect(),
             deadlines,
             traffic,
@@ -373,7 +386,7 @@ impl Books {
         alerts: &[Alert],
     ) -> Option<()> {
         for Reallocation { cell, allocated } in reallocated {
-            let cell = self.cells.get_mut(cell.index())?;
+            let cell = self.cells.get_mut(*cell)?;
             let before = cell.standing.allocated?;
             let cut = before.checked_sub(*allocated).unwrap_or(Amount::MAX).max(Amount::ZERO);
             cell.totals.cut = cell.totals.cut.checked_add(cut).unwrap_or(Amount::MAX);
@@ -388,7 +401,7 @@ impl Books {
     fn admit(&mut self, entry: &Entry, request: &Arc<Admit>, admitted: &Arc<Admitted>) -> Option<()> {
         for step in admitted.path() {
             let standing = self.cell_or_open(step, entry.at)?;
-            let cell = self.cells.get_mut(step.cell.index())?;
+            let cell = self.cells.get_mut(step.cell)?;
             cell.age(entry.at);
             let beyond = standing.beyond();
             cell.standing.out = cell.standing.out.checked_add(step.amount)?;
@@ -423,8 +436,7 @@ impl Books {
                 Some(limit) => Some(limit?),
                 None => None,
             };
-            self.cells.push(Cell::opened(step.key.clone(), limit, granted));
-            self.cell_of.insert(step.key.clone(), step.cell);
+            self.cells.open(Cell::opened(step.key.clone(), limit, granted));
         }
         self.cell(step.cell).map(|cell| self.standing(cell, at))
     }
@@ -459,7 +471,7 @@ impl Books {
     fn release(&mut self, at: Timestamp, awu: AwuId) -> Option<()> {
         let open = self.close(awu).filter(|open| open.state == State::Reserved)?;
         for step in open.path() {
-            let cell = self.cells.get_mut(step.cell.index())?;
+            let cell = self.cells.get_mut(step.cell)?;
             cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
             cell.totals.released = cell.totals.released.checked_add(step.amount)?;
         }
@@ -473,7 +485,7 @@ impl Books {
             return None;
         }
         for (step, actual) in open.path().iter().zip(&settled.actual) {
-            let cell = self.cells.get_mut(step.cell.index())?;
+            let cell = self.cells.get_mut(step.cell)?;
             match open.doubted_at {
                 None => {
                     cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
@@ -504,7 +516,7 @@ impl Books {
             self.deadlines.remove(&(deadline, awu));
         }
         for step in open.granted.path() {
-            let cell = self.cells.get_mut(step.cell.index())?;
+            let cell = self.cells.get_mut(step.cell)?;
             cell.standing.out = cell.standing.out.checked_sub(step.amount)?;
             cell.post(at, at, step.amount)?;
             cell.totals.in_doubt = cell.totals.in_doubt.checked_add(step.amount)?;
@@ -515,7 +527,7 @@ impl Books {
 
     fn correct(&mut self, at: Timestamp, correction: &Correction, alerts: &[Alert]) -> Option<()> {
         for Posting { cell, amount, charged_at } in &correction.postings {
-            let cell = self.cells.get_mut(cell.index())?;
+            let cell = self.cells.get_mut(*cell)?;
             cell.post(at, *charged_at, *amount)?;
             cell.totals.corrected = cell.totals.corrected.checked_add(*amount)?;
             let up = (*amount).max(Amount::ZERO);
@@ -526,7 +538,7 @@ impl Books {
 
     fn note_alerts(&mut self, alerts: &[Alert]) -> Option<()> {
         for alert in alerts {
-            let cell = self.cells.get_mut(alert.cell.index())?;
+            let cell = self.cells.get_mut(alert.cell)?;
             cell.alert(alert.percent);
         }
         Some(())
@@ -536,7 +548,7 @@ impl Books {
         let of_budget = |cell: &&mut Cell| {
             cell.key.is_of(&grant.budget, &grant.each) && !cell.key.window.is_over(entry.at)
         };
-        for cell in self.cells.iter_mut().filter(of_budget) {
+        for cell in self.cells.all_mut().iter_mut().filter(of_budget) {
             cell.totals.granted = cell.totals.granted.checked_add(grant.amount)?;
         }
         self.grants.insert(entry.sequence, Arc::clone(grant));

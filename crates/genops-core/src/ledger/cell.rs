@@ -11,8 +11,9 @@ use crate::budget::{CellKey, Overdraft};
 use crate::period::Window;
 use crate::time::Timestamp;
 
-/// A cell's number: cells are counted from 0 in the order in which they were opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A cell's number: cells are counted from 0 in the order in which they were opened. The number of one that was closed is
+/// not given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CellId(u32);
 
@@ -227,14 +228,19 @@ impl Cell {
 }
 
 impl CellId {
-    /// The number of the cell at this position.
-    pub(super) fn at(position: usize) -> Self {
-        Self(u32::try_from(position).unwrap_or(u32::MAX))
+    /// The number that no cell has, since there is none behind it.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    /// The cell with this number.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
     }
 
-    /// Every number, in order.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        (0..=u32::MAX).map(Self)
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
     }
 
     /// The number after this one.

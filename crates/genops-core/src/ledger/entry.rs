@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::{Act, Alert, Correction, Grant, Note, Revision};
 use super::cell::CellId;
+use super::cells::CellRange;
 use crate::admit::{Admitted, Refused};
 use crate::amount::{Amount, Unit};
 use crate::awu::{AwuId, Execution, Proposal, State, TraceContext};
@@ -118,6 +119,13 @@ pub enum Command {
         /// Who erased it, and why.
         act: Act,
     },
+    /// Close the cells whose windows were over by some time and that no open AWU has a reservation in: they leave the books.
+    CloseCells {
+        /// The time. What was decided before it has left for an archive.
+        before: Timestamp,
+        /// Who closes them, and why.
+        act: Act,
+    },
 }
 
 /// A request for admission.
@@ -216,6 +224,11 @@ pub enum Outcome {
     },
     /// It has been noted.
     Noted,
+    /// The cells are not in the books any more.
+    CellsClosed {
+        /// Which, in the order of their numbers.
+        cells: Vec<CellRange>,
+    },
 }
 
 /// A cell's new limit.
@@ -324,6 +337,24 @@ pub enum Rejection {
         "the correction does not fit: a cell would come to less than nothing, or to more than can be counted"
     )]
     CorrectionMisfits,
+    /// A correction of what was charged in a cell that has been closed.
+    #[error(
+        "the correction is about cell {}, whose period is over and archived: it has been closed, and nothing is charged in \
+         it any more", cell.index()
+    )]
+    CellClosed {
+        /// Which.
+        cell: CellId,
+    },
+    /// Cells were to be closed by a time that has not come.
+    #[error("cells are closed whose periods are over by a time that has come, and {before} has not")]
+    ClosesAhead {
+        /// The time.
+        before: Timestamp,
+    },
+    /// There are no cells to close.
+    #[error("no cell is there whose period was over by then and in which nothing is open")]
+    NothingToClose,
     /// The same grant holds already.
     #[error("the same grant holds already, with the same end and reason: number {sequence}")]
     GrantHeld {

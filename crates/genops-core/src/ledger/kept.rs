@@ -8,7 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::act::Grant;
 use super::books::{Books, OpenAwu};
-use super::cell::Cell;
+use super::cell::{Cell, CellId};
+use super::cells::CellRange;
 use super::idempotency::Remembered;
 use super::traffic::Traffic;
 use crate::awu::AwuId;
@@ -22,6 +23,9 @@ pub struct Kept {
     pub at: Timestamp,
     pub policy: Arc<Policy>,
     pub cells: Vec<Cell>,
+    /// Those of the cells, in their order.
+    pub numbers: Vec<CellRange>,
+    pub next_cell: CellId,
     /// In the order of admission.
     pub open: Vec<(AwuId, OpenAwu)>,
     pub traffic: Traffic,

@@ -6,7 +6,7 @@ mod corridor;
 mod fitting;
 mod traffic;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use genops_core::awu::{AwuId, Execution, Proposal, Used};
@@ -29,6 +29,9 @@ pub struct Model {
     history: Vec<(i128, Event)>,
     /// Everything that was ever charged, or taken away again.
     posts: Vec<Post>,
+    /// Every number that a cell has had.
+    numbers: BTreeMap<CellId, CellKey>,
+    closed: BTreeSet<CellKey>,
 }
 
 /// What happened; the numbers are places in the list of works.
@@ -129,6 +132,8 @@ impl Default for Model {
             works: Vec::new(),
             history: Vec::new(),
             posts: Vec::new(),
+            numbers: BTreeMap::new(),
+            closed: BTreeSet::new(),
         }
     }
 }
@@ -206,6 +211,14 @@ impl Model {
                 Event::Ended(*grant)
             }
             (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Event::Noted,
+            (Command::CloseCells { before, .. }, Outcome::CellsClosed { cells }) => {
+                let told = cells.iter().flat_map(|range| range.numbers());
+                let told: Vec<_> = told.map(|number| self.numbers[&number].clone()).collect();
+                let closed: BTreeSet<_> = told.iter().cloned().collect();
+                assert_eq!((closed.len(), &closed), (told.len(), &self.closable(*before)));
+                self.closed.extend(closed);
+                Event::Noted
+            }
             (command, outcome) => panic!("{command:?} came to {outcome:?}"),
         };
         self.history.push((at, event));
@@ -229,6 +242,13 @@ impl Model {
         let ruled = self.ruled(&request.proposal, entry.at);
         if !ruled.matches(outcome, entry) {
             return Event::Refused;
+        }
+        if let Outcome::Admitted(admitted) = outcome {
+            for step in admitted.path() {
+                let before = self.numbers.insert(step.cell, step.key.clone());
+                assert!(before.is_none_or(|key| key == step.key), "{:?} is two cells", step.cell);
+                assert!(!self.closed.contains(&step.key), "{:?} was closed", step.key);
+            }
         }
         let deadline = request.within_ns.map(|within| (at + i128::from(within)).min(i128::from(u64::MAX)));
         self.works.push(Work {

@@ -30,6 +30,7 @@ pub enum Step {
     Lapse { back: usize, due: bool },
     Report { which: Which },
     Erase,
+    Close { nanos: u64, ahead: bool },
     Wait { nanos: u64 },
 }
 
@@ -278,6 +279,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0_usize..4, prop::bool::weighted(0.8)).prop_map(|(back, due)| Step::Lapse { back, due }).boxed(),
         1 => which().prop_map(|which| Step::Report { which }).boxed(),
         1 => Just(Step::Erase),
+        3 => (prop_oneof![0..2 * SECOND, 0..2 * DAY], prop::bool::weighted(0.1))
+            .prop_map(|(nanos, ahead)| Step::Close { nanos, ahead }).boxed(),
         22 => (0..3 * SECOND).prop_map(|nanos| Step::Wait { nanos }).boxed(),
         1 => (0..2 * DAY).prop_map(|nanos| Step::Wait { nanos }).boxed(),
     ]

@@ -4,6 +4,7 @@
 mod alerts;
 mod budgets;
 mod ceilings;
+mod closing;
 mod facts;
 mod lives;
 mod periods;

@@ -72,7 +72,7 @@ pub fn failed(failure: Failure) -> Execution {
 /// A ledger, its time, and its auditor.
 pub struct World {
     pub books: Books,
-    auditor: Option<Auditor>,
+    pub auditor: Option<Auditor>,
     now: Timestamp,
     calls: u8,
 }

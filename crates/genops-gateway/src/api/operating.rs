@@ -237,7 +237,12 @@ pub(super) async fn own(
     match gateway.governor.known(awu).await {
         Ok(record) if record.request.proposal.key.as_ref() == Some(&asker.key.name) => Ok(record),
         Ok(_)
-        | Err(HeldError::Unknown(_) | HeldError::Report(ReportError::Store(StoreError::Archived { .. }))) => {
+        | Err(
+            HeldError::Unknown(_)
+            | HeldError::Report(
+                ReportError::PerhapsArchived { .. } | ReportError::Store(StoreError::Archived { .. }),
+            ),
+        ) => {
             let key = &asker.key.name;
             Err(not_found(field, format!("the key `{key}` has proposed no AWU {awu} that is in the ledger")))
         }
@@ -267,6 +272,7 @@ impl From<HeldError> for Problem {
                 Rejection::KeyConflict { .. } => Self::Conflict { code: "idempotency_key_reused", message },
                 Rejection::KeyTooOld => Self::Conflict { code: "idempotency_key_too_old", message },
                 Rejection::NoGrant { .. } => not_found("number", message),
+                Rejection::CellClosed { .. } => Self::Gone(message),
                 Rejection::TooManyKeys { .. } => Self::Full { code: "too_many_idempotency_keys", message },
                 Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
                     Self::Bad { field: None, message }

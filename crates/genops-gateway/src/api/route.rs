@@ -468,7 +468,9 @@ impl From<ReportError> for Problem {
             ReportError::AnotherPolicy => {
                 Self::Bad { field: Some("from".to_owned()), message: error.to_string() }
             }
-            ReportError::Store(StoreError::Archived { .. }) => Self::Gone(error.to_string()),
+            ReportError::Store(StoreError::Archived { .. }) | ReportError::CellClosed { .. } => {
+                Self::Gone(error.to_string())
+            }
             ReportError::PerhapsArchived { .. } => Self::NotFound { field: "id", message: error.to_string() },
             ReportError::NoFollower { .. } => {
                 Self::NotFound { field: "follower", message: error.to_string() }
@@ -521,6 +523,7 @@ mod tests {
         let awu = AwuId { trace_id: [1; 16], span_id: [2; 8] };
         let cases = [
             (StoreError::Archived { entry: 2, through: 5 }.into(), StatusCode::GONE, "archived"),
+            (ReportError::CellClosed { number: 17 }, StatusCode::GONE, "archived"),
             (ReportError::PerhapsArchived { awu, through: 5 }, StatusCode::NOT_FOUND, ""),
         ];
         for (error, status, code) in cases {
@@ -529,7 +532,7 @@ mod tests {
             let told = told.into_body().collect().await.unwrap().to_bytes();
             let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
             assert_eq!(told["error"]["code"].as_str().unwrap_or_default(), code, "{told}");
-            assert!(told["error"]["message"].as_str().unwrap().contains("through 5"), "{told}");
+            assert!(told["error"]["message"].as_str().unwrap().contains("archived"), "{told}");
         }
     }
 

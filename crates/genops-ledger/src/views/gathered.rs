@@ -197,6 +197,7 @@ const fn step_of(outcome: &Outcome) -> Option<Step> {
         | Outcome::Granted
         | Outcome::GrantEnded { .. }
         | Outcome::Noted
+        | Outcome::CellsClosed { .. }
         | Outcome::PolicyAdopted { .. } => None,
     }
 }

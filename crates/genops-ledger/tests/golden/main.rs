@@ -147,6 +147,7 @@ const fn command(command: &Command) -> &'static str {
         Command::Lapse { .. } => "Lapse",
         Command::Report(_) => "Report",
         Command::Erase { .. } => "Erase",
+        Command::CloseCells { .. } => "CloseCells",
     }
 }
 
@@ -166,14 +167,16 @@ const fn outcome(outcome: &Outcome) -> &'static str {
         Outcome::Granted => "Granted",
         Outcome::GrantEnded { .. } => "GrantEnded",
         Outcome::Noted => "Noted",
+        Outcome::CellsClosed { .. } => "CellsClosed",
     }
 }
 
 /// Every pair of a command and its outcome that an entry can be.
-const PAIRS: [(&str, &str); 19] = [
+const PAIRS: [(&str, &str); 20] = [
     ("AdoptPolicy", "PolicyAdopted"),
     ("Admit", "Admitted"),
     ("Admit", "Refused"),
+    ("CloseCells", "CellsClosed"),
     ("Correct", "Corrected"),
     ("Erase", "Noted"),
     ("Expire", "InDoubt"),

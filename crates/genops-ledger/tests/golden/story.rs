@@ -53,6 +53,7 @@ pub fn entries() -> Vec<Entry> {
     story.tell(Command::AdoptPolicy(Arc::new(policies::second())));
     story.runs("after");
     story.new_shares();
+    story.periods_are_over();
     story.entries
 }
 
@@ -67,7 +68,10 @@ impl Story {
     /// A second after what was before.
     fn tell(&mut self, command: Command) -> &Entry {
         // In the middle of a month.
-        let at = Timestamp::from_nanos((1_795_000_000 + self.books.sequence()) * SECOND);
+        self.tell_at(Timestamp::from_nanos((1_795_000_000 + self.books.sequence()) * SECOND), command)
+    }
+
+    fn tell_at(&mut self, at: Timestamp, command: Command) -> &Entry {
         let entry = ledger::apply(&mut self.books, at, command).unwrap();
         self.entries.push(entry);
         self.entries.last().unwrap()
@@ -222,6 +226,13 @@ impl Story {
             self.tell(Command::Report(Arc::new(Note { awu, attribution: attribution.clone(), what })));
         }
         self.tell(Command::Erase { pseudonym: name("p-4711"), act: act() });
+    }
+
+    /// Two months later, cells leave, and others are opened.
+    fn periods_are_over(&mut self) {
+        let before = self.books.at().plus_nanos(60 * 86_400 * SECOND);
+        self.tell_at(before, Command::CloseCells { before, act: act() });
+        self.runs("after");
     }
 
     /// One cent less in the cell of its accounting unit that was charged last.

@@ -1,5 +1,6 @@
 //! What snapshots and archives promise: a snapshot changes no result, and nothing leaves a ledger that is needed or lost.
 
+mod closing;
 mod interrupted;
 
 use std::path::{Path, PathBuf};

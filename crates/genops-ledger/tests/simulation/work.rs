@@ -7,7 +7,7 @@ use genops_core::budget::{Budget, Overdraft};
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
 use genops_core::ledger::{
-    Act, Admit, Books, Command, Correction, Grant, Idempotency, OpenAwu, Posting, Revision,
+    Act, Admit, Books, CellId, Command, Correction, Grant, Idempotency, OpenAwu, Posting, Revision,
 };
 use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
@@ -35,6 +35,7 @@ pub fn command(random: &mut Random, books: &Books, number: u64) -> Command {
         40..=42 => held(random, books),
         43..=45 => late(random, books),
         46..=47 => correction(random, books),
+        48 if random.one_in(2) => Some(close(random, books)),
         _ => Some(grant(random, books)),
     };
     moved.unwrap_or_else(|| admit(random, books, number))
@@ -67,27 +68,36 @@ fn late(random: &mut Random, books: &Books) -> Option<Command> {
 
 /// A posting to one cell; it may come to less than nothing, which does not fit.
 fn correction(random: &mut Random, books: &Books) -> Option<Command> {
+    // Now and then a number that was given, or will be.
+    if random.one_in(10) {
+        let number = random.place(books.next_cell().index() + 2)?;
+        return Some(correcting(random, books, CellId::new(u32::try_from(number).ok()?), Unit::Usd));
+    }
     let cell = books.cells().get(random.place(books.cells().len())?)?;
     let (id, _) = books.find(&cell.key)?;
+    Some(correcting(random, books, id, cell.key.unit))
+}
+
+fn correcting(random: &mut Random, books: &Books, cell: CellId, unit: Unit) -> Command {
     let by = i128::from(random.below(2_000)) - 1_000;
     let revision = Revision {
         attribution: Attribution::new(Some("search"), Some("index"), Some("test")).unwrap(),
-        unit: cell.key.unit,
+        unit,
         reserved: Amount::ZERO,
         before: Amount::ZERO,
         actual: Amount::ZERO,
     };
-    Some(Command::Correct(Arc::new(Correction {
+    Command::Correct(Arc::new(Correction {
         awu: identity(u64::MAX - 1),
         admitted: 1,
         postings: vec![Posting {
-            cell: id,
+            cell,
             amount: Amount::from_atoms(by * 1_000_000),
             charged_at: books.at().minus_nanos(random.below(10_000_000_000)),
         }],
         revision,
         act: act(),
-    })))
+    }))
 }
 
 fn grant(random: &mut Random, books: &Books) -> Command {
@@ -106,6 +116,17 @@ fn grant(random: &mut Random, books: &Books) -> Command {
     let until = books.at().plus_nanos(random.below(60_000_000_000));
     let amount = Amount::from_atoms(i128::from(random.below(4_000)) * 1_000_000);
     Command::Grant(Arc::new(Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() }))
+}
+
+/// Cells of periods that were over by some time; now and then by one that has not come.
+fn close(random: &mut Random, books: &Books) -> Command {
+    let nanos = random.below(40 * 86_400_000_000_000);
+    let before = match random.below(8) {
+        0 => books.at().plus_nanos(nanos),
+        1..=3 => books.at(),
+        _ => books.at().minus_nanos(nanos),
+    };
+    Command::CloseCells { before, act: act() }
 }
 
 fn act() -> Act {

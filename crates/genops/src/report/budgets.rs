@@ -8,7 +8,7 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use genops_core::budget::{Budget, CellKey};
-use genops_core::ledger::{Books, Cell, Standing};
+use genops_core::ledger::{Books, Cell, CellId, Standing};
 use genops_core::policy::InForce;
 use genops_core::{Amount, Timestamp};
 use genops_ledger::{Ledger, LedgerError};
@@ -224,7 +224,7 @@ fn list_under(
         (cells, next) = (found.0, found.1.map(BudgetCursor::Cell));
     }
     let looked = books.look(|books| {
-        let others = cells.iter().filter_map(|number| books.cells().get(usize::try_from(*number).ok()?));
+        let others = cells.iter().filter_map(|number| books.cell(CellId::new(*number)));
         let of_policy = keys.drain(..).map(|(key, limit)| match books.find(&key) {
             Some((_, cell)) => (true, cell.clone(), books.standing(cell, current.at)),
             None => {

@@ -1,9 +1,9 @@
 //! Cells as plain data: every budget in every window that has been used, with its whole account.
 //!
-//! Cells are numbered in the order in which they were opened, and none is ever closed: so a page begins at a number.
+//! Cells are numbered in the order in which they were opened, and no number is given again: so a page begins at a number.
 
 use genops_core::budget::CellKey;
-use genops_core::ledger::{Cell, Standing};
+use genops_core::ledger::{Cell, CellId, Standing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,20 +111,24 @@ impl Governor {
         Ok(page)
     }
 
-    /// One cell, as of the last durable entry; `None` where none has this number.
+    /// One cell, as of the last durable entry; `None` where none has had this number.
     ///
     /// # Errors
     ///
-    /// The ledger has failed.
+    /// The ledger has failed, or the cell has been closed.
     pub async fn cell(&self, number: u32) -> Result<Option<CellBalance>, ReportError> {
         let this = self.clone();
         let looked = blocking(move || {
             let current = Current::of(this.ledger(), this.now())?;
-            balances(this.ledger(), this.persons(), &[number], &current)
+            let looked = balances(this.ledger(), this.persons(), &[number], &current)?;
+            Ok((looked, this.ledger().read(|books| books.is_closed(CellId::new(number)))?))
         });
-        let (mut cells, as_of) = looked.await?;
+        let ((mut cells, as_of), is_closed) = looked.await?;
         self.ledger().durable(as_of).await?;
-        Ok(cells.pop())
+        match cells.pop() {
+            None if is_closed => Err(ReportError::CellClosed { number }),
+            found => Ok(found),
+        }
     }
 }
 
@@ -146,17 +150,19 @@ pub(super) fn numbers(
     wanted: impl Fn(&CellKey) -> bool,
 ) -> Result<(Vec<u32>, Option<u32>), ReportError> {
     let mut found = Vec::new();
-    let mut from = usize::try_from(from).unwrap_or(usize::MAX);
+    let mut from = CellId::new(from);
     loop {
         let is_end = books.look(|books| {
-            let end = from.saturating_add(STRETCH).min(books.cells().len());
-            let stretch = books.cells().get(from..end).unwrap_or_default();
-            let matching = stretch.iter().zip(from..).filter(|(cell, _)| wanted(&cell.key));
-            // One more than fits says where the next page begins.
-            let missing = limit.saturating_add(1).saturating_sub(found.len());
-            found.extend(matching.filter_map(|(_, number)| u32::try_from(number).ok()).take(missing));
-            from = end;
-            end == books.cells().len()
+            let (mut looked_at, mut last) = (0, None);
+            for (number, cell) in books.cells_from(from).take(STRETCH) {
+                (looked_at, last) = (looked_at + 1, Some(number));
+                // One more than fits says where the next page begins.
+                if found.len() <= limit && wanted(&cell.key) {
+                    found.push(number.number());
+                }
+            }
+            from = last.map_or(from, CellId::next);
+            looked_at < STRETCH
         })?;
         if found.len() > limit {
             let next = found.pop();
@@ -177,7 +183,7 @@ fn balances(
 ) -> Result<(Vec<CellBalance>, u64), ReportError> {
     let (mut cells, as_of) = books.look(|books| {
         let cell = |number: &u32| {
-            let cell = books.cells().get(usize::try_from(*number).ok()?)?;
+            let cell = books.cell(CellId::new(*number))?;
             Some((*number, cell.clone(), books.standing(cell, current.at)))
         };
         (numbers.iter().filter_map(cell).collect::<Vec<_>>(), books.sequence())

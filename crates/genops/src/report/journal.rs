@@ -85,6 +85,8 @@ pub enum EntryKind {
     Reported,
     /// A person's identifier was erased.
     Erased,
+    /// Cells of periods that are over left the books.
+    CellsClosed,
 }
 
 /// The policy in force.
@@ -240,6 +242,7 @@ impl EntryKind {
             (Outcome::GrantEnded { .. }, _) => Self::Lapsed,
             (Outcome::Noted, Command::Erase { .. }) => Self::Erased,
             (Outcome::Noted, _) => Self::Reported,
+            (Outcome::CellsClosed { .. }, _) => Self::CellsClosed,
         }
     }
 }

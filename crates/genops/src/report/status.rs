@@ -131,7 +131,7 @@ fn troubles(
     let crowded = is_crowded.then(|| {
         format!(
             "{cells} of {cells_most} cells are used: where none is left, whoever needs a new one is refused, also for a new \
-             period; raise `limits.cells`"
+             period; archive periods that are over (`genops archive`), or raise `limits.cells`"
         )
     });
     admits.map(text).into_iter().chain(behind).chain(held).chain(crowded).collect()

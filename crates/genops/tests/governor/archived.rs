@@ -1,18 +1,25 @@
 //! A ledger whose old entries have left for an archive: it goes on, and says of what has left where it is.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use genops::core::{AwuId, Digest};
+use genops::core::amount::Quantity;
+use genops::core::budget::Budget;
+use genops::core::ledger::Act;
+use genops::core::period::{Period, Span};
+use genops::core::policy::Policy;
+use genops::core::{AwuId, Digest, Timestamp, Unit};
+use genops::held::HeldError;
 use genops::ledger::StoreError;
-use genops::ledger::retention::{Through, retire};
+use genops::ledger::retention::{Through, close_cells, retire};
 use genops::ledger::snapshots::{Snapshot, Snapshots};
 use genops::ledger::views::Filter;
 use genops::ledger::witness::Head;
-use genops::report::{Archive, BudgetFilter, Recorded, ReportError};
+use genops::report::{Archive, BudgetFilter, CellFilter, EntryFilter, EntryKind, Recorded, ReportError};
 use genops::{Governor, Settings};
 
-use crate::common::{admitted, executing, execution, policy};
+use crate::common::{admitted, executing, execution, name, policy};
 
 async fn open(path: &Path, limit: &str) -> Governor {
     Governor::open(Settings::in_file(path, policy(limit))).await.unwrap().0
@@ -123,4 +130,68 @@ async fn what_has_left_the_ledger_is_said_to_be_archived_and_everything_else_is_
     assert!(matches!(found.explanation(), Err(ReportError::NoPolicy(_))));
     let all = ["a.jsonl", "b.jsonl", "genops.db"].map(|name| folder.path().join(name));
     assert_eq!(Recorded::find(&all, third).unwrap().explanation().ok(), explained);
+}
+
+const DAY: u64 = 86_400_000_000_000;
+
+/// Opens a ledger with a budget for each day, on one of the days.
+async fn on_day(path: &Path, day: u64) -> Governor {
+    let period = Period::Calendar { span: Span::Day, zone: name("UTC") };
+    let daily = Budget { period, ..Budget::new(name("day"), Unit::Usd, "1".parse().unwrap()) };
+    let policy = Policy { budgets: vec![daily], ..Policy::unrestricted() };
+    let hand = AtomicU64::new(1_795_000_000_000_000_000 + day * DAY);
+    let clock = Arc::new(move || Timestamp::from_nanos(hand.fetch_add(1, Ordering::SeqCst)));
+    Governor::open(Settings { clock, ..Settings::in_file(path, policy) }).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_cell_that_was_closed_is_on_no_page_and_what_was_charged_in_it_is_archived() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("genops.db");
+    let mut awus = Vec::new();
+    for day in 0..3 {
+        let governor = on_day(&path, day).await;
+        awus.push(settled(&governor).await);
+        // The tables know the first two.
+        if day < 2 {
+            governor.awus(&Filter::default(), 9).unwrap();
+        }
+        governor.close().await.unwrap();
+    }
+    // Entry 1 adopts the policy; each AWU has three entries.
+    retire(&path, Through::Entry(7), "a test".into(), &folder.path().join("a.jsonl")).unwrap();
+    let at = Timestamp::from_nanos(1_795_000_000_000_000_000 + 3 * DAY);
+    assert_eq!(close_cells(&path, name("operator"), at).await.unwrap(), 2);
+
+    let governor = on_day(&path, 4).await;
+    let page = governor.cells(&CellFilter::default(), 9).await.unwrap();
+    let numbers: Vec<_> = page.cells.iter().map(|cell| cell.number).collect();
+    assert_eq!((numbers, page.as_of, page.next), (vec![2], 11, None));
+    assert_eq!(governor.cell(2).await.unwrap().as_ref(), page.cells.first());
+    for closed in 0..2 {
+        let told = governor.cell(closed).await.unwrap_err();
+        assert!(matches!(told, ReportError::CellClosed { number } if number == closed), "{told}");
+    }
+    assert_eq!(governor.cell(3).await.unwrap(), None, "it has not been opened");
+    let past = BudgetFilter { current: Some(false), ..BudgetFilter::default() };
+    assert_eq!(governor.budgets(&past, 9).await.unwrap().budgets.len(), 1);
+    assert_eq!(governor.status().unwrap().cells, 1);
+    let entries = EntryFilter { from: 8, kind: Some(EntryKind::CellsClosed), ..EntryFilter::default() };
+    let entries = governor.entries(entries, 9).unwrap().entries;
+    assert_eq!((entries.len(), entries[0].sequence), (1, 11));
+
+    // What was charged in them has left with them; the rest is corrected as before.
+    let act = Act { author: name("operator"), reason: name("as the invoice says") };
+    let nothing = [Quantity { unit: Unit::Usd, amount: "0".parse().unwrap() }];
+    let told = governor.correct(awus[0], &nothing, act.clone()).await.unwrap_err();
+    assert!(matches!(told, HeldError::Report(ReportError::Store(StoreError::Archived { .. }))), "{told}");
+    let unknown = AwuId { trace_id: [7; 16], span_id: [7; 8] };
+    let told = governor.correct(unknown, &nothing, act.clone()).await.unwrap_err();
+    assert!(matches!(told, HeldError::Report(ReportError::PerhapsArchived { .. })), "{told}");
+    governor.correct(awus[2], &nothing, act.clone()).await.unwrap();
+    assert!(governor.cell(2).await.unwrap().unwrap().corrected.starts_with('-'));
+    // The new day has a number that nobody had.
+    settled(&governor).await;
+    assert_eq!(governor.cell(3).await.unwrap().unwrap().window, "2026-11-22");
+    governor.close().await.unwrap();
 }

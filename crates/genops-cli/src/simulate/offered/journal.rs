@@ -90,7 +90,8 @@ impl Past {
                 | Command::Revoke { .. }
                 | Command::Lapse { .. }
                 | Command::Report(_)
-                | Command::Erase { .. } => {}
+                | Command::Erase { .. }
+                | Command::CloseCells { .. } => {}
             }
             Ok(())
         })?;

@@ -7,7 +7,7 @@ use genops_core::ledger::Books;
 use genops_core::period::Window;
 use genops_core::{Timestamp, Unit};
 
-use super::{Event, Model, nanos};
+use super::{Event, Model, Work, nanos};
 
 /// A charge of a work in a cell, or what was taken away of it.
 pub struct Post {
@@ -163,6 +163,20 @@ impl Model {
         }
     }
 
+    // === closing ===
+
+    /// The cells that were over by a time, and in which no work is open.
+    pub(super) fn closable(&self, before: Timestamp) -> BTreeSet<CellKey> {
+        let is_over = |key: &CellKey| key.window.until().is_some_and(|until| until <= before);
+        let cells = |wanted: bool| {
+            let is_open = |work: &Work| !matches!(work.state, "settled" | "released");
+            let works = self.works.iter().filter(move |work| is_open(work) == wanted);
+            works.flat_map(|work| &work.ruled.path).map(|step| step.key.clone()).collect::<BTreeSet<_>>()
+        };
+        let cells = cells(false).difference(&cells(true)).cloned().collect::<BTreeSet<_>>();
+        cells.into_iter().filter(|key| is_over(key) && !self.closed.contains(key)).collect()
+    }
+
     // === alerts ===
 
     fn alerts(&self, key: &CellKey, at: i128, more: i128) -> Vec<Told> {
@@ -281,8 +295,9 @@ impl Model {
             assert!(seen.insert(key.clone()), "two cells for {key:?}");
             assert!(cell.totals.aged.atoms() == 0 || rolling(key).is_some(), "{key:?}");
         }
-        let reserved = self.works.iter().flat_map(|work| &work.ruled.path).map(|step| &step.key);
-        assert!(reserved.into_iter().all(|key| seen.contains(key)), "a reservation has no cell");
+        let reserved = self.works.iter().flat_map(|work| &work.ruled.path).map(|step| step.key.clone());
+        let expected: BTreeSet<_> = reserved.filter(|key| !self.closed.contains(key)).collect();
+        assert_eq!(seen, expected);
         assert!(seen.iter().all(|key| key.budget.is_some() || key.window == Window::Always));
         assert!(
             seen.iter().all(|key| key.unit != Unit::Requests || key.budget.is_none() || key.each.len() == 1)

@@ -350,7 +350,8 @@ impl Model {
     /// Whether a cell is there, or may be, behind those of the path.
     fn has_place(&self, path: &[Step], key: &CellKey) -> bool {
         let before = self.works.iter().flat_map(|work| &work.ruled.path).chain(path);
-        let opened: BTreeSet<_> = before.map(|step| &step.key).collect();
+        let opened: BTreeSet<_> =
+            before.map(|step| &step.key).filter(|key| !self.closed.contains(key)).collect();
         key.each.is_empty() || opened.contains(key) || (opened.len() as u64) < self.policy.ceilings.cells
     }
 

@@ -54,6 +54,7 @@ impl Model {
                 })
             }
             Command::Report(_) | Command::Erase { .. } => true,
+            Command::CloseCells { before, .. } => *before <= at && !self.closable(*before).is_empty(),
             Command::Admit(request) => return self.admit_misfit(request, at),
             Command::Start { awu } | Command::Release { awu } => state(awu) == "reserved",
             Command::Extend { awu, .. } => deadline(awu).is_some(),
@@ -151,7 +152,13 @@ impl Model {
         let fits = postings.iter().all(|posting| posting.amount.atoms().abs() <= STEP_MAX);
         let cells: BTreeSet<_> = postings.iter().map(|posting| posting.cell).collect();
         let is_known = cells.len() <= work.ruled.path.len();
-        !postings.is_empty() && !is_twice && fits && is_known && self.open(correction.awu).is_none()
+        let is_there = |cell| self.numbers.get(cell).is_none_or(|key| !self.closed.contains(key));
+        !postings.is_empty()
+            && !is_twice
+            && fits
+            && is_known
+            && cells.iter().all(is_there)
+            && self.open(correction.awu).is_none()
     }
 
     /// The grants that hold.

@@ -87,6 +87,10 @@ pub fn command(
             Command::Report(Arc::new(Note { awu: of(*which, &|_| true), attribution, what }))
         }
         Step::Erase => Command::Erase { pseudonym: name("somebody"), act: act() },
+        Step::Close { nanos, ahead } => {
+            let before = if *ahead { at.plus_nanos(*nanos) } else { at.minus_nanos(*nanos) };
+            Command::CloseCells { before, act: act() }
+        }
         Step::Wait { .. } => return None,
     })
 }
