@@ -172,9 +172,14 @@ impl Cells {
     }
 
     fn place(&self, number: CellId) -> Option<usize> {
-        // As long as none has been closed, there is one row.
-        let rows = self.rows.partition_point(|row| row.numbers.first <= number);
-        let row = self.rows.get(rows.checked_sub(1)?)?;
+        // Most are in the last row: every cell where none has been closed, and every one that was opened since.
+        let row = match self.rows.last()? {
+            last if last.numbers.first <= number => last,
+            _ => {
+                let rows = self.rows.partition_point(|row| row.numbers.first <= number);
+                self.rows.get(rows.checked_sub(1)?)?
+            }
+        };
         (number < row.numbers.end()).then(|| row.place_of(number))
     }
 }
