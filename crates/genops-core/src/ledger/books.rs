@@ -252,10 +252,10 @@ impl Books {
         grants.map(|(sequence, grant)| (*sequence, grant.as_ref()))
     }
 
-    /// How many of the cells that are there a grant reaches at `at`.
+    /// How many of the cells that have been opened a grant reaches at `at`.
     #[must_use]
     pub fn reached_by(&self, grant: &Grant, at: Timestamp) -> usize {
-        let keys = self.cells().iter().map(|cell| &cell.key);
+        let keys = self.cells.iter().map(|cell| &cell.key);
         keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
     }
 
@@ -274,7 +274,7 @@ impl Books {
         let granted = |cell: &Cell| {
             cell.totals.granted.checked_add(grant.amount)?.checked_add(cell.standing.allocated?)
         };
-        self.cells()
+        self.cells
             .iter()
             .filter(|cell| cell.key.is_of(&grant.budget, &grant.each))
             .all(|cell| granted(cell).is_some())
@@ -295,7 +295,7 @@ impl Books {
 
     /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
     pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
-        let cells = u64::try_from(self.cells().len().saturating_add(before)).unwrap_or(u64::MAX);
+        let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
         cells < self.policy().ceilings.cells
     }
 
@@ -588,7 +588,7 @@ impl Books {
         let of_budget = |cell: &&mut Cell| {
             cell.key.is_of(&grant.budget, &grant.each) && !cell.key.window.is_over(entry.at)
         };
-        for cell in self.cells.all_mut().iter_mut().filter(of_budget) {
+        for cell in self.cells.iter_mut().filter(of_budget) {
             cell.totals.granted = cell.totals.granted.checked_add(grant.amount)?;
         }
         self.grants.retain(|_, grant| grant.until > entry.at);

@@ -86,9 +86,19 @@ impl Cells {
         &self.cells
     }
 
-    /// All of them, to be changed.
-    pub fn all_mut(&mut self) -> &mut [Cell] {
-        &mut self.cells
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Each of them, in that order.
+    pub fn iter(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter()
+    }
+
+    /// Each of them, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.cells.iter_mut()
     }
 
     /// The numbers that they have.
