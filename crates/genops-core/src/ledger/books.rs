@@ -248,7 +248,7 @@ impl Books {
 
     /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
     pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
-        let cells = u64::try_from(self.cells().len().saturating_add(before)).unwrap_or(u64::MAX);
+        let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
         cells < self.policy().ceilings.cells
     }
 
@@ -548,7 +548,7 @@ impl Books {
         let of_budget = |cell: &&mut Cell| {
             cell.key.is_of(&grant.budget, &grant.each) && !cell.key.window.is_over(entry.at)
         };
-        for cell in self.cells.all_mut().iter_mut().filter(of_budget) {
+        for cell in self.cells.iter_mut().filter(of_budget) {
             cell.totals.granted = cell.totals.granted.checked_add(grant.amount)?;
         }
         self.grants.insert(entry.sequence, Arc::clone(grant));

@@ -86,9 +86,19 @@ impl Cells {
         &self.cells
     }
 
-    /// All of them, to be changed.
-    pub fn all_mut(&mut self) -> &mut [Cell] {
-        &mut self.cells
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Each of them, in that order.
+    pub fn iter(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter()
+    }
+
+    /// Each of them, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
+        self.cells.iter_mut()
     }
 
     /// The numbers that they have.
@@ -172,9 +182,14 @@ impl Cells {
     }
 
     fn place(&self, number: CellId) -> Option<usize> {
-        // As long as none has been closed, there is one row.
-        let rows = self.rows.partition_point(|row| row.numbers.first <= number);
-        let row = self.rows.get(rows.checked_sub(1)?)?;
+        // Most are in the last row: every cell where none has been closed, and every one that was opened since.
+        let row = match self.rows.last()? {
+            last if last.numbers.first <= number => last,
+            _ => {
+                let rows = self.rows.partition_point(|row| row.numbers.first <= number);
+                self.rows.get(rows.checked_sub(1)?)?
+            }
+        };
         (number < row.numbers.end()).then(|| row.place_of(number))
     }
 }

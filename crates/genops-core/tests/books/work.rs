@@ -279,10 +279,10 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0_usize..4, prop::bool::weighted(0.8)).prop_map(|(back, due)| Step::Lapse { back, due }).boxed(),
         1 => which().prop_map(|which| Step::Report { which }).boxed(),
         1 => Just(Step::Erase),
-        3 => (prop_oneof![0..2 * SECOND, 0..2 * DAY], prop::bool::weighted(0.1))
+        4 => (prop_oneof![3 => 0..2 * SECOND, 1 => 0..2 * DAY], prop::bool::weighted(0.1))
             .prop_map(|(nanos, ahead)| Step::Close { nanos, ahead }).boxed(),
         22 => (0..3 * SECOND).prop_map(|nanos| Step::Wait { nanos }).boxed(),
-        1 => (0..2 * DAY).prop_map(|nanos| Step::Wait { nanos }).boxed(),
+        3 => prop_oneof![0..2 * DAY, 0..DAY / 12].prop_map(|nanos| Step::Wait { nanos }).boxed(),
     ]
 }
 
