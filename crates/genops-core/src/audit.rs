@@ -93,7 +93,7 @@ impl Auditor {
             (Command::Grant(grant), Outcome::Granted) => self
                 .granted(entry, grant, books)
                 .ok_or_else(|| breach("I4", "the grants have no sum".to_owned()))?,
-            (Command::Revoke { grant, .. }, _) => {
+            (Command::Revoke { grant, .. } | Command::Lapse { grant }, _) => {
                 self.grants.remove(grant);
                 Vec::new()
             }

@@ -6,6 +6,7 @@
 
 mod act;
 mod aging;
+mod alerts;
 mod books;
 mod cell;
 mod entry;
@@ -114,8 +115,13 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
         Command::Correct(correction) => correct(books, at, correction),
         Command::Grant(grant) => expect_grant(books, at, grant).map(|()| Outcome::Granted),
         Command::Revoke { grant, act: _ } => match books.grant(*grant) {
-            Some(found) if found.until > at => Ok(Outcome::Granted),
+            Some(found) if found.until > at => Ok(end_grant(books, at, *grant, found)),
             _ => Err(Rejection::NoGrant { number: *grant }),
+        },
+        Command::Lapse { grant } => match books.grant(*grant) {
+            Some(found) if found.until <= at => Ok(end_grant(books, at, *grant, found)),
+            Some(_) => Err(Rejection::GrantNotOver { number: *grant }),
+            None => Err(Rejection::NoGrant { number: *grant }),
         },
         Command::Report(_) | Command::Erase { .. } => Ok(Outcome::Noted),
     }
@@ -183,7 +189,7 @@ fn give_up(books: &Books, at: Timestamp, awu: AwuId) -> Result<Outcome, Rejectio
         State::Reserved => Ok(Outcome::Released),
         State::Executing => {
             let postings: Vec<_> = open.path().iter().map(|step| (step.cell, step.amount)).collect();
-            Ok(Outcome::InDoubt { alerts: settle::alerts(books, at, &postings) })
+            Ok(Outcome::InDoubt { alerts: alerts::of_postings(books, at, &postings) })
         }
         State::InDoubt => Err(Rejection::WrongState { awu, state: State::InDoubt }),
     }
@@ -216,10 +222,10 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
     if sums.is_empty() || !sums.iter().all(fits) {
         return Err(Rejection::CorrectionMisfits);
     }
-    Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &sums) })
+    Ok(Outcome::Corrected { alerts: alerts::of_postings(books, at, &sums) })
 }
 
-/// Every admission looks at the grants that hold.
+/// Every admission looks at the grants that are kept.
 const GRANTS_MAX: usize = 1_000;
 
 fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejection> {
@@ -235,7 +241,7 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
         Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
             misfits("it has to name one value for each facet of the budget's `each`, or none")
         }
-        Some(_) if books.grants(at).count() >= GRANTS_MAX => {
+        Some(_) if books.all_grants().count() >= GRANTS_MAX => {
             misfits("a thousand grants hold already; let some of them end first")
         }
         Some((budget, _)) if !books.can_grant(grant, budget.limit) => {
@@ -262,14 +268,24 @@ fn strands_a_grant(books: &Books, at: Timestamp, new: &Policy) -> bool {
 /// A new policy takes effect at once: the cells of windows that are not over get its limits.
 fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
     let in_force = InForce::new(Arc::clone(policy));
-    let changed = books.cells().iter().zip(CellId::all()).filter_map(|(cell, id)| {
-        let (budget, window) = in_force.budget(cell.key.budget.as_ref()?, at)?;
-        let is_current = window.is_some_and(|window| cell.key.is_current(budget, window));
-        let is_changed = cell.standing.allocated != Some(budget.limit);
-        (is_current && is_changed).then_some(Reallocation { cell: id, allocated: budget.limit })
-    });
-    let reallocated = changed.collect();
-    Outcome::PolicyAdopted { version: in_force.version(), reallocated }
+    let (mut reallocated, mut alerts) = (Vec::new(), Vec::new());
+    for (cell, id) in books.cells().iter().zip(CellId::all()) {
+        let budget = cell.key.budget.as_ref().and_then(|name| in_force.budget(name, at));
+        let Some((budget, Some(window))) = budget else { continue };
+        if !cell.key.is_current(budget, window) {
+            continue;
+        }
+        if cell.standing.allocated != Some(budget.limit) {
+            reallocated.push(Reallocation { cell: id, allocated: budget.limit });
+        }
+        alerts::of_policy(&mut alerts, books, at, (id, cell), budget);
+    }
+    Outcome::PolicyAdopted { version: in_force.version(), reallocated, alerts }
+}
+
+/// A grant ends, by its time or before.
+fn end_grant(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Outcome {
+    Outcome::GrantEnded { alerts: alerts::of_end(books, at, number, grant) }
 }
 
 /// What was found about conditions and content holds for the policy that it was found under.

@@ -102,15 +102,18 @@ impl Entry {
             | Command::Orphan { .. }
             | Command::Expire { .. }
             | Command::Resolve { .. }
-            | Command::Revoke { .. } => {}
+            | Command::Revoke { .. }
+            | Command::Lapse { .. } => {}
         }
         match &mut self.outcome {
             Outcome::Admitted(admitted) => Arc::make_mut(admitted).rename(other),
             Outcome::Refused(refused) => Arc::make_mut(refused).ruling.rename(other),
             Outcome::Settled(settled) => settled.rename(other),
-            Outcome::InDoubt { alerts } | Outcome::Corrected { alerts } => rename_alerts(alerts, other),
-            Outcome::PolicyAdopted { .. }
-            | Outcome::Started
+            Outcome::InDoubt { alerts }
+            | Outcome::Corrected { alerts }
+            | Outcome::GrantEnded { alerts }
+            | Outcome::PolicyAdopted { alerts, .. } => rename_alerts(alerts, other),
+            Outcome::Started
             | Outcome::Extended { .. }
             | Outcome::Released
             | Outcome::Granted

@@ -40,7 +40,9 @@ pub fn alerts(outcome: &Outcome) -> &[Alert] {
     match outcome {
         Outcome::Settled(Settled { alerts, .. })
         | Outcome::InDoubt { alerts }
-        | Outcome::Corrected { alerts } => alerts,
+        | Outcome::Corrected { alerts }
+        | Outcome::PolicyAdopted { alerts, .. }
+        | Outcome::GrantEnded { alerts } => alerts,
         _ => &[],
     }
 }

@@ -175,9 +175,11 @@ impl AwuRecord {
     #[must_use]
     pub fn subject(command: &Command) -> Option<AwuId> {
         match command {
-            Command::AdoptPolicy(_) | Command::Grant(_) | Command::Revoke { .. } | Command::Erase { .. } => {
-                None
-            }
+            Command::AdoptPolicy(_)
+            | Command::Grant(_)
+            | Command::Revoke { .. }
+            | Command::Lapse { .. }
+            | Command::Erase { .. } => None,
             Command::Admit(request) => Some(request.awu),
             Command::Correct(correction) => Some(correction.awu),
             Command::Report(note) => Some(note.awu),

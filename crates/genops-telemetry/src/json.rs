@@ -58,16 +58,19 @@ pub fn span(span: &Span<'_>) -> Json {
 /// One log record.
 #[must_use]
 pub fn log(log: &LogRecord<'_>) -> Json {
-    json!({
+    let mut object = json!({
         "timeUnixNano": log.event.at.nanos().to_string(),
         "observedTimeUnixNano": log.event.at.nanos().to_string(),
         "severityNumber": 9,
         "attributes": attributes(&log.event.facts),
-        "flags": 1,
-        "traceId": hex::text(&log.awu.trace_id),
-        "spanId": hex::text(&log.awu.span_id),
         "eventName": log.event.name,
-    })
+    });
+    if let (Some(awu), Some(fields)) = (log.awu, object.as_object_mut()) {
+        fields.insert("flags".to_owned(), json!(1));
+        fields.insert("traceId".to_owned(), json!(hex::text(&awu.trace_id)));
+        fields.insert("spanId".to_owned(), json!(hex::text(&awu.span_id)));
+    }
+    object
 }
 
 fn event(event: &Event<'_>) -> Json {

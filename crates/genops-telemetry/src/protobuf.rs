@@ -67,9 +67,11 @@ impl Request {
             m.fixed64(1, log.event.at.nanos());
             m.uint(2, SEVERITY_INFO);
             log.event.facts.iter().for_each(|fact| attribute(m, 6, fact));
-            m.fixed32(8, FLAG_SAMPLED);
-            m.bytes(9, &log.awu.trace_id);
-            m.bytes(10, &log.awu.span_id);
+            if let Some(awu) = log.awu {
+                m.fixed32(8, FLAG_SAMPLED);
+                m.bytes(9, &awu.trace_id);
+                m.bytes(10, &awu.span_id);
+            }
             m.fixed64(11, log.event.at.nanos());
             m.bytes(12, log.event.name.as_bytes());
         });

@@ -86,8 +86,8 @@ pub struct Link {
 /// An event as a log record.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRecord<'a> {
-    /// The AWU it belongs to.
-    pub awu: AwuId,
+    /// The AWU it belongs to; `None` where it belongs to none, as where a new policy reaches the threshold of a budget.
+    pub awu: Option<AwuId>,
     /// What happened.
     pub event: Event<'a>,
 }
@@ -104,23 +104,22 @@ pub fn spans(record: &AwuRecord) -> Vec<Span<'_>> {
 /// Log records for the events of the decision.
 #[must_use]
 pub fn admission_logs(record: &AwuRecord) -> Vec<LogRecord<'_>> {
-    logs(record.id(), record.admission_events())
+    logs(Some(record.id()), record.admission_events())
 }
 
 /// Log records for the events of the end.
 #[must_use]
 pub fn ending_logs(record: &AwuRecord) -> Vec<LogRecord<'_>> {
-    logs(record.id(), record.ending_events())
+    logs(Some(record.id()), record.ending_events())
 }
 
 /// Log records for what an entry says beside decisions and ends.
 #[must_use]
 pub fn news_logs(entry: &Entry) -> Vec<LogRecord<'_>> {
-    let Some(awu) = AwuRecord::subject(&entry.command) else { return Vec::new() };
-    logs(awu, news::events(entry))
+    logs(AwuRecord::subject(&entry.command), news::events(entry))
 }
 
-fn logs(awu: AwuId, events: Vec<Event<'_>>) -> Vec<LogRecord<'_>> {
+fn logs(awu: Option<AwuId>, events: Vec<Event<'_>>) -> Vec<LogRecord<'_>> {
     events.into_iter().map(|event| LogRecord { awu, event }).collect()
 }
 

@@ -79,11 +79,11 @@ impl Walk {
             }
             return Ok(());
         }
-        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return Ok(()) };
         let is_log = is_new && self.signal == Signal::Logs;
         if is_log && !news::events(&journaled.entry).is_empty() {
             batch.logs(&news_logs(&entry_told(journaled.entry.clone(), entries)?));
         }
+        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return Ok(()) };
         let record = match self.open.remove(&awu) {
             Some(mut record) => {
                 record.follow(journaled.entry);

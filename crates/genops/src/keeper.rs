@@ -1,4 +1,5 @@
-//! The keeper: looks every moment for holders who are silent beyond their deadline, and at the clock.
+//! The keeper: looks every moment for holders who are silent beyond their deadline, for grants whose time is over, and at
+//! the clock.
 //!
 //! Deadlines are kept by how much time has really passed. Where the wall clock jumps forward, or this process was not
 //! there to hear them, the holders get their time again; a clock that goes back is told of, and the ledger's time stands
@@ -20,7 +21,7 @@ use crate::clock;
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// So many AWUs are expired at a time, so that the books are not held for long.
+/// So many AWUs are expired at a time, and so many grants let go of, so that the books are not held for long.
 const AT_A_TIME: usize = 256;
 
 /// A wall clock that is so far from the time that has passed has been set.
@@ -102,6 +103,8 @@ impl Watch {
         let mut look = Look::default();
         let last = self.last.replace((wall, passed));
         self.look_back(books, wall, &mut look);
+        let lapsing = books.lapsing(wall.max(books.at()), AT_A_TIME);
+        look.commands.extend(lapsing.into_iter().map(|grant| Command::Lapse { grant }));
         let held = || books.overdue(Timestamp::from_nanos(u64::MAX), usize::MAX).into_iter();
         let Some((last_wall, last_passed)) = last else {
             // Nobody could be heard before this process was there. More time never takes any away.

@@ -11,12 +11,15 @@ use std::time::Duration;
 use common::{execution, policy, proposal};
 use genops::core::amount::Quantity;
 use genops::core::awu::{AwuId, End, Execution, Used};
-use genops::core::ledger::{Act, Admit, Grant, Idempotency};
+use genops::core::budget::Budget;
+use genops::core::ledger::{Act, Admit, Command, Grant, Idempotency};
+use genops::core::news;
+use genops::core::policy::Policy;
 use genops::core::record::AwuRecord;
 use genops::core::{Amount, Digest, Name, Timestamp, Unit};
 use genops::held::{HeldError, Told};
 use genops::operate::Granted;
-use genops::report::{BudgetFilter, BudgetReport};
+use genops::report::{BudgetFilter, BudgetReport, EntryFilter, EntryKind};
 use genops::{Governor, Settings};
 
 const START: u64 = 1_795_000_000_000_000_000;
@@ -159,6 +162,42 @@ async fn a_holder_who_is_silent_is_in_doubt_and_late_news_settle_it() {
         (budget(&governor).await.used, budget(&governor).await.in_doubt),
         ("0.0000138".into(), "0".into())
     );
+}
+
+#[tokio::test]
+async fn the_keeper_lets_go_of_a_grant_whose_time_is_over_and_tells_of_what_is_reached_without_it() {
+    let hand = Hand::at_start();
+    let limited = policy("0.00002");
+    let budgets = limited.budgets.iter().map(|all| Budget { alerts: vec![50], ..all.clone() }).collect();
+    let settings = Settings::in_memory(Policy { budgets, ..limited });
+    let (governor, _) = Governor::open(hand.settings(settings)).await.unwrap();
+    let until = Timestamp::from_nanos(START + MINUTE / 2);
+    let grant =
+        Grant { budget: name("all"), each: Vec::new(), amount: Amount::from_whole(1), until, act: act() };
+    let number = governor.grant(grant).await.unwrap().what.number;
+    let awu = started(&governor).await;
+    governor.settle(awu, execution()).await.unwrap();
+    let lapsed = || {
+        let filter = EntryFilter { kind: Some(EntryKind::Lapsed), ..EntryFilter::default() };
+        governor.entries(filter, 10).unwrap().entries
+    };
+    // Two looks of the keeper at least.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(lapsed(), []);
+    hand.put(START + MINUTE / 2);
+    for _ in 0..200 {
+        if !lapsed().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    let [entry] = &*lapsed() else { panic!("{:?}", lapsed()) };
+    assert_eq!(entry.command, Command::Lapse { grant: number });
+    let told: Vec<_> = news::alerts(&entry.outcome)
+        .iter()
+        .map(|alert| (alert.percent, alert.used.to_string(), alert.allocated.to_string()))
+        .collect();
+    assert_eq!(told, [(50, "0.0000138".to_owned(), "0.00002".to_owned())]);
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ pub enum About {
     Awu(usize),
     /// An AWU that telemetry alone knows, if it says which.
     Stranger(Option<AwuId>),
+    /// An entry of the journal that is about no AWU.
+    Entry(u64),
     /// A row of the usage export, by its place.
     Row(usize),
     /// Everything of one model, and one day where rows say when.

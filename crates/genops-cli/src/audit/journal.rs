@@ -14,7 +14,7 @@ use genops::core::ledger::{CellId, Command, Correction, Entry, Outcome};
 use genops::core::news;
 use genops::core::price::Tokens;
 use genops::core::record::{AwuRecord, How, Journaled};
-use genops::core::{Amount, AwuId, Name, Timestamp, Unit};
+use genops::core::{Amount, AwuId, Name, Timestamp, Unit, person};
 use genops::held::settled_with;
 use genops::ledger::source::open_whole;
 use genops::ledger::{Journal, StoreError, recover};
@@ -27,7 +27,7 @@ use crate::Trouble;
 /// So many AWUs are held against each other at a time.
 pub const AWUS_MAX: usize = 2_000_000;
 
-/// So many alerts, late news and reports of AWUs are held.
+/// So many alerts, late news and reports are held.
 const NEWS_MAX: usize = 4_000_000;
 
 /// What to do where there is too much.
@@ -53,6 +53,8 @@ pub struct Index {
     pub unnamed: u64,
     /// How many alerts, late news and reports are held.
     news: usize,
+    /// Alerts that are about no AWU.
+    alone: HashMap<Print, Alone>,
     journal: Journal,
     persons: Persons,
 }
@@ -111,6 +113,16 @@ struct Expected {
     is_told: bool,
 }
 
+/// An alert that is about no AWU: a new policy, or the end of a grant, reached a threshold.
+struct Alone {
+    /// The entry that says it.
+    entry: u64,
+    /// Whether it is of the time that is audited.
+    is_due: bool,
+    /// Whether it was delivered.
+    is_told: bool,
+}
+
 /// Whether a provider has anything to bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ran {
@@ -158,6 +170,7 @@ impl Index {
             head: verified.head.to_string(),
             unnamed: 0,
             news: 0,
+            alone: HashMap::new(),
             journal: Journal::new(frames),
             persons: Persons::of_file(path).map_err(Trouble::unusable)?,
         };
@@ -187,7 +200,9 @@ impl Index {
         lives: &mut HashMap<AwuId, Life>,
         times: &Range<Timestamp>,
     ) -> Result<(), Trouble> {
-        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else { return Ok(()) };
+        let Some(awu) = AwuRecord::subject(&journaled.entry.command) else {
+            return self.take_alone(&journaled.entry, times);
+        };
         let sequence = journaled.entry.sequence;
         let life = match lives.remove(&awu) {
             Some(mut life) => {
@@ -226,6 +241,43 @@ impl Index {
         Ok(())
     }
 
+    /// Takes in the alerts of an entry that is about no AWU.
+    fn take_alone(&mut self, entry: &Entry, times: &Range<Timestamp>) -> Result<(), Trouble> {
+        if news::alerts(&entry.outcome).is_empty() {
+            return Ok(());
+        }
+        let entry = self.persons.entry(entry.clone()).map_err(Trouble::unusable)?;
+        for (event, alert) in news::events(&entry).iter().zip(news::alerts(&entry.outcome)) {
+            let mut names = alert.key.each.iter().filter_map(|share| share.value.as_ref());
+            let is_unnamed = names.any(|name| person::number(name).is_some());
+            let print = Facts::of_event(event).of_whom(is_unnamed).print();
+            let alone = Alone { entry: entry.sequence, is_due: times.contains(&entry.at), is_told: false };
+            self.alone.insert(print, alone);
+        }
+        self.hold_news(news::alerts(&entry.outcome).len())
+    }
+
+    /// An alert was delivered that is about no AWU; whether the journal has it.
+    pub fn tell_alone(&mut self, delivered: Facts) -> bool {
+        let with_name = delivered.print();
+        // It may have been delivered before the person was erased whose share it is.
+        for print in [with_name, delivered.of_whom(true).print()] {
+            if let Some(alone) = self.alone.get_mut(&print) {
+                alone.is_told = true;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The entries whose alerts are about no AWU and were not delivered, one for each alert.
+    pub fn untold_alone(&self) -> Vec<u64> {
+        let untold = self.alone.values().filter(|alone| alone.is_due && !alone.is_told);
+        let mut entries: Vec<_> = untold.map(|alone| alone.entry).collect();
+        entries.sort_unstable();
+        entries
+    }
+
     /// Takes in what is said of an AWU after its end; nothing where it was decided at another time.
     fn learn(&mut self, awu: AwuId, entry: &Entry) -> Result<(), Trouble> {
         let Some(Found::Awu(place)) = self.find(awu) else { return Ok(()) };
@@ -243,13 +295,18 @@ impl Index {
     fn news_of(&mut self, entry: &Entry, is_unnamed: bool) -> Result<Vec<Expected>, Trouble> {
         let entry = &self.persons.entry(entry.clone()).map_err(Trouble::unusable)?;
         let events = news::events(entry);
-        self.news += events.len();
-        if self.news > NEWS_MAX {
-            let what = format!("there are more than {NEWS_MAX} alerts, corrections and reports of AWUs");
-            return Err(Trouble::unusable(format!("{what}: {SHORTER}")));
-        }
+        self.hold_news(events.len())?;
         let expected = |event| Expected::new(&Facts::of_event(event).of_whom(is_unnamed), entry.sequence);
         Ok(events.iter().map(expected).collect())
+    }
+
+    fn hold_news(&mut self, more: usize) -> Result<(), Trouble> {
+        self.news += more;
+        if self.news > NEWS_MAX {
+            let what = format!("there are more than {NEWS_MAX} alerts, corrections and reports");
+            return Err(Trouble::unusable(format!("{what}: {SHORTER}")));
+        }
+        Ok(())
     }
 
     /// The place of the next AWU, if there is room for it beside so many more.

@@ -339,6 +339,7 @@ impl Audited<'_> {
     fn place_of(&self, about: &About) -> (u8, u64, Option<AwuId>) {
         match about {
             About::Awu(place) => (0, self.index.awus.get(*place).map_or(0, Known::sequence), None),
+            About::Entry(sequence) => (0, *sequence, None),
             About::Stranger(id) => (1, 0, *id),
             About::Row(number) => (2, *number as u64, None),
             // Sums come by day and model already.
@@ -366,6 +367,7 @@ impl Audited<'_> {
                 report.awu = id.map(|id| id.to_string());
                 report.telemetry = Some(TelemetrySays::Alone);
             }
+            About::Entry(sequence) => report.sequence = Some(sequence),
             About::Row(number) => self.describe_row(number, &mut report),
             About::Sums(sums) => {
                 report.model = Some(sums.model.to_string());

@@ -11,6 +11,7 @@ use genops::core::AwuId;
 use genops::core::event::runtime;
 use genops::core::record::AwuRecord;
 use genops::ledger::StoreError;
+use genops::spec::event::BUDGET_ALERT;
 use genops_conformance::input::{self, Inputs};
 use genops_conformance::otlp::record::{Event, Log, Span};
 use genops_conformance::otlp::request::Records;
@@ -111,6 +112,9 @@ impl Records for Comparing<'_> {
         if !is_ours(log.event.name) {
             return;
         }
+        if log.span_id.is_empty() && log.event.name == BUDGET_ALERT.name && is_own(&log.event.attributes) {
+            return self.take_alone(&log.event);
+        }
         if let Some(place) = self.place(log.trace_id, log.span_id, &log.event.attributes) {
             self.take_event(place, &log.event);
         }
@@ -129,6 +133,11 @@ fn is_ours(event: &str) -> bool {
     event.starts_with(NAMESPACE) || event.starts_with(OWN)
 }
 
+/// Whether this runtime says it.
+fn is_own(attributes: &Attributes<'_>) -> bool {
+    attributes.all().iter().any(|(name, _)| name.starts_with(OWN))
+}
+
 impl Comparing<'_> {
     /// The AWU that a record is about. One that nobody else knows is found here.
     fn place(&mut self, trace: &[u8], span: &[u8], attributes: &Attributes<'_>) -> Option<usize> {
@@ -139,7 +148,7 @@ impl Comparing<'_> {
             Some(Found::Call(_)) => return None,
             None => {}
         }
-        let is_own = attributes.all().iter().any(|(name, _)| name.starts_with(OWN));
+        let is_own = is_own(attributes);
         let records = u64::from(attributes.has_genops());
         let sequence = || attributes.values(runtime::SEQUENCE).find_map(|value| value.int());
         match id {
@@ -244,6 +253,16 @@ impl Comparing<'_> {
         }
     }
 
+    /// An alert that is about no AWU.
+    fn take_alone(&mut self, event: &Event<'_>) {
+        self.events += 1;
+        self.progress.reached(self.spans + self.events);
+        if !self.index.tell_alone(Facts::of_delivered(event)) {
+            let what = "an alert was delivered that is about no AWU; the journal has none such".to_owned();
+            self.findings.add(Kind::Rewritten, About::Stranger(None), what);
+        }
+    }
+
     fn rewritten(&mut self, place: usize, whose: &str, expected: &Facts, delivered: &Facts) {
         let differences = expected.differences(delivered);
         let names: Vec<_> = differences.iter().map(|one| one.what).collect();
@@ -283,6 +302,10 @@ impl Comparing<'_> {
                 }
             };
             self.findings.add(Kind::Missing, About::Awu(place), what);
+        }
+        for entry in self.index.untold_alone() {
+            let what = format!("not delivered: an alert that is about no AWU, {}", BUDGET_ALERT.name);
+            self.findings.add(Kind::Missing, About::Entry(entry), what);
         }
     }
 

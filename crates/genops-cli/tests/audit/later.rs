@@ -1,17 +1,19 @@
 //! What is told of an AWU beside its decision and its end: alerts, reports, corrections, and late settlements. An honest ledger
 //! matches with all of them, and an edit of any is found.
 
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use genops::core::amount::Quantity;
 use genops::core::awu::{AwuId, End, Execution, Proposal, Used};
 use genops::core::budget::Budget;
 use genops::core::finding::Mode;
-use genops::core::ledger::{Act, Admit, Reported};
+use genops::core::ledger::{Act, Admit, Grant, Reported};
 use genops::core::policy::Policy;
 use genops::core::price::{Price, Tokens};
-use genops::core::{Attribution, Unit};
+use genops::core::{Attribution, Timestamp, Unit};
+use genops::report::{EntryFilter, EntryKind};
 use genops::{Governor, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -226,6 +228,75 @@ fn news_that_were_not_delivered_are_missing() {
             assert!(finding["what"].as_str().unwrap().ends_with(event), "{finding:#}");
         }
     }
+}
+
+/// One alert by the end of a grant, and one by a policy that cuts the limit.
+async fn record_limits_that_come_down() -> Told {
+    const START: u64 = 1_795_000_000_000_000_000;
+    let now = Arc::new(AtomicU64::new(START));
+    let folder = tempfile::tempdir().unwrap();
+    let telemetry = folder.path().join("telemetry");
+    let policy = |limit: &str| {
+        let all = Budget::new(name("all"), Unit::Usd, limit.parse().unwrap());
+        Policy { budgets: vec![Budget { alerts: vec![10, 90], ..all }], ..Policy::unrestricted() }
+    };
+    let settings = Settings::in_file(folder.path().join("genops.db"), policy("0.0005"));
+    let hand = Arc::clone(&now);
+    let clock = Arc::new(move || Timestamp::from_nanos(hand.load(Ordering::SeqCst)));
+    let governor = open_with(Settings { clock, ..settings }, &telemetry).await;
+    let until = Timestamp::from_nanos(START + 30_000_000_000);
+    let amount = "1".parse().unwrap();
+    let grant = Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() };
+    governor.grant(grant).await.unwrap();
+    let awu = started(&governor, Unit::Usd, None).await;
+    governor.settle(awu, execution(End::Completed, Used::Reported(Tokens::new(100, 100)))).await.unwrap();
+    now.store(START + 30_000_000_000, Ordering::SeqCst);
+    let deadline = Instant::now() + PATIENCE;
+    let filter = EntryFilter { kind: Some(EntryKind::Lapsed), ..EntryFilter::default() };
+    while governor.entries(filter, 1).unwrap().entries.is_empty() {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    governor.adopt(Arc::new(policy("0.00008"))).await.unwrap();
+    until_told(&governor).await;
+    governor.close().await.unwrap();
+    let read = |file: &str| std::fs::read_to_string(telemetry.join(file)).unwrap();
+    let (traces, logs) = (read("traces.jsonl"), read("logs.jsonl"));
+    let [corrected, measured, resolved, never_sent] = [const { String::new() }; 4];
+    Told { folder, traces, logs, corrected, measured, resolved, never_sent }
+}
+
+#[test]
+fn alerts_that_are_about_no_awu_are_told_and_held_against_the_journal() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = runtime.block_on(record_limits_that_come_down());
+    let alone = std::cell::RefCell::new(Vec::new());
+    told.edited("genops.budget.alert", |record| {
+        assert_eq!((&record["traceId"], &record["spanId"]), (&Value::Null, &Value::Null), "{record:#}");
+        let attributes = record["attributes"].as_array().unwrap().iter();
+        let percent = attributes.filter(|one| one["key"] == "genops_runtime.budget.alert_percent");
+        alone.borrow_mut().extend(percent.map(|one| one["value"]["intValue"].clone()));
+        Some(record)
+    });
+    assert_eq!(alone.into_inner(), [json!("10"), json!("90")]);
+    let kinds = |logs: &str| {
+        let (report, code) = told.audit_logs(logs);
+        let findings = report["findings"].as_array().unwrap().iter();
+        (findings.map(|finding| finding["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), code)
+    };
+    assert_eq!(kinds(&told.logs), (vec![], 0));
+    let twice = format!("{0}{0}", told.logs);
+    assert_eq!(kinds(&twice), (vec![], 0));
+    let dropped = told.edited("genops.budget.alert", |_| None);
+    assert_eq!(kinds(&dropped), (vec!["missing".to_owned(); 2], 1));
+    let later = told.edited("genops.budget.alert", |mut record| {
+        record["timeUnixNano"] = json!("1795000000000000001");
+        Some(record)
+    });
+    assert_eq!(
+        kinds(&later),
+        (["missing", "missing", "rewritten", "rewritten"].map(str::to_owned).to_vec(), 1)
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! No rule is applied here. What an entry says happened, happened.
 
+mod grants;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -40,7 +42,7 @@ pub struct Books {
     deadlines: BTreeSet<(Timestamp, AwuId)>,
     traffic: Traffic,
     remembered: Remembered,
-    /// The grants that hold, by the entry that made them; those that have ended go when the next one is made.
+    /// The grants whose end is not in the journal yet, by the entry that made them.
     grants: BTreeMap<u64, Arc<Grant>>,
 }
 
@@ -86,8 +88,8 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
         return Err(Mismatch { sequence: entry.sequence, what: "is out of order" });
     }
     let change = match (&entry.command, &entry.outcome) {
-        (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { version, reallocated }) => {
-            books.adopt(policy, *version, reallocated)
+        (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { version, reallocated, alerts }) => {
+            books.adopt(policy, *version, reallocated, alerts)
         }
         (Command::Admit(request), Outcome::Admitted(admitted)) => books.admit(entry, request, admitted),
         (Command::Admit(request), Outcome::Refused(_)) => {
@@ -111,7 +113,9 @@ pub fn evolve(books: &mut Books, entry: &Entry) -> Result<(), Mismatch> {
             books.correct(entry.at, correction, alerts)
         }
         (Command::Grant(grant), Outcome::Granted) => books.take_grant(entry, grant),
-        (Command::Revoke { grant, .. }, Outcome::Granted) => books.grants.remove(grant).map(drop),
+        (Command::Revoke { grant, .. } | Command::Lapse { grant }, Outcome::GrantEnded { alerts }) => {
+            books.end_grant(*grant, alerts)
+        }
         (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Some(()),
         _ => None,
     };
@@ -210,63 +214,12 @@ impl Books {
     /// What holds in a cell at `at`: with the grants that hold then, and without what its window has left.
     #[must_use]
     pub fn standing(&self, cell: &Cell, at: Timestamp) -> Standing {
-        let Standing { allocated, out, used } = cell.standing;
-        let aged = cell.aged_by(at);
+        let Standing { allocated, out, .. } = cell.standing;
         Standing {
             allocated: allocated.map(|limit| self.with_grants(&cell.key, limit, at)),
             out,
-            used: used.checked_sub(aged).unwrap_or(used),
+            used: cell.used_at(at),
         }
-    }
-
-    /// The limit of a cell that may not have been opened yet, with the grants that hold at `at`.
-    #[must_use]
-    pub fn with_grants(&self, key: &CellKey, limit: Amount, at: Timestamp) -> Amount {
-        let holding =
-            self.grants.values().filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each));
-        // A grant is for what goes on, not for what is over.
-        let holding = holding.filter(|_| !key.window.is_over(at));
-        holding.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
-    }
-
-    /// A grant that has not been ended before its time, by the entry that made it.
-    #[must_use]
-    pub fn grant(&self, sequence: u64) -> Option<&Grant> {
-        self.grants.get(&sequence).map(Arc::as_ref)
-    }
-
-    /// The grants that hold at `at`, each with the entry that made it.
-    pub fn grants(&self, at: Timestamp) -> impl Iterator<Item = (u64, &Grant)> {
-        let grants = self.grants.iter().filter(move |(_, grant)| grant.until > at);
-        grants.map(|(sequence, grant)| (*sequence, grant.as_ref()))
-    }
-
-    /// How many of the cells that have been opened a grant reaches at `at`.
-    #[must_use]
-    pub fn reached_by(&self, grant: &Grant, at: Timestamp) -> usize {
-        let keys = self.cells.iter().map(|cell| &cell.key);
-        keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
-    }
-
-    /// Every grant that has not been ended before its time and is still kept.
-    pub(crate) fn all_grants(&self) -> impl Iterator<Item = (u64, &Arc<Grant>)> {
-        self.grants.iter().map(|(sequence, grant)| (*sequence, grant))
-    }
-
-    /// Whether every cell of the budget can hold the grant, those too that have not been opened, which get `limit`.
-    pub(super) fn can_grant(&self, grant: &Grant, limit: Amount) -> bool {
-        let mut others = self.grants.values().filter(|other| other.budget == grant.budget);
-        let most = limit.checked_add(grant.amount);
-        if others.try_fold(most, |most, other| Some(most?.checked_add(other.amount))).flatten().is_none() {
-            return false;
-        }
-        let granted = |cell: &Cell| {
-            cell.totals.granted.checked_add(grant.amount)?.checked_add(cell.standing.allocated?)
-        };
-        self.cells
-            .iter()
-            .filter(|cell| cell.key.is_of(&grant.budget, &grant.each))
-            .all(|cell| granted(cell).is_some())
     }
 
     /// The entry that an idempotency key was used in by a caller, and the digest of what it asked; `None` where it is not
@@ -412,7 +365,13 @@ impl From<Kept> for Books {
 // === impl Books: evolving; `None` where the entry does not fit ===
 
 impl Books {
-    fn adopt(&mut self, policy: &Arc<Policy>, version: Digest, reallocated: &[Reallocation]) -> Option<()> {
+    fn adopt(
+        &mut self,
+        policy: &Arc<Policy>,
+        version: Digest,
+        reallocated: &[Reallocation],
+        alerts: &[Alert],
+    ) -> Option<()> {
         for Reallocation { cell, allocated } in reallocated {
             let cell = self.cells.get_mut(cell.index())?;
             let before = cell.standing.allocated?;
@@ -422,6 +381,7 @@ impl Books {
         }
         self.traffic.keep_to(self.in_force.policy(), policy);
         self.in_force = Arc::new(InForce::new(Arc::clone(policy)));
+        self.note_alerts(alerts)?;
         (self.in_force.version() == version).then_some(())
     }
 
@@ -579,8 +539,12 @@ impl Books {
         for cell in self.cells.iter_mut().filter(of_budget) {
             cell.totals.granted = cell.totals.granted.checked_add(grant.amount)?;
         }
-        self.grants.retain(|_, grant| grant.until > entry.at);
         self.grants.insert(entry.sequence, Arc::clone(grant));
         Some(())
+    }
+
+    fn end_grant(&mut self, number: u64, alerts: &[Alert]) -> Option<()> {
+        self.grants.remove(&number)?;
+        self.note_alerts(alerts)
     }
 }

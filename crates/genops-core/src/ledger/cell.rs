@@ -148,9 +148,10 @@ impl Cell {
         }
     }
 
-    /// What of `used` the window has left by `at`.
-    pub(super) fn aged_by(&self, at: Timestamp) -> Amount {
-        self.aging.left_by(self.key.window, at)
+    /// What of `used` the window has not left by `at`.
+    pub(super) fn used_at(&self, at: Timestamp) -> Amount {
+        let used = self.standing.used;
+        used.checked_sub(self.aging.left_by(self.key.window, at)).unwrap_or(used)
     }
 
     /// Notes that people are told of a threshold.

@@ -104,6 +104,11 @@ pub enum Command {
         /// Who ends it, and why.
         act: Act,
     },
+    /// Let go of a grant whose time is over.
+    Lapse {
+        /// The entry that made it.
+        grant: u64,
+    },
     /// Keep what a workload reports of an AWU.
     Report(Arc<Note>),
     /// Note that a person's identifier has been erased. The entry holds only the digest that stood for it.
@@ -174,6 +179,8 @@ pub enum Outcome {
         version: Digest,
         /// Cells that have a new limit.
         reallocated: Vec<Reallocation>,
+        /// Thresholds that are reached under it.
+        alerts: Vec<Alert>,
     },
     /// The AWU may run.
     Admitted(Arc<Admitted>),
@@ -200,8 +207,13 @@ pub enum Outcome {
         /// Thresholds that this reached.
         alerts: Vec<Alert>,
     },
-    /// The grant holds, or has ended.
+    /// The grant holds.
     Granted,
+    /// The grant has ended.
+    GrantEnded {
+        /// Thresholds that are reached without it.
+        alerts: Vec<Alert>,
+    },
     /// It has been noted.
     Noted,
 }
@@ -321,6 +333,12 @@ pub enum Rejection {
     /// No grant of this number holds.
     #[error("no grant {number} holds")]
     NoGrant {
+        /// The number.
+        number: u64,
+    },
+    /// The grant's time is not over.
+    #[error("grant {number} still holds")]
+    GrantNotOver {
         /// The number.
         number: u64,
     },

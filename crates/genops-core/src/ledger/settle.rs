@@ -1,10 +1,10 @@
-//! What an execution is charged, cell by cell, and whom that wakes.
+//! What an execution is charged, cell by cell.
 //!
 //! Pure: it reads the books and changes nothing.
 
-use super::act::{Alert, Revision};
+use super::act::Revision;
+use super::alerts;
 use super::books::{Books, OpenAwu};
-use super::cell::CellId;
 use super::entry::Settled;
 use crate::admit::{self, Reservation};
 use crate::amount::{Amount, Unit};
@@ -36,7 +36,7 @@ pub fn settle(books: &Books, at: Timestamp, open: &OpenAwu, execution: &Executio
     };
     let postings: Vec<_> = open.path().iter().zip(&actual).map(change).collect();
     Settled {
-        alerts: alerts(books, at, &postings),
+        alerts: alerts::of_postings(books, at, &postings),
         late: if is_late { revision(open, &actual).map(Box::new) } else { None },
         actual,
         incomplete: !is_whole || matches!(used, Used::Counted(_)),
@@ -89,37 +89,6 @@ fn revision(open: &OpenAwu, actual: &[Amount]) -> Option<Revision> {
         before: step.amount,
         actual: *actual.get(position)?,
     })
-}
-
-/// The thresholds that are reached once these amounts have been added to what was used in their cells: those that have
-/// not been told yet, or that a window which moves had fallen below.
-pub fn alerts(books: &Books, at: Timestamp, postings: &[(CellId, Amount)]) -> Vec<Alert> {
-    let mut alerts = Vec::new();
-    for (id, amount) in postings {
-        let Some(cell) = books.cell(*id) else { continue };
-        let Some(name) = &cell.key.budget else { continue };
-        let Some((budget, _)) =
-            books.in_force().budget(name, at).filter(|(budget, _)| !budget.alerts.is_empty())
-        else {
-            continue;
-        };
-        let standing = books.standing(cell, at);
-        let (Some(allocated), Some(used)) = (standing.allocated, standing.used.checked_add(*amount)) else {
-            continue;
-        };
-        let mut reached: Vec<u16> = budget.alerts.clone();
-        let reaches = |used: Amount, percent: u16| {
-            used > Amount::ZERO && allocated.percent(percent).is_some_and(|threshold| used >= threshold)
-        };
-        // Where the window moves, it may have fallen below a threshold since people were told.
-        let is_told = |percent| cell.was_told(percent) && (!cell.moves() || reaches(standing.used, percent));
-        reached.retain(|percent| reaches(used, *percent) && !is_told(*percent));
-        reached.sort_unstable();
-        reached.dedup();
-        let told = |percent| Alert { cell: *id, key: cell.key.clone(), percent, used, allocated };
-        alerts.extend(reached.into_iter().map(told));
-    }
-    alerts
 }
 
 /// By how much the rates move that the AWU took a stretch of, now that it is known what it used.

@@ -45,7 +45,7 @@ enum Event {
     Doubted,
     Corrected(Vec<(CellKey, i128)>),
     Granted(u64, Arc<Grant>),
-    Revoked(u64),
+    Ended(u64),
     /// Of the alerts, the cell and the percents.
     Told(CellKey, u16),
     Noted,
@@ -142,9 +142,10 @@ impl Model {
             .iter()
             .map(|alert| (alert.key.clone(), alert.percent, alert.used.atoms(), alert.allocated.atoms()))
             .collect();
-        let mut expected = Vec::new();
+        let (mut expected, mut levels) = (Vec::new(), Vec::new());
         let event = match (&entry.command, &entry.outcome) {
             (Command::AdoptPolicy(policy), Outcome::PolicyAdopted { .. }) => {
+                levels = self.levels(books, at);
                 self.policy = Arc::clone(policy);
                 self.windows = policy.budgets.iter().map(|budget| Windows::of(&budget.period)).collect();
                 let windows = self.windows.iter().map(|windows| windows.at(entry.at));
@@ -200,12 +201,16 @@ impl Model {
                 Event::Corrected(postings)
             }
             (Command::Grant(grant), Outcome::Granted) => Event::Granted(entry.sequence, Arc::clone(grant)),
-            (Command::Revoke { grant, .. }, Outcome::Granted) => Event::Revoked(*grant),
+            (Command::Revoke { grant, .. } | Command::Lapse { grant }, Outcome::GrantEnded { .. }) => {
+                levels = self.levels(books, at);
+                Event::Ended(*grant)
+            }
             (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Event::Noted,
             (command, outcome) => panic!("{command:?} came to {outcome:?}"),
         };
-        assert_eq!(told, expected, "alerts at {}", entry.sequence);
         self.history.push((at, event));
+        expected.extend(self.brought_down(&levels, entry.at));
+        assert_eq!(told, expected, "alerts at {}", entry.sequence);
         if let Some((_, Event::Admitted(place))) = self.history.last() {
             self.check_windows(*place);
             self.check_rolling(*place);

@@ -1,10 +1,9 @@
-//! How strict budgets are, what they count, and whose shares they have: overdraft, mixed units, `each`, grants, alerts.
+//! How strict budgets are, what they count, and whose shares they have: overdraft, mixed units, `each`, grants.
 
 use genops_core::awu::{Execution, Labels, Proposal, Used};
 use genops_core::budget::{Budget, OnInsufficient, Overdraft};
 use genops_core::finding::Mode;
-use genops_core::ledger::{Act, Alert, Command, Entry, Grant, Outcome};
-use genops_core::news;
+use genops_core::ledger::{Act, Command, Entry, Grant, Outcome};
 use genops_core::policy::Policy;
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
@@ -397,7 +396,8 @@ fn a_budget_that_a_grant_names_a_share_of_is_not_divided_by_another_facet_while_
     let why = "a grant holds for a budget that the new policy does not have, or counts in another unit, or for a share of one \
                that it divides by other facets (`each`); revoke the grant first, or wait until it has ended";
     // The share that is granted, what the budget is divided by then, and whether that is taken.
-    let cases: [(Vec<Option<&str>>, &[Facet], bool); 5] = [
+    type Case = (Vec<Option<&'static str>>, &'static [Facet], bool);
+    let cases: [Case; 5] = [
         (vec![Some("search")], &[Project], false),
         (vec![None], &[], false),
         (vec![Some("search")], &[Project, Team], false),
@@ -456,49 +456,39 @@ fn a_grant_that_does_not_fit_is_rejected() {
         let grant = Grant { amount: Amount::STEP_MAX, until: now.plus_nanos(until), ..good.clone() };
         world.apply(Command::Grant(grant.into()));
     }
-    assert!(world.rejected(Command::Grant(good.into())).contains("a thousand grants hold already"));
+    assert!(world.rejected(Command::Grant(good.clone().into())).contains("a thousand grants hold already"));
+    // Those whose time is over count until they lapse.
+    world.wait(2);
+    let later = Grant { until: now.plus_nanos(SECOND), ..good };
+    assert!(world.rejected(Command::Grant(later.clone().into())).contains("a thousand grants hold already"));
+    for grant in world.books.lapsing(world.now(), 1) {
+        world.apply(Command::Lapse { grant });
+    }
+    world.apply(Command::Grant(later.into()));
     world.runs(&call());
 }
 
-// === alerts ===
-
-fn alerts(entry: &Entry) -> Vec<u16> {
-    news::alerts(&entry.outcome).iter().map(|alert| alert.percent).collect()
-}
-
 #[test]
-fn an_alert_is_told_once_for_a_cell_with_what_was_used_and_allocated() {
-    let mut world = under(vec![Budget { alerts: vec![100, 50, 80, 50], ..budget(Unit::Tokens, 1_000) }]);
-    // What each call uses, and what is told.
-    let cases: [(u64, &[u16]); 6] =
-        [(499, &[]), (1, &[50]), (0, &[]), (299, &[]), (201, &[80, 100]), (1, &[])];
-    for (used, expected) in cases {
-        let awu = world.runs(&sized(0, 0));
-        let entry = world.settle(awu, completed(used, 0));
-        assert_eq!(alerts(&entry), expected, "after {used} more");
-        if let [Alert { used, allocated, .. }, ..] = news::alerts(&entry.outcome) {
-            assert_eq!(*allocated, Amount::from_whole(1_000));
-            assert_eq!(*used, world.books.cells()[0].standing.used);
-        }
+fn a_grant_lapses_once_its_time_is_over_and_never_before() {
+    let mut world = under(vec![budget(Unit::Tokens, 2_000)]);
+    let [first, second] = [10, 5].map(|seconds| grant(&mut world, Vec::new(), 1_000, seconds).sequence);
+    let holding = |world: &World| world.books.lapsing(world.now(), 9);
+    world.wait(10 * SECOND - 1);
+    assert_eq!(holding(&world), [second]);
+    let why = world.rejected(Command::Lapse { grant: first });
+    assert_eq!(why, format!("grant {first} still holds"));
+    world.wait(1);
+    assert_eq!(holding(&world), [first, second]);
+    // What has no time left cannot be ended before it.
+    let why = world.rejected(Command::Revoke { grant: first, act: act() });
+    assert_eq!(why, format!("no grant {first} holds"));
+    for grant in [second, first] {
+        world.apply(Command::Lapse { grant });
+        assert_eq!(world.rejected(Command::Lapse { grant }), format!("no grant {grant} holds"));
     }
-}
-
-#[test]
-fn a_reservation_alerts_nobody_until_it_is_charged() {
-    let mut world = under(vec![Budget { alerts: vec![100], ..budget(Unit::Tokens, 2_000) }]);
-    let (awu, entry) = world.ask(&call());
-    assert_eq!(alerts(&entry), []);
-    assert_eq!(alerts(&world.apply(Command::Orphan { awu })), [100]);
-}
-
-#[test]
-fn each_cell_has_alerts_of_its_own() {
-    let each = vec![Facet::CustomerId];
-    let mut world = under(vec![Budget { each, alerts: vec![50], ..budget(Unit::Tokens, 2_000) }]);
-    for customer in ["acme", "zeta"] {
-        let awu = world.runs(&of_customer(customer));
-        let entry = world.settle(awu, completed(1_000, 0));
-        let told: Vec<_> = news::alerts(&entry.outcome).iter().map(|alert| alert.key.to_string()).collect();
-        assert_eq!(told, [format!("b ({customer})")]);
-    }
+    let revoked = grant(&mut world, Vec::new(), 1_000, 10).sequence;
+    world.apply(Command::Revoke { grant: revoked, act: act() });
+    world.wait(10 * SECOND);
+    assert_eq!(world.rejected(Command::Lapse { grant: revoked }), format!("no grant {revoked} holds"));
+    assert_eq!(world.cells("b"), Vec::<String>::new());
 }

@@ -195,6 +195,7 @@ const fn step_of(outcome: &Outcome) -> Option<Step> {
         | Outcome::Extended { .. }
         | Outcome::Corrected { .. }
         | Outcome::Granted
+        | Outcome::GrantEnded { .. }
         | Outcome::Noted
         | Outcome::PolicyAdopted { .. } => None,
     }

@@ -23,7 +23,7 @@ impl Gathered {
 
     /// Takes in an entry; one that ends no grant adds nothing.
     pub fn take(&mut self, journaled: &Journaled) {
-        if let (Command::Revoke { grant, .. }, Outcome::Granted) =
+        if let (Command::Revoke { grant, .. }, Outcome::GrantEnded { .. }) =
             (&journaled.entry.command, &journaled.entry.outcome)
         {
             self.0.push((*grant, journaled.entry.sequence));

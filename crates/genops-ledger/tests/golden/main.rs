@@ -144,6 +144,7 @@ const fn command(command: &Command) -> &'static str {
         Command::Correct(_) => "Correct",
         Command::Grant(_) => "Grant",
         Command::Revoke { .. } => "Revoke",
+        Command::Lapse { .. } => "Lapse",
         Command::Report(_) => "Report",
         Command::Erase { .. } => "Erase",
     }
@@ -163,12 +164,13 @@ const fn outcome(outcome: &Outcome) -> &'static str {
         Outcome::InDoubt { .. } => "InDoubt",
         Outcome::Corrected { .. } => "Corrected",
         Outcome::Granted => "Granted",
+        Outcome::GrantEnded { .. } => "GrantEnded",
         Outcome::Noted => "Noted",
     }
 }
 
 /// Every pair of a command and its outcome that an entry can be.
-const PAIRS: [(&str, &str); 18] = [
+const PAIRS: [(&str, &str); 19] = [
     ("AdoptPolicy", "PolicyAdopted"),
     ("Admit", "Admitted"),
     ("Admit", "Refused"),
@@ -178,12 +180,13 @@ const PAIRS: [(&str, &str); 18] = [
     ("Expire", "Released"),
     ("Extend", "Extended"),
     ("Grant", "Granted"),
+    ("Lapse", "GrantEnded"),
     ("Orphan", "InDoubt"),
     ("Orphan", "Released"),
     ("Release", "Released"),
     ("Report", "Noted"),
     ("Resolve", "Settled late"),
-    ("Revoke", "Granted"),
+    ("Revoke", "GrantEnded"),
     ("Settle", "Settled"),
     ("Settle", "Settled late"),
     ("Start", "Started"),
@@ -217,7 +220,13 @@ fn the_journal_of_this_format_tells_everything_that_a_journal_can() {
         WORDS.split_whitespace().filter(|word| !text.contains(&format!("\"{word}\""))).collect();
     assert_eq!(missing, Vec::<&str>::new());
     let alerts = |outcome: &Outcome| !genops_core::news::alerts(outcome).is_empty();
-    assert!(entries.iter().any(|entry| alerts(&entry.outcome)), "nobody is told of a threshold");
+    for word in ["PolicyAdopted", "GrantEnded", "Settled"] {
+        let told = entries.iter().filter(|entry| outcome(&entry.outcome) == word);
+        assert!(
+            told.into_iter().any(|entry| alerts(&entry.outcome)),
+            "{word}: nobody is told of a threshold"
+        );
+    }
     let reallocates = |outcome: &Outcome| matches!(outcome, Outcome::PolicyAdopted { reallocated, .. } if !reallocated.is_empty());
     assert!(entries.iter().any(|entry| reallocates(&entry.outcome)), "no cell gets a new limit");
 }

@@ -45,10 +45,12 @@ pub fn first() -> Policy {
     }
 }
 
-/// One budget has less than before, and nothing new has a share.
+/// Two budgets have less than before, and nothing new has a share.
 pub fn second() -> Policy {
     let lower = |budget: Budget| match budget.name.as_str() {
         "all" => Budget { limit: amount("500"), ..budget },
+        // Of which 500 have been used.
+        "granted" => Budget { limit: amount("900"), ..budget },
         _ => budget,
     };
     let first = first();
@@ -178,6 +180,7 @@ fn budgets() -> Vec<Budget> {
         Budget { overdraft: Overdraft::Unbounded, ..own("lends without end", "100") },
         Budget { on_insufficient: caps, ..own("caps", "1500") },
         Budget { mode: Mode::Observe, ..own("observed", "100") },
+        Budget { alerts: vec![20, 50], ..own("granted", "2500") },
     ]);
     budgets
 }

@@ -49,6 +49,7 @@ pub fn entries() -> Vec<Entry> {
     story.refusals();
     story.warnings();
     story.ends();
+    story.grant_that_ends();
     story.tell(Command::AdoptPolicy(Arc::new(policies::second())));
     story.runs("after");
     story.new_shares();
@@ -354,6 +355,16 @@ impl Story {
                 ..completed()
             },
         );
+    }
+
+    /// What was used with a grant is more than people wanted to hear of without it.
+    fn grant_that_ends(&mut self) {
+        let until = self.books.at().plus_nanos(4 * SECOND);
+        let (budget, amount) = (name("granted"), amount("5000"));
+        let grant = Grant { budget, each: Vec::new(), amount, until, act: act() };
+        let grant = self.tell(Command::Grant(Arc::new(grant))).sequence;
+        self.runs("granted");
+        self.tell(Command::Lapse { grant });
     }
 
     /// Somebody new finds no place: one share of a rate and one cell are as many as may be by then.

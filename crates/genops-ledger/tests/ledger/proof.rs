@@ -456,8 +456,11 @@ fn decided_by_other_clocks(edition: &str, zone: &str, there: &str) -> Vec<Frame>
     assert!(text.contains(&old));
     admitted.outcome = serde_json::from_str(&text.replace(&old, &new)).unwrap();
     let command = Command::AdoptPolicy(policy(edition, zone));
-    let outcome =
-        Outcome::PolicyAdopted { version: policy(edition, zone).version(), reallocated: Vec::new() };
+    let outcome = Outcome::PolicyAdopted {
+        version: policy(edition, zone).version(),
+        reallocated: Vec::new(),
+        alerts: Vec::new(),
+    };
     sealed(&[vec![Entry { command, outcome, ..adopted }, admitted]])
 }
 

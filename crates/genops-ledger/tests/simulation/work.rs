@@ -14,7 +14,7 @@ use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::selector::{Facet, Selector};
-use genops_core::{Amount, Attribution, Digest, Name, Unit};
+use genops_core::{Amount, Attribution, Digest, Name, Timestamp, Unit};
 
 use crate::random::Random;
 
@@ -95,6 +95,13 @@ fn grant(random: &mut Random, books: &Books) -> Command {
         && let Some((grant, _)) = books.grants(books.at()).next()
     {
         return Command::Revoke { grant, act: act() };
+    }
+    // Whoever keeps grants looks at the books; now and then one comes too early.
+    let by = if random.one_in(8) { Timestamp::from_nanos(u64::MAX) } else { books.at() };
+    if let Some(grant) = books.lapsing(by, 1).first()
+        && random.one_in(2)
+    {
+        return Command::Lapse { grant: *grant };
     }
     let until = books.at().plus_nanos(random.below(60_000_000_000));
     let amount = Amount::from_atoms(i128::from(random.below(4_000)) * 1_000_000);

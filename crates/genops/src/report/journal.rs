@@ -79,6 +79,8 @@ pub enum EntryKind {
     Granted,
     /// A grant was ended before its time.
     Revoked,
+    /// A grant's time was over.
+    Lapsed,
     /// A workload reported something of an AWU.
     Reported,
     /// A person's identifier was erased.
@@ -233,8 +235,9 @@ impl EntryKind {
             (Outcome::Settled(_), _) => Self::Settled,
             (Outcome::InDoubt { .. }, _) => Self::InDoubt,
             (Outcome::Corrected { .. }, _) => Self::Corrected,
-            (Outcome::Granted, Command::Revoke { .. }) => Self::Revoked,
             (Outcome::Granted, _) => Self::Granted,
+            (Outcome::GrantEnded { .. }, Command::Revoke { .. }) => Self::Revoked,
+            (Outcome::GrantEnded { .. }, _) => Self::Lapsed,
             (Outcome::Noted, Command::Erase { .. }) => Self::Erased,
             (Outcome::Noted, _) => Self::Reported,
         }

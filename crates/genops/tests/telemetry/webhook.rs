@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genops::core::budget::Budget;
+use genops::core::ledger::{Act, Grant};
 use genops::core::policy::Policy;
+use genops::core::{Amount, Name};
 use genops::telemetry::Webhook;
 use genops::{Destination, Governor, Settings};
 use http_body_util::{BodyExt, Empty};
@@ -139,6 +141,35 @@ async fn each_threshold_arrives_through_failures_and_restarts_with_one_content()
     assert_eq!(state.taken.len(), 2, "a threshold fires once for a cell");
     assert!(state.tokens.iter().all(|token| token == "secret") && !state.tokens.is_empty());
     assert!(!format!("{report:?}").contains("secret"), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_policy_or_the_end_of_a_grant_reaches_arrives_and_is_of_no_awu() {
+    let directory = tempfile::tempdir().unwrap();
+    let hook = Hook::default();
+    let port = hook.start().await;
+    let governor = open(&directory.path().join("genops.db"), port).await;
+    let name = |text: &str| Name::new(text).unwrap();
+    let act = || Act { author: name("ops"), reason: name("more") };
+    let until = governor.now().plus_nanos(3_600_000_000_000);
+    let amount = Amount::from_whole(1);
+    let grant = Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() };
+    let granted = governor.grant(grant).await.unwrap().what.number;
+    work(&governor, 2).await;
+    governor.revoke(granted, act()).await.unwrap();
+    assert_eq!(hook.percentages(1).await, [1]);
+    let of = |limit| {
+        let budgets = policy(limit).budgets.into_iter();
+        let budgets = budgets.map(|all| Budget { alerts: vec![1, 2, 90], ..all }).collect();
+        Arc::new(Policy { budgets, ..policy("1") })
+    };
+    governor.adopt(of("0.001")).await.unwrap();
+    assert_eq!(hook.percentages(2).await, [1, 2]);
+    let state = hook.0.lock().unwrap();
+    let mut told: Vec<_> = state.taken.values().flat_map(|all| all.first()).collect();
+    told.sort_unstable_by_key(|alert| alert["sequence"].as_u64());
+    let told: Vec<_> = told.into_iter().map(|alert| (&alert["awu"], &alert["allocated"])).collect();
+    assert_eq!(told, [(&Value::Null, &"0.002".into()), (&Value::Null, &"0.001".into())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -88,6 +88,7 @@ impl Past {
                 | Command::Correct(_)
                 | Command::Grant(_)
                 | Command::Revoke { .. }
+                | Command::Lapse { .. }
                 | Command::Report(_)
                 | Command::Erase { .. } => {}
             }

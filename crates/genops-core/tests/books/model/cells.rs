@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use genops_core::Unit;
-use genops_core::budget::CellKey;
+use genops_core::budget::{Budget, CellKey};
 use genops_core::ledger::Books;
 use genops_core::period::Window;
+use genops_core::{Timestamp, Unit};
 
 use super::{Event, Model, nanos};
 
@@ -37,6 +37,16 @@ impl Model {
 
     /// What the policies and the grants allow in a cell at `at`; `None` without a budget.
     pub(super) fn allocated(&self, key: &CellKey, at: i128) -> Option<i128> {
+        Some(self.limit(key)? + self.granted(key, at))
+    }
+
+    /// The same, by which people are told: until its end is written down, a grant counts.
+    fn told_by(&self, key: &CellKey, at: i128) -> Option<i128> {
+        Some(self.limit(key)? + self.granted_by(key, at, i128::MIN))
+    }
+
+    /// What the policies allow in a cell; `None` without a budget.
+    fn limit(&self, key: &CellKey) -> Option<i128> {
         let name = key.budget.as_ref()?;
         let (mut limit, mut opened, mut in_force) = (None, false, None);
         for (_, event) in &self.history {
@@ -61,20 +71,24 @@ impl Model {
                 _ => {}
             }
         }
-        Some(limit? + self.granted(key, at))
+        limit
     }
 
     /// The grants that hold in a cell.
     pub(super) fn granted(&self, key: &CellKey, at: i128) -> i128 {
+        self.granted_by(key, at, at)
+    }
+
+    /// The same, of grants whose time is over no earlier than at `by`.
+    fn granted_by(&self, key: &CellKey, at: i128, by: i128) -> i128 {
         // A grant is for what goes on, not for what is over.
         if key.window.until().is_some_and(|until| nanos(until) <= at) {
             return 0;
         }
-        let is_revoked = |number: u64| {
-            self.history.iter().any(|(_, event)| matches!(event, Event::Revoked(of) if *of == number))
-        };
         let grants = self.history.iter().filter_map(|(_, event)| match event {
-            Event::Granted(number, grant) if nanos(grant.until) > at && !is_revoked(*number) => Some(grant),
+            Event::Granted(number, grant) if nanos(grant.until) > by && !self.has_ended(*number) => {
+                Some(grant)
+            }
             _ => None,
         });
         let of_cell = grants.filter(|grant| {
@@ -157,10 +171,22 @@ impl Model {
         else {
             return Vec::new();
         };
-        let allocated = self.allocated(key, at).unwrap();
-        let (before, after) = (self.counted(key, at), self.counted(key, at) + more);
-        let reaches =
-            |used: i128, percent: u16| used > 0 && used >= (allocated * i128::from(percent)).div_euclid(100);
+        let allocated = self.told_by(key, at).unwrap();
+        let used = self.counted(key, at);
+        self.reached(budget, key, (used, allocated), (used + more, allocated))
+    }
+
+    /// What people are to be told of, and by what: used and allocated, before and after.
+    fn reached(
+        &self,
+        budget: &Budget,
+        key: &CellKey,
+        before: (i128, i128),
+        after: (i128, i128),
+    ) -> Vec<Told> {
+        let reaches = |(used, allocated): (i128, i128), percent: u16| {
+            used > 0 && used >= (allocated * i128::from(percent)).div_euclid(100)
+        };
         let is_told = |percent: u16| {
             self.history
                 .iter()
@@ -171,7 +197,36 @@ impl Model {
             let fell_below = rolling(key).is_some() && !reaches(before, *percent);
             reaches(after, *percent) && (!is_told(*percent) || fell_below)
         };
-        percents.into_iter().filter(is_news).map(|percent| (key.clone(), percent, after, allocated)).collect()
+        percents.into_iter().filter(is_news).map(|percent| (key.clone(), percent, after.0, after.1)).collect()
+    }
+
+    /// By what people are told in each cell.
+    pub(super) fn levels(&self, books: &Books, at: i128) -> Vec<(CellKey, Option<i128>)> {
+        let keys = books.cells().iter().map(|cell| cell.key.clone());
+        keys.map(|key| (key.clone(), self.told_by(&key, at))).collect()
+    }
+
+    /// What people are to be told of where limits have come down from what they were: in every cell that is in use by the
+    /// policy, whatever the act was about.
+    pub(super) fn brought_down(&self, before: &[(CellKey, Option<i128>)], at: Timestamp) -> Vec<Told> {
+        let mut told = Vec::new();
+        let at_nanos = nanos(at);
+        for (budget, windows) in self.policy.budgets.iter().zip(&self.windows) {
+            for (place, (key, level)) in before.iter().enumerate() {
+                let facets: Vec<_> = key.each.iter().map(|share| share.facet).collect();
+                let is_in_use = key.budget.as_ref() == Some(&budget.name)
+                    && (key.unit, Some(key.window), facets)
+                        == (budget.unit, windows.at(at), budget.each.clone());
+                let (Some(before), true) = (level, is_in_use) else { continue };
+                let used = self.counted(key, at_nanos);
+                let after = self.told_by(key, at_nanos).unwrap();
+                let reached = self.reached(budget, key, (used, *before), (used, after));
+                told.extend(reached.into_iter().map(|told| (place, told)));
+            }
+        }
+        // In the order of the cells.
+        told.sort_by_key(|(place, _)| *place);
+        told.into_iter().map(|(_, told)| told).collect()
     }
 
     // === the books ===

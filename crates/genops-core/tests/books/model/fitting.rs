@@ -69,9 +69,11 @@ impl Model {
             Command::Grant(grant) => self.can_grant(grant, at),
             Command::Revoke { grant, .. } => {
                 let holds = |event: &Event| matches!(event, Event::Granted(number, of) if number == grant && of.until > at);
-                let is_revoked = |event: &Event| matches!(event, Event::Revoked(of) if of == grant);
-                let any = |is: &dyn Fn(&Event) -> bool| self.history.iter().any(|(_, event)| is(event));
-                any(&holds) && !any(&is_revoked)
+                self.history.iter().any(|(_, event)| holds(event)) && !self.has_ended(*grant)
+            }
+            Command::Lapse { grant } => {
+                let is_over = |event: &Event| matches!(event, Event::Granted(number, of) if number == grant && of.until <= at);
+                self.history.iter().any(|(_, event)| is_over(event)) && !self.has_ended(*grant)
             }
         };
         (!fits).then_some(Misfit::Other)
@@ -154,13 +156,15 @@ impl Model {
 
     /// The grants that hold.
     fn holding(&self, at: Timestamp) -> impl Iterator<Item = &Arc<Grant>> {
-        let is_revoked = |number: u64| {
-            self.history.iter().any(|(_, event)| matches!(event, Event::Revoked(of) if *of == number))
-        };
         self.history.iter().filter_map(move |(_, event)| match event {
-            Event::Granted(number, grant) if grant.until > at && !is_revoked(*number) => Some(grant),
+            Event::Granted(number, grant) if grant.until > at && !self.has_ended(*number) => Some(grant),
             _ => None,
         })
+    }
+
+    /// Whether somebody ended a grant, or the keeper let go of it.
+    pub(super) fn has_ended(&self, grant: u64) -> bool {
+        self.history.iter().any(|(_, event)| matches!(event, Event::Ended(of) if *of == grant))
     }
 
     fn can_grant(&self, grant: &Grant, at: Timestamp) -> bool {

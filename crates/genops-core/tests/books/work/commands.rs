@@ -70,6 +70,12 @@ pub fn command(
             let grant = grants.iter().rev().nth(*back).copied();
             Command::Revoke { grant: grant.unwrap_or(1), act: act() }
         }
+        // Sometimes it still holds.
+        Step::Lapse { back, due } => {
+            let by = if *due { at } else { Timestamp::from_nanos(u64::MAX) };
+            let grant = books.lapsing(by, usize::MAX).iter().rev().nth(*back).copied();
+            Command::Lapse { grant: grant.unwrap_or(1) }
+        }
         Step::Report { which } => {
             let what = Reported::Evaluation {
                 metric: name("taste"),
