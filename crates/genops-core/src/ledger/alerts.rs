@@ -84,7 +84,9 @@ pub fn of_end(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Vec<A
 /// Whether a threshold may be told, as far as that can be said without a look at the grants, which only make more of the
 /// limit.
 fn may_be_news(cell: &Cell, budget: &Budget, level: Level) -> bool {
-    budget.alerts.iter().any(|percent| level.reaches(*percent) && (cell.moves() || !cell.was_told(*percent)))
+    let untold = budget.alerts.iter().filter(|percent| cell.moves() || !cell.was_told(**percent));
+    // Many cells are asked: what does not reach the lowest reaches none.
+    untold.min().is_some_and(|lowest| level.reaches(*lowest))
 }
 
 fn tell(alerts: &mut Vec<Alert>, (id, cell): (CellId, &Cell), budget: &Budget, before: Level, after: Level) {
