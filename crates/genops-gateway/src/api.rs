@@ -3,11 +3,12 @@
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
 //! reads is in [`reading`], and the words that it knows in `words`; what holders of AWUs say in [`proposing`] and
 //! [`operating`], what operators do in [`administering`] and [`erasing`]; what their bodies consist of in [`bodies`], whose
-//! form is looked at in `form`; what is about telemetry in [`telemetry`]. The
+//! form is looked at in `form`; what is about telemetry in [`telemetry`]; the codes of errors in [`code`]. The
 //! description is made in [`openapi`]. Calls of models are not part of it.
 
 pub mod administering;
 pub mod bodies;
+pub mod code;
 pub mod erasing;
 mod form;
 pub mod openapi;
@@ -53,11 +54,11 @@ pub fn routes() -> Vec<Route> {
         Route::act("releaseAwu", "/awus/{id}/release", Operate, "Give the reservation back: the work will not begin", operating::release),
         Route::act("evaluateAwu", "/awus/{id}/evaluations", Operate, "Report the result of an evaluation", operating::evaluate),
         Route::act("costAwu", "/awus/{id}/costs", Operate, "Report what the work cost by somebody's reckoning; it changes no balance", operating::cost),
-        Route::act("resolveAwu", "/awus/{id}/resolve", Administer, "Say what an AWU in doubt came to", administering::resolve),
-        Route::act("correctAwu", "/awus/{id}/corrections", Administer, "Correct what a settled AWU was charged", administering::correct),
+        Route::act("resolveAwu", "/awus/{id}/resolve", Administer, "Say what an AWU in doubt came to", administering::resolve).with_errors(ARCHIVED),
+        Route::act("correctAwu", "/awus/{id}/corrections", Administer, "Correct what a settled AWU was charged", administering::correct).with_errors(ARCHIVED),
         Route::get("listGrants", "/grants", Read, "The grants that hold", reading::grants),
         Route::act("makeGrant", "/grants", Administer, "Grant a budget more, for some time", administering::grant),
-        Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke),
+        Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke).with_errors(ARCHIVED),
         Route::act("erasePerson", "/erasures", Administer, "Erase a customer or a session: nobody can tell any more whom its pseudonym stands for", erasing::erase),
         Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries).with_errors(ARCHIVED),
         Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry).with_errors(ARCHIVED),

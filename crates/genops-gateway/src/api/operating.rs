@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bodies::{Currency, Decimal, EndWord, Named, Usage, Within, used};
+use super::code::Code;
 use super::reading::{OneAwu, not_found};
 use super::route::{Asker, Nothing, Problem};
 use crate::server::Gateway;
@@ -253,7 +254,7 @@ async fn held(gateway: &Gateway, asker: &Asker, one: &OneAwu) -> Result<AwuRecor
         return Ok(record);
     }
     let message = format!("AWU {awu} is a call through the gateway, which alone says what becomes of it");
-    Err(Problem::Conflict { code: "held_by_the_gateway", message })
+    Err(Problem::Conflict { code: Code::HeldByTheGateway, message })
 }
 
 impl From<HeldError> for Problem {
@@ -262,16 +263,16 @@ impl From<HeldError> for Problem {
         match error {
             HeldError::Unknown(_) => not_found("id", message),
             HeldError::HelpsNobody => Self::Bad { field: Some("budget".to_owned()), message },
-            HeldError::Conflict { .. } => Self::Conflict { code: "awu_state", message },
+            HeldError::Conflict { .. } => Self::Conflict { code: Code::AwuState, message },
             HeldError::Ledger(LedgerError::Rejected(rejection)) => match rejection {
-                Rejection::KeyConflict { .. } => Self::Conflict { code: "idempotency_key_reused", message },
-                Rejection::KeyTooOld => Self::Conflict { code: "idempotency_key_too_old", message },
+                Rejection::KeyConflict { .. } => Self::Conflict { code: Code::IdempotencyKeyReused, message },
+                Rejection::KeyTooOld => Self::Conflict { code: Code::IdempotencyKeyTooOld, message },
                 Rejection::NoGrant { .. } => not_found("number", message),
-                Rejection::TooManyKeys { .. } => Self::Full { code: "too_many_idempotency_keys", message },
+                Rejection::TooManyKeys { .. } => Self::Full { code: Code::TooManyIdempotencyKeys, message },
                 Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
                     Self::Bad { field: None, message }
                 }
-                _ => Self::Conflict { code: "awu_state", message },
+                _ => Self::Conflict { code: Code::AwuState, message },
             },
             HeldError::Report(error) => error.into(),
             HeldError::Ledger(_) => Self::Unavailable(message),

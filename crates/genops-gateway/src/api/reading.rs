@@ -16,6 +16,7 @@ use genops_core::{AwuId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::code::Code;
 use super::route::{Nothing, Parameters, Problem, blocking};
 use super::words::{CodeWord, ResultWord, StateWord};
 use crate::server::Gateway;
@@ -267,7 +268,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
     let Some(key) = gateway.setups.current().config.receipt_key.clone() else {
         let message =
             "nobody signs receipts here: whoever runs the gateway names a key in `receipts.signing_key`";
-        return Err(Problem::Conflict { code: "no_signing_key", message: message.to_owned() });
+        return Err(Problem::Conflict { code: Code::NoSigningKey, message: message.to_owned() });
     };
     let governor = gateway.governor.clone();
     blocking(move || Ok(governor.receipt(id, &key))).await?.map_err(|error| match error {

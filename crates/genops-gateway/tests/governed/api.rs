@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::BODY;
-use crate::described::document;
+use crate::described::{document, operations};
 use crate::house::{ADMINISTRATOR_KEY, Answer, House, KEY, OPEN_KEY, OPERATOR_KEY};
 
 const BUDGETS: &str = "
@@ -20,17 +20,6 @@ budgets:
   - {name: day, unit: USD, limit: 2, period: day}
   - {name: tokens, unit: tokens, limit: 100000, period: month}
 ";
-
-/// Every operation of the description: method, path and what is said of it.
-fn operations() -> Vec<(Method, &'static str, &'static Value)> {
-    let of_path = |(path, operations): (&'static String, &'static Value)| {
-        let one = move |(method, operation): (&'static String, &'static Value)| {
-            (method.to_uppercase().parse().unwrap(), path.as_str(), operation)
-        };
-        operations.as_object().unwrap().iter().map(one)
-    };
-    document()["paths"].as_object().unwrap().iter().flat_map(of_path).collect()
-}
 
 /// Asks an operation in a way that it can answer.
 async fn ask(house: &House, method: &Method, path: &str, key: &str) -> Answer {

@@ -7,6 +7,7 @@
 )]
 
 mod api;
+mod archived;
 mod attempts;
 mod bodies;
 mod certified;
