@@ -37,7 +37,7 @@ pub use estimates::Estimate;
 pub use listing::{Filter, Found};
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
@@ -76,6 +76,8 @@ const TABLES: &str = "
         environment TEXT NOT NULL,
         feature TEXT,
         cost_center TEXT,
+        customer INTEGER,
+        session INTEGER,
         key TEXT,
         operation_type TEXT NOT NULL,
         provider TEXT,
@@ -188,7 +190,7 @@ impl Views {
                 self.connection.execute_batch(FROM_3)?;
                 self.connection.execute_batch(FROM_5)?;
             }
-            5..=7 => self.connection.execute_batch(FROM_5)?,
+            5..=8 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
                  DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;
@@ -437,7 +439,7 @@ impl Views {
             match self.record_at(place, journal) {
                 // What is older is archived as well.
                 Err(StoreError::Archived { .. }) => return Ok(Found { records, next: None }),
-                record => records.extend(record?),
+                record => records.extend(record?.filter(|record| filter.is_about(record))),
             }
         }
         Ok(Found { records, next })

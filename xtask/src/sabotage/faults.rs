@@ -473,4 +473,12 @@ pub const FAULTS: &[Fault] = &[
         put: "let _ = Needs::of(&replayed, &Followers::beside(ledger)?).allow(through);",
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
+    Fault {
+        name: "ask-by-number-alone",
+        what: "AWUs of a person are found by a pseudonym that only has the same number",
+        file: "crates/genops-ledger/src/views.rs",
+        find: "record?.filter(|record| filter.is_about(record))",
+        put: "record?",
+        test: &["-p", "genops-gateway", "--test", "governed", "awus_are_found"],
+    },
 ];

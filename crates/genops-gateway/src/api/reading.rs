@@ -99,6 +99,10 @@ parameters! {
         feature: Option<String>,
         /// Paid by this cost centre.
         cost_center: Option<String>,
+        /// For this customer, as callers say it; or by the pseudonym, as one who was erased has it alone.
+        customer_id: Option<String>,
+        /// In this session, likewise.
+        session_id: Option<String>,
         /// Of the key with this name.
         key: Option<String>,
         /// Of this `genops.operation.type`.
@@ -237,6 +241,8 @@ pub async fn awus(gateway: Arc<Gateway>, _: Nothing, asked: OfAwus) -> Result<Aw
         environment: asked.environment,
         feature: asked.feature,
         cost_center: asked.cost_center,
+        customer_id: asked.customer_id,
+        session_id: asked.session_id,
         key: asked.key,
         operation_type: asked.operation_type,
         provider: asked.provider,
