@@ -23,7 +23,7 @@ use genops_core::cursor::Cursor;
 use genops_core::ledger::Command;
 use genops_core::policy::Policy;
 use genops_core::record::AwuRecord;
-use genops_core::{AwuId, Digest};
+use genops_core::{AwuId, Digest, Name};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::followers::{cursor, set_cursor};
@@ -381,6 +381,22 @@ impl Views {
             Some(place) => self.record_at(&place, journal),
             None => Ok(None),
         }
+    }
+
+    /// The key that an AWU was proposed with, as the journal has it: known here of those as well whose entries have left
+    /// for an archive, unless the tables were made since. `None` where nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn key_of(&self, id: AwuId) -> Result<Option<Name>, StoreError> {
+        let look = || {
+            let key = "SELECT key FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1";
+            let mut statement = self.connection.prepare_cached(key)?;
+            statement.query_row([bytes(id)], |row| row.get::<_, Option<String>>(0)).optional()
+        };
+        let key = look().map_err(|error| told(&self.path, &error))?.flatten();
+        Ok(key.and_then(|key| Name::new(&key).ok()))
     }
 
     /// One AWU as of the last durable entry, also where the tables are behind, as on a full disk: what they do not have is

@@ -48,11 +48,11 @@ use std::sync::Arc;
 use genops_core::awu::{AwuId, Execution, State};
 use genops_core::ledger::{Admit, Books, Command, Entry, Note, Outcome, Rejection, Reported};
 use genops_core::record::{AwuRecord, Ending, How, Journaled, Later, News};
-use genops_core::{Digest, Timestamp};
+use genops_core::{Digest, Name, Timestamp};
 use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
-use crate::report::ReportError;
+use crate::report::{ReportError, found_or_archived};
 
 /// How long a holder may be silent where nobody says.
 pub const WITHIN_NS: u64 = 600 * 1_000_000_000;
@@ -212,6 +212,22 @@ impl Governor {
         Ok(self.persons().record(record).map_err(ReportError::from)?)
     }
 
+    /// The key that an AWU was proposed with that is in an archive, as far as anybody remembers.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read.
+    pub async fn key_of_archived(&self, awu: AwuId) -> Result<Option<Name>, HeldError> {
+        let governor = self.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            let key = governor.with_views(|views| Ok::<_, ReportError>(views.key_of(awu)?))?;
+            let Some(key) = key else { return Ok(None) };
+            let said = governor.persons().value(&key)?;
+            Ok::<_, ReportError>(said.or(Some(key)))
+        });
+        Ok(look.await.map_err(|error| failed(error.to_string()))??)
+    }
+
     /// The same as the journal has it, for whoever says more of it there.
     pub(crate) async fn known_by_pseudonyms(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
         self.settled_order().await?;
@@ -224,7 +240,8 @@ impl Governor {
     fn find(&self, awu: AwuId) -> Result<Option<AwuRecord>, ReportError> {
         let mut journal = self.ledger().journal()?;
         // The tables are not caught up with: whoever ends work has to be able to where they cannot be written.
-        self.with_views(|views| Ok(views.awu_now(awu, &mut journal)?))
+        let found = self.with_views(|views| Ok::<_, ReportError>(views.awu_now(awu, &mut journal)?))?;
+        found_or_archived(awu, found, &mut journal)
     }
 
     /// Takes a command, and waits until it is durable.

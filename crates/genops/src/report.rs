@@ -189,7 +189,7 @@ impl Governor {
 }
 
 /// Where an AWU is not there, says that it may be archived: tables that were made since know nothing of what has left.
-fn found_or_archived<T>(
+pub(crate) fn found_or_archived<T>(
     awu: AwuId,
     found: Option<T>,
     journal: &mut Journal,

@@ -474,6 +474,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
     Fault {
+        name: "tell-of-others-work",
+        what: "whoever operates learns that an AWU of another key is archived",
+        file: "crates/genops-gateway/src/api/operating.rs",
+        find: "if proposed_by.as_ref() == Some(key) {",
+        put: "if proposed_by.is_some() {",
+        test: &["-p", "genops-gateway", "--test", "governed", "archived"],
+    },
+    Fault {
         name: "ask-by-number-alone",
         what: "AWUs of a person are found by a pseudonym that only has the same number",
         file: "crates/genops-ledger/src/views.rs",

@@ -228,19 +228,26 @@ async fn record(
     Ok(Json(Made { sequence: gateway.governor.record(awu, what).await?, repeated: false }))
 }
 
-/// An AWU of the caller's key. Of others it is not said whether they are there.
+/// An AWU of the caller's key. Of others it is not said whether they are there, nor whether they were.
 pub(super) async fn own(
     gateway: &Gateway,
     asker: &Asker,
     awu: AwuId,
     field: &'static str,
 ) -> Result<AwuRecord, Problem> {
+    let key = &asker.key.name;
+    let none = || {
+        let what = "that is in the ledger; of one that is in an archive, nothing more can be said";
+        not_found(field, format!("the key `{key}` has proposed no AWU {awu} {what}"))
+    };
     match gateway.governor.known(awu).await {
-        Ok(record) if record.request.proposal.key.as_ref() == Some(&asker.key.name) => Ok(record),
-        Ok(_)
-        | Err(HeldError::Unknown(_) | HeldError::Report(ReportError::Store(StoreError::Archived { .. }))) => {
-            let key = &asker.key.name;
-            Err(not_found(field, format!("the key `{key}` has proposed no AWU {awu} that is in the ledger")))
+        Ok(record) if record.request.proposal.key.as_ref() == Some(key) => Ok(record),
+        Ok(_) | Err(HeldError::Unknown(_) | HeldError::Report(ReportError::PerhapsArchived { .. })) => {
+            Err(none())
+        }
+        Err(HeldError::Report(ReportError::Store(error @ StoreError::Archived { .. }))) => {
+            let proposed_by = gateway.governor.key_of_archived(awu).await?;
+            if proposed_by.as_ref() == Some(key) { Err(ReportError::from(error).into()) } else { Err(none()) }
         }
         Err(error) => Err(error.into()),
     }

@@ -134,7 +134,7 @@ parameters! {
 parameters! {
     /// Which entries.
     OfEntries {
-        /// The sequence number where the page begins. Default: 1.
+        /// The sequence number where the page begins. Default: the first that has not left for an archive.
         from: Option<u64>,
         /// About this AWU: `trace_id-span_id`.
         #[serde(default)]
@@ -286,7 +286,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
 
 /// `GET /entries`.
 pub async fn entries(gateway: Arc<Gateway>, _: Nothing, asked: OfEntries) -> Result<EntryPage, Problem> {
-    let filter = EntryFilter { from: asked.from.unwrap_or_default(), awu: asked.awu, kind: asked.kind };
+    let filter = EntryFilter { from: asked.from, awu: asked.awu, kind: asked.kind };
     let governor = gateway.governor.clone();
     blocking(move || governor.entries(filter, asked.limit.unwrap_or(PAGE))).await
 }

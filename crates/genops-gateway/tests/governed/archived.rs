@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::described::{is_at, operations};
-use crate::house::{ADMINISTRATOR_KEY, Answer, House, KEY, OPERATOR_KEY};
+use crate::house::{ADMINISTRATOR_KEY, Answer, House, JOBS_KEY, KEY, OPERATOR_KEY};
 
 const COMPUTE: &str = "
 budgets:
@@ -93,6 +93,18 @@ const GONE: &[(&str, Method, &str, &str)] = &[
     ("getAwu", Method::GET, "/awus/AWU", ""),
     ("explainAwu", Method::GET, "/awus/AWU/explanation", ""),
     ("getReceipt", Method::GET, "/awus/AWU/receipt", ""),
+    (
+        "proposeAwu",
+        Method::POST,
+        "/awus",
+        r#"{"operation":{"name":"a","type":"agent"},"project":"p","attempt_of":"AWU"}"#,
+    ),
+    ("startAwu", Method::POST, "/awus/AWU/start", ""),
+    ("extendAwu", Method::POST, "/awus/AWU/extend", r#"{"within_seconds":60}"#),
+    ("settleAwu", Method::POST, "/awus/AWU/settle", r#"{"end":"never_sent"}"#),
+    ("releaseAwu", Method::POST, "/awus/AWU/release", ""),
+    ("evaluateAwu", Method::POST, "/awus/AWU/evaluations", r#"{"metric":"loss","score":1}"#),
+    ("costAwu", Method::POST, "/awus/AWU/costs", r#"{"total":1,"currency":"EUR"}"#),
     ("resolveAwu", Method::POST, "/awus/AWU/resolve", r#"{"end":"never_sent","reason":"r"}"#),
     (
         "correctAwu",
@@ -122,4 +134,55 @@ async fn what_has_left_is_gone_wherever_it_is_asked_for_and_nothing_else_is_desc
         described.map(|(_, _, operation)| operation["operationId"].as_str().unwrap()).collect();
     assert_eq!(described, GONE.iter().map(|(name, ..)| *name).collect());
     assert_eq!(house.get(&format!("/genops/v1/awus/{stays}"), KEY).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_begin_with_the_first_that_is_there_where_nobody_says_from_which() {
+    let (house, left, _) = house().await;
+    let page = house.get("/genops/v1/entries?limit=2", KEY).await.json();
+    let sequences: Vec<_> =
+        page["entries"].as_array().unwrap().iter().map(|entry| &entry["sequence"]).collect();
+    assert_eq!(sequences, [&json!(left.through + 1), &json!(left.through + 2)]);
+    assert_eq!(
+        (&page["archived"], &page["next"]),
+        (&json!(left.through), &json!(left.through + 3)),
+        "{page:#}"
+    );
+    let kind = house.get("/genops/v1/entries?type=settled", KEY).await.json();
+    assert_eq!(kind["entries"].as_array().unwrap().len(), 1);
+    let first = format!("/genops/v1/entries?from={}&limit=2", left.through + 1);
+    assert_eq!(house.get(&first, KEY).await.json(), page);
+    let gone = format!("/genops/v1/entries?from={}", left.through);
+    assert_eq!(house.get(&gone, KEY).await.error().0, 410);
+}
+
+/// Of AWUs of other keys, nobody who operates learns whether they were there; and where the tables were made since, nobody
+/// knows of whom it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archived_awu_is_gone_for_the_key_that_proposed_it_as_far_as_the_tables_remember_and_for_no_other()
+{
+    let (house, left, stays) = house().await;
+    let start = |awu: &str| format!("/genops/v1/awus/{awu}/start");
+    let never = format!("{}-{}", "ab".repeat(16), "cd".repeat(8));
+    let mut told = Vec::new();
+    for awu in [&left.awu, &stays, &never] {
+        let answer = house.tell(&start(awu), JOBS_KEY, "").await;
+        assert_eq!(answer.error(), (404, String::new(), "id".to_owned()));
+        told.push(answer.json()["error"]["message"].as_str().unwrap().replace(awu.as_str(), "AWU"));
+    }
+    assert!(told.iter().all(|message| *message == told[0]), "{told:#?}");
+
+    let directory = house.close().await;
+    std::fs::remove_file(directory.path().join("genops.db.views")).unwrap();
+    let house = House::again(directory, COMPUTE).await;
+    let answer = house.tell(&start(&left.awu), OPERATOR_KEY, "").await;
+    assert_eq!(answer.error(), (404, String::new(), "id".to_owned()), "{}", answer.json());
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("archive"), "{message}");
+    let resolution = r#"{"end":"never_sent","reason":"r"}"#;
+    let answer =
+        house.tell(&format!("/genops/v1/awus/{}/resolve", left.awu), ADMINISTRATOR_KEY, resolution).await;
+    assert_eq!(answer.error(), (404, String::new(), "id".to_owned()));
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(&format!("through {} are archived", left.through)), "{message}");
 }
