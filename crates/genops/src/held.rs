@@ -48,7 +48,7 @@ use std::sync::Arc;
 use genops_core::awu::{AwuId, Execution, State};
 use genops_core::ledger::{Admit, Books, Command, Entry, Note, Outcome, Rejection, Reported};
 use genops_core::record::{AwuRecord, Ending, How, Journaled, Later, News};
-use genops_core::{Digest, Name, Timestamp};
+use genops_core::{Amount, Digest, Name, Timestamp, Unit};
 use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
@@ -81,6 +81,18 @@ pub enum HeldError {
     /// A grant for a budget in a fixed range of time, of which it has nothing.
     #[error("the grant helps nobody: the budget's range of time is over, or begins once the grant has ended")]
     HelpsNobody,
+    /// A correction rests on a charge that is not the one in force.
+    #[error("AWU {awu} is charged {charged} {unit} now, and not {before}: nothing was corrected")]
+    ChargedOtherwise {
+        /// The AWU.
+        awu: AwuId,
+        /// The unit.
+        unit: Unit,
+        /// What it is charged.
+        charged: Amount,
+        /// What the correction takes it to be charged.
+        before: Amount,
+    },
     /// The AWU stands where this step cannot be taken, or something else was said of it before.
     #[error("AWU {awu} {what}")]
     Conflict {

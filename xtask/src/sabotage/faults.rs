@@ -474,6 +474,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
     Fault {
+        name: "correct-whatever-is-charged",
+        what: "a correction is made on a charge that is not there any more",
+        file: "crates/genops/src/operate.rs",
+        find: "is_charged(&record, before)?;",
+        put: "let _ = is_charged(&record, before);",
+        test: &["-p", "genops-gateway", "--test", "governed", "corrected"],
+    },
+    Fault {
         name: "tell-of-others-work",
         what: "whoever operates learns that an AWU of another key is archived",
         file: "crates/genops-gateway/src/api/operating.rs",

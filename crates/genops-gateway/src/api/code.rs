@@ -32,6 +32,8 @@ codes! {
     Attribution = "attribution",
     /// The AWU stands where the step cannot be taken.
     AwuState = "awu_state",
+    /// A correction rests on a charge that is not the one in force.
+    ChargedOtherwise = "charged_otherwise",
     /// The AWU is a call through the gateway.
     HeldByTheGateway = "held_by_the_gateway",
     /// The idempotency key was used for another proposal.

@@ -270,6 +270,7 @@ impl From<HeldError> for Problem {
         match error {
             HeldError::Unknown(_) => not_found("id", message),
             HeldError::HelpsNobody => Self::Bad { field: Some("budget".to_owned()), message },
+            HeldError::ChargedOtherwise { .. } => Self::Conflict { code: Code::ChargedOtherwise, message },
             HeldError::Conflict { .. } => Self::Conflict { code: Code::AwuState, message },
             HeldError::Ledger(LedgerError::Rejected(rejection)) => match rejection {
                 Rejection::KeyConflict { .. } => Self::Conflict { code: Code::IdempotencyKeyReused, message },

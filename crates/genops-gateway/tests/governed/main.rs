@@ -11,6 +11,7 @@ mod archived;
 mod attempts;
 mod bodies;
 mod certified;
+mod corrected;
 mod described;
 mod examples;
 mod house;
