@@ -474,6 +474,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
     Fault {
+        name: "wait-for-what-is-charged",
+        what: "waiting is said to help where what runs is not what keeps a call out",
+        file: "crates/genops-core/src/admit/room.rs",
+        find: "let once_ended = Standing { out: Amount::ZERO, ..step.before };",
+        put: "let once_ended = Standing { out: Amount::ZERO, used: Amount::ZERO, ..step.before };",
+        test: &["-p", "genops-core", "--test", "decisions", "waiting"],
+    },
+    Fault {
         name: "correct-whatever-is-charged",
         what: "a correction is made on a charge that is not there any more",
         file: "crates/genops/src/operate.rs",
