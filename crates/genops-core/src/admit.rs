@@ -263,6 +263,7 @@ impl<'a> Asking<'a> {
     }
 
     fn verdict(self, refused: bool, starts: bool) -> Verdict {
+        let waits_for_work = refused && self.waits_for_work();
         let ruling = Ruling {
             decision: combined(&self.findings),
             findings: self.findings,
@@ -273,7 +274,7 @@ impl<'a> Asking<'a> {
             cells: self.cells,
         };
         if refused {
-            return Verdict::Refused(Refused { ruling });
+            return Verdict::Refused(Refused { ruling, waits_for_work });
         }
         Verdict::Admitted(Admitted {
             unit: self.proposal.accounting_unit.unwrap_or(self.in_force.policy().accounting_unit),

@@ -274,9 +274,14 @@ impl AwuRecord {
                 "budget `{budget}` has {left} of {limit} {unit} left and lends ({used} used, {out} reserved), the call can \
                  use up to {amount}"
             ),
-            _ if step.fits_beside_what_is_used() => format!(
+            _ if self.is_waiting_for_work(finding) => format!(
                 "budget `{budget}` has {left} of {limit} {unit} left beside work in flight, which holds {out} ({used} used), \
-                 the call can use up to {amount}; it fits once enough of that work has ended"
+                 the call can use up to {amount}; {} once enough of that work has ended",
+                if used.checked_add(*amount).is_some_and(|together| together <= limit) {
+                    "it fits"
+                } else {
+                    "it fits, by what the budget lends or lowers,"
+                }
             ),
             _ if *used >= limit => format!(
                 "budget `{budget}` is used up ({used} of {limit} {unit} used, {out} reserved), the call can use up to \
@@ -287,6 +292,12 @@ impl AwuRecord {
                  {amount}"
             ),
         }
+    }
+
+    /// Whether a finding is the one that refused the AWU, and only work in flight kept it out.
+    fn is_waiting_for_work(&self, finding: &Finding) -> bool {
+        let waits = matches!(&self.verdict, Verdict::Refused(refused) if refused.waits_for_work);
+        waits && self.ruling().decisive() == Some(finding)
     }
 
     /// The output limit of each choice, where the budgets lowered it.

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::api::code::Code;
 use crate::call::BadCall;
 use crate::identity::Unidentified;
 use crate::provider::Answered;
@@ -197,20 +198,24 @@ const fn word(state: DecisionState) -> &'static str {
 pub fn unidentified(problem: &Unidentified) -> Response {
     let message = problem.to_string();
     match problem {
-        Unidentified::NoKey | Unidentified::UnknownKey => {
-            error(StatusCode::UNAUTHORIZED, "authentication_error", Some("invalid_api_key"), None, &message)
-        }
+        Unidentified::NoKey | Unidentified::UnknownKey => error(
+            StatusCode::UNAUTHORIZED,
+            "authentication_error",
+            Some(Code::InvalidApiKey.as_str()),
+            None,
+            &message,
+        ),
         Unidentified::Attribution(InvalidAttribution { field, .. }) => {
             let field = format!("x-genops-{field}");
-            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            let (status, code) = (StatusCode::BAD_REQUEST, Some(Code::Attribution.as_str()));
             error(status, "invalid_request_error", code, Some(&field), &message)
         }
         Unidentified::AttributionOfBody(InvalidAttribution { field, .. }) => {
-            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            let (status, code) = (StatusCode::BAD_REQUEST, Some(Code::Attribution.as_str()));
             error(status, "invalid_request_error", code, Some(&field.to_string()), &message)
         }
         Unidentified::Contradiction(_, place) => {
-            let (status, code) = (StatusCode::BAD_REQUEST, Some("attribution"));
+            let (status, code) = (StatusCode::BAD_REQUEST, Some(Code::Attribution.as_str()));
             error(status, "invalid_request_error", code, Some(place), &message)
         }
         Unidentified::LabelContradiction(_, place)
@@ -265,8 +270,8 @@ pub fn unavailable(message: &str) -> Response {
 
 /// The books hold as much of something as they may; nothing was decided.
 #[must_use]
-pub fn full(code: &str, message: &str) -> Response {
-    error(StatusCode::SERVICE_UNAVAILABLE, "capacity_error", Some(code), None, message)
+pub fn full(code: Code, message: &str) -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "capacity_error", Some(code.as_str()), None, message)
 }
 
 /// An error as the OpenAI protocol writes it, and the governance API as well.

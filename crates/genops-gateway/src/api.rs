@@ -3,11 +3,12 @@
 //! What every route has in common is in [`route`]: who may ask, parameters, waiting for an entry, errors. What lists and
 //! reads is in [`reading`], and the words that it knows in `words`; what holders of AWUs say in [`proposing`] and
 //! [`operating`], what operators do in [`administering`] and [`erasing`]; what their bodies consist of in [`bodies`], whose
-//! form is looked at in `form`; what is about telemetry in [`telemetry`]. The
+//! form is looked at in `form`; what is about telemetry in [`telemetry`]; the codes of errors in [`code`]. The
 //! description is made in [`openapi`]. Calls of models are not part of it.
 
 pub mod administering;
 pub mod bodies;
+pub mod code;
 pub mod erasing;
 mod form;
 pub mod openapi;
@@ -46,18 +47,18 @@ pub fn routes() -> Vec<Route> {
         Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu).with_errors(ARCHIVED),
         Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation).with_errors(ARCHIVED),
         Route::get("getReceipt", "/awus/{id}/receipt", Read, "A signed receipt of the decision about an AWU", reading::receipt).with_errors(&["409", "410"]),
-        Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose).with_headers(proposing::HEADERS),
-        Route::act("startAwu", "/awus/{id}/start", Operate, "Say that the work begins", operating::start),
-        Route::act("extendAwu", "/awus/{id}/extend", Operate, "Say that the work goes on, and have more time", operating::extend),
-        Route::act("settleAwu", "/awus/{id}/settle", Operate, "Say what the work came to", operating::settle),
-        Route::act("releaseAwu", "/awus/{id}/release", Operate, "Give the reservation back: the work will not begin", operating::release),
-        Route::act("evaluateAwu", "/awus/{id}/evaluations", Operate, "Report the result of an evaluation", operating::evaluate),
-        Route::act("costAwu", "/awus/{id}/costs", Operate, "Report what the work cost by somebody's reckoning; it changes no balance", operating::cost),
-        Route::act("resolveAwu", "/awus/{id}/resolve", Administer, "Say what an AWU in doubt came to", administering::resolve),
-        Route::act("correctAwu", "/awus/{id}/corrections", Administer, "Correct what a settled AWU was charged", administering::correct),
+        Route::act("proposeAwu", "/awus", Operate, "Propose work: it is decided, and reserved for if it may run", proposing::propose).with_headers(proposing::HEADERS).with_errors(ARCHIVED),
+        Route::act("startAwu", "/awus/{id}/start", Operate, "Say that the work begins", operating::start).with_errors(ARCHIVED),
+        Route::act("extendAwu", "/awus/{id}/extend", Operate, "Say that the work goes on, and have more time", operating::extend).with_errors(ARCHIVED),
+        Route::act("settleAwu", "/awus/{id}/settle", Operate, "Say what the work came to", operating::settle).with_errors(ARCHIVED),
+        Route::act("releaseAwu", "/awus/{id}/release", Operate, "Give the reservation back: the work will not begin", operating::release).with_errors(ARCHIVED),
+        Route::act("evaluateAwu", "/awus/{id}/evaluations", Operate, "Report the result of an evaluation", operating::evaluate).with_errors(ARCHIVED),
+        Route::act("costAwu", "/awus/{id}/costs", Operate, "Report what the work cost by somebody's reckoning; it changes no balance", operating::cost).with_errors(ARCHIVED),
+        Route::act("resolveAwu", "/awus/{id}/resolve", Administer, "Say what an AWU in doubt came to", administering::resolve).with_errors(ARCHIVED),
+        Route::act("correctAwu", "/awus/{id}/corrections", Administer, "Correct what a settled AWU was charged", administering::correct).with_errors(ARCHIVED),
         Route::get("listGrants", "/grants", Read, "The grants that hold", reading::grants),
         Route::act("makeGrant", "/grants", Administer, "Grant a budget more, for some time", administering::grant),
-        Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke),
+        Route::act("revokeGrant", "/grants/{number}/revoke", Administer, "End a grant before its time", administering::revoke).with_errors(ARCHIVED),
         Route::act("erasePerson", "/erasures", Administer, "Erase a customer or a session: nobody can tell any more whom its pseudonym stands for", erasing::erase),
         Route::get("listEntries", "/entries", Read, "Entries of the journal, in their order", reading::entries).with_errors(ARCHIVED),
         Route::get("getEntry", "/entries/{sequence}", Read, "One entry of the journal", reading::entry).with_errors(ARCHIVED),

@@ -23,7 +23,7 @@ use genops_core::cursor::Cursor;
 use genops_core::ledger::Command;
 use genops_core::policy::Policy;
 use genops_core::record::{AwuRecord, Journaled};
-use genops_core::{AwuId, Digest};
+use genops_core::{AwuId, Digest, Name};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::followers::{cursor, set_cursor};
@@ -37,7 +37,7 @@ pub use estimates::Estimate;
 pub use listing::{Filter, Found};
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
@@ -76,6 +76,8 @@ const TABLES: &str = "
         environment TEXT NOT NULL,
         feature TEXT,
         cost_center TEXT,
+        customer INTEGER,
+        session INTEGER,
         key TEXT,
         operation_type TEXT NOT NULL,
         provider TEXT,
@@ -188,7 +190,7 @@ impl Views {
                 self.connection.execute_batch(FROM_3)?;
                 self.connection.execute_batch(FROM_5)?;
             }
-            5..=7 => self.connection.execute_batch(FROM_5)?,
+            5..=8 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
                  DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;
@@ -381,6 +383,22 @@ impl Views {
         }
     }
 
+    /// The key that an AWU was proposed with, as the journal has it: known here of those as well whose entries have left
+    /// for an archive, unless the tables were made since. `None` where nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn key_of(&self, id: AwuId) -> Result<Option<Name>, StoreError> {
+        let look = || {
+            let key = "SELECT key FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1";
+            let mut statement = self.connection.prepare_cached(key)?;
+            statement.query_row([bytes(id)], |row| row.get::<_, Option<String>>(0)).optional()
+        };
+        let key = look().map_err(|error| told(&self.path, &error))?.flatten();
+        Ok(key.and_then(|key| Name::new(&key).ok()))
+    }
+
     /// One AWU as of the last durable entry, also where the tables are behind, as on a full disk: what they do not have is
     /// read from the journal. Nothing is written.
     ///
@@ -428,7 +446,7 @@ impl Views {
             match self.record_at(place, journal) {
                 // What is older is archived as well.
                 Err(StoreError::Archived { .. }) => return Ok(Found { records, next: None }),
-                record => records.extend(record?),
+                record => records.extend(record?.filter(|record| filter.is_about(record))),
             }
         }
         Ok(Found { records, next })

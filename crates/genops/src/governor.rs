@@ -333,7 +333,7 @@ impl Refusal {
     /// Whether only work in flight keeps it out of a budget: there is room once enough of that has ended.
     #[must_use]
     pub fn waits_for_work(&self) -> bool {
-        matches!(&self.record.verdict, Verdict::Refused(refused) if refused.waits_for_work())
+        matches!(&self.record.verdict, Verdict::Refused(refused) if refused.waits_for_work)
     }
 
     /// Whether the same idempotency key is answered so from now on.

@@ -48,7 +48,7 @@ use std::sync::Arc;
 use genops_core::awu::{AwuId, Execution, State};
 use genops_core::ledger::{Admit, Books, Command, Entry, Note, Outcome, Rejection, Reported};
 use genops_core::record::{AwuRecord, Ending, How, Journaled, Later, News};
-use genops_core::{Digest, Timestamp};
+use genops_core::{Amount, Digest, Name, Timestamp, Unit};
 use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
@@ -81,6 +81,18 @@ pub enum HeldError {
     /// A grant for a budget in a fixed range of time, of which it has nothing.
     #[error("the grant helps nobody: the budget's range of time is over, or begins once the grant has ended")]
     HelpsNobody,
+    /// A correction rests on a charge that is not the one in force.
+    #[error("AWU {awu} is charged {charged} {unit} now, and not {before}: nothing was corrected")]
+    ChargedOtherwise {
+        /// The AWU.
+        awu: AwuId,
+        /// The unit.
+        unit: Unit,
+        /// What it is charged.
+        charged: Amount,
+        /// What the correction takes it to be charged.
+        before: Amount,
+    },
     /// The AWU stands where this step cannot be taken, or something else was said of it before.
     #[error("AWU {awu} {what}")]
     Conflict {
@@ -212,6 +224,22 @@ impl Governor {
         Ok(self.persons().record(record).map_err(ReportError::from)?)
     }
 
+    /// The key that an AWU was proposed with that is in an archive, as far as anybody remembers.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read.
+    pub async fn key_of_archived(&self, awu: AwuId) -> Result<Option<Name>, HeldError> {
+        let governor = self.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            let key = governor.with_views(|views| Ok::<_, ReportError>(views.key_of(awu)?))?;
+            let Some(key) = key else { return Ok(None) };
+            let said = governor.persons().value(&key)?;
+            Ok::<_, ReportError>(said.or(Some(key)))
+        });
+        Ok(look.await.map_err(|error| failed(error.to_string()))??)
+    }
+
     /// The same as the journal has it, for whoever says more of it there.
     pub(crate) async fn known_by_pseudonyms(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
         self.settled_order().await?;
@@ -224,7 +252,7 @@ impl Governor {
     fn find(&self, awu: AwuId) -> Result<Option<AwuRecord>, ReportError> {
         let mut journal = self.ledger().journal()?;
         // The tables are not caught up with: whoever ends work has to be able to where they cannot be written.
-        let found = self.with_views(|views| views.awu_now(awu, &mut journal))?;
+        let found = self.with_views(|views| Ok::<_, ReportError>(views.awu_now(awu, &mut journal)?))?;
         found_or_archived(awu, found, &mut journal)
     }
 

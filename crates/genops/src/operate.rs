@@ -64,13 +64,18 @@ impl Governor {
     /// named. Cells of other units stay as they are. Where nothing changes, there is no entry; it is a repetition where it
     /// was corrected before by the same author for the same reason.
     ///
+    /// `before` is what it is charged now, in the units that are named there: where that is not so, nothing is corrected.
+    /// Then nobody corrects what somebody else has corrected meanwhile, and nothing that is said again corrects again, not
+    /// even where that was taken back.
+    ///
     /// # Errors
     ///
-    /// The AWU is not known, has not been settled, or has no cell in one of the units; or a cell would come to less than
-    /// nothing.
+    /// The AWU is not known, has not been settled, has no cell in one of the units, or is charged otherwise than `before`
+    /// says; or a cell would come to less than nothing.
     pub async fn correct(
         &self,
         awu: AwuId,
+        before: &[Quantity],
         charged: &[Quantity],
         act: Act,
     ) -> Result<Told<AwuRecord>, HeldError> {
@@ -83,7 +88,17 @@ impl Governor {
         }
         let was_said = |later: &Later| matches!(&later.news, News::Corrected(before) if before.act == act);
         let is_repeated = record.later.iter().any(was_said);
-        let Some(correction) = correction(&record, charged, act)? else {
+        let was_made = !before.is_empty() && was_made(&record, before, charged, &act);
+        let correction = correction(&record, charged, act)?;
+        if correction.is_some() || !is_repeated {
+            is_charged(&record, before)?;
+        }
+        if correction.is_some() && was_made {
+            let what =
+                "was corrected so before for this reason, and back since; give another reason to do it again";
+            return Err(conflict(awu, what.to_owned()));
+        }
+        let Some(correction) = correction else {
             return Ok(Told { what: self.known(awu).await?, is_repeated });
         };
         match self.take(Command::Correct(Arc::new(correction))).await {
@@ -222,6 +237,40 @@ pub enum EraseInFileError {
     /// It was not done.
     #[error(transparent)]
     Erase(#[from] EraseError),
+}
+
+/// Whether this very correction was made, at whatever time.
+fn was_made(record: &AwuRecord, before: &[Quantity], charged: &[Quantity], act: &Act) -> bool {
+    let was_charged = |wanted: &[Quantity], news: usize| {
+        wanted.iter().all(|Quantity { unit, amount }| {
+            let mut cells = record.cells().iter().enumerate().filter(|(_, step)| step.key.unit == *unit);
+            cells.all(|(position, _)| {
+                record.charged_after(position, news).is_some_and(|(then, _)| then == *amount)
+            })
+        })
+    };
+    record.later.iter().enumerate().any(|(news, later)| {
+        matches!(&later.news, News::Corrected(made) if made.act == *act)
+            && was_charged(before, news)
+            && was_charged(charged, news.saturating_add(1))
+    })
+}
+
+/// Says that a record is charged so in every cell of these units.
+fn is_charged(record: &AwuRecord, before: &[Quantity]) -> Result<(), HeldError> {
+    let awu = record.id();
+    for Quantity { unit, amount } in before {
+        let mut cells =
+            record.cells().iter().enumerate().filter(|(_, step)| step.key.unit == *unit).peekable();
+        if cells.peek().is_none() {
+            return Err(conflict(awu, format!("was charged nothing in {unit}; name a unit of its cells")));
+        }
+        let mut charges = cells.filter_map(|(position, _)| record.charged_now(position));
+        if let Some((charged, _)) = charges.find(|(charged, _)| charged != amount) {
+            return Err(HeldError::ChargedOtherwise { awu, unit: *unit, charged, before: *amount });
+        }
+    }
+    Ok(())
 }
 
 /// The correction that makes `charged` of what a record says; `None` where nothing changes.

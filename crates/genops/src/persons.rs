@@ -20,6 +20,7 @@ use genops_core::selector::Facet;
 use genops_core::{Digest, Name, Timestamp};
 use genops_ledger::source::open_persons;
 use genops_ledger::store::PersonReader;
+use genops_ledger::views::Filter;
 use genops_ledger::{Ledger, LedgerError, Posted, StoreError};
 use tokio::sync::watch;
 
@@ -257,6 +258,45 @@ impl Persons {
         drop(known);
         self.erasures.send_modify(|erasures| *erasures = erasures.saturating_add(1));
         Ok((pseudonym, posted))
+    }
+
+    /// The question for AWUs that the journal's names answer, to one by what callers say; `None` where it asks for somebody
+    /// whom nobody knows, so that there are none. A pseudonym may be said as well, which is how one who was erased is asked
+    /// for. Nobody is kept for having been asked for.
+    pub(crate) fn asked(&self, filter: &Filter) -> Result<Option<Filter>, StoreError> {
+        let mut asked = filter.clone();
+        let said = [
+            (Facet::Team, &mut asked.team),
+            (Facet::Project, &mut asked.project),
+            (Facet::Environment, &mut asked.environment),
+            (Facet::Feature, &mut asked.feature),
+            (Facet::CostCenter, &mut asked.cost_center),
+            (Facet::CustomerId, &mut asked.customer_id),
+            (Facet::SessionId, &mut asked.session_id),
+            (Facet::Key, &mut asked.key),
+            (Facet::OperationType, &mut asked.operation_type),
+            (Facet::Provider, &mut asked.provider),
+            (Facet::Model, &mut asked.model),
+        ];
+        for (facet, said) in said {
+            let Some(value) = said.as_ref() else { continue };
+            match self.name_asked(facet, value)? {
+                Some(name) => *said = Some(name),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(asked))
+    }
+
+    /// What the journal has for a value that is asked for; `None` where it has nothing.
+    fn name_asked(&self, facet: Facet, said: &str) -> Result<Option<String>, StoreError> {
+        let Ok(value) = Name::new(said) else { return Ok(None) };
+        if !stands_for_one(facet, &value) {
+            return Ok(Some(said.to_owned()));
+        }
+        let one = self.known().one(facet, &value)?;
+        let itself = person::number(&value).map(|_| said.to_owned());
+        Ok(one.map(|one| one.pseudonym.to_string()).or(itself))
     }
 
     /// The version of a policy as the journal has it, where it names persons and was adopted lately.

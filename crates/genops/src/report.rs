@@ -146,15 +146,21 @@ const STRETCHES_MAX: u32 = 64;
 
 impl Governor {
     /// AWUs, the latest first. Blocks for as long as a disk does. A page may have fewer AWUs than asked for and go on
-    /// all the same, where few of the last sixteen million entries are about such AWUs.
+    /// all the same, where few of the last sixteen million entries are about such AWUs. Customer and session are asked for
+    /// by what callers say, or by their pseudonyms.
     ///
     /// # Errors
     ///
     /// The journal or its tables cannot be read.
     pub fn awus(&self, filter: &Filter, limit: u32) -> Result<AwuPage, ReportError> {
         let mut journal = self.ledger().journal()?;
+        let as_of = *self.durable().borrow();
+        // Of whom nobody knew then, no entry was there.
+        let Some(filter) = self.persons().asked(filter)? else {
+            return AwuPage::none(as_of).ended(&mut journal);
+        };
         // Whoever else wants the tables has them between the stretches.
-        let page = awu_page_by(self.persons(), filter, limit, STRETCHES_MAX, |filter, limit| {
+        let page = awu_page_by(self.persons(), &filter, limit, STRETCHES_MAX, |filter, limit| {
             self.with_views(|views| {
                 views.catch_up(&mut journal)?;
                 Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
@@ -235,6 +241,10 @@ pub(crate) fn found_or_archived<T>(
 }
 
 impl AwuPage {
+    fn none(as_of: u64) -> Self {
+        Self { as_of, ..Self::default() }
+    }
+
     /// Says on the last page what is on none.
     fn ended(mut self, journal: &mut Journal) -> Result<Self, ReportError> {
         if self.next.is_none() {
@@ -285,7 +295,8 @@ fn awu_page(
     filter: &Filter,
     limit: u32,
 ) -> Result<AwuPage, ReportError> {
-    let page = awu_page_by(persons, filter, limit, u32::MAX, |filter, limit| {
+    let Some(filter) = persons.asked(filter)? else { return AwuPage::none(views.as_of()).ended(journal) };
+    let page = awu_page_by(persons, &filter, limit, u32::MAX, |filter, limit| {
         Ok((views.awus(filter, limit, journal)?, views.as_of()))
     })?;
     page.ended(journal)

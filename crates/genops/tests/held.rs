@@ -273,16 +273,16 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
         (record.state(), record.charged_now(0)),
         ("SETTLED", Some(("0.0005".parse().unwrap(), false)))
     );
-    let record = governor.correct(awu, &cost("0.0007"), act()).await.unwrap().what;
+    let record = governor.correct(awu, &[], &cost("0.0007"), act()).await.unwrap().what;
     assert_eq!(record.charged_now(0), Some(("0.0007".parse().unwrap(), false)));
     // Said again, it changes nothing, and there is no entry.
-    let again = governor.correct(awu, &cost("0.0007"), act()).await.unwrap();
+    let again = governor.correct(awu, &[], &cost("0.0007"), act()).await.unwrap();
     assert_eq!((again.what.later.len(), again.is_repeated), (2, true));
     let charges: Vec<_> =
         (0..4).map(|news| again.what.charged_after(0, news).unwrap().0.to_string()).collect();
     assert_eq!(charges, ["0.00075", "0.0005", "0.0007", "0.0007"]);
     let tokens = [Quantity { unit: Unit::Tokens, amount: Amount::ZERO }];
-    assert!(matches!(governor.correct(awu, &tokens, act()).await, Err(HeldError::Conflict { .. })));
+    assert!(matches!(governor.correct(awu, &[], &tokens, act()).await, Err(HeldError::Conflict { .. })));
     assert_eq!(budget(&governor).await.used, "0.0007");
 
     let refused = governor.propose(Admit::new(governor.new_id(), proposal())).await.unwrap();

@@ -19,6 +19,30 @@ pub struct Listing {
     /// Only of this environment
     #[arg(long)]
     pub environment: Option<String>,
+    /// Only for this feature
+    #[arg(long)]
+    pub feature: Option<String>,
+    /// Only paid by this cost centre
+    #[arg(long)]
+    pub cost_center: Option<String>,
+    /// Only for this customer, as callers say it; or by the pseudonym, as one who was erased has it alone
+    #[arg(long)]
+    pub customer_id: Option<String>,
+    /// Only in this session, likewise
+    #[arg(long)]
+    pub session_id: Option<String>,
+    /// Only of the key with this name
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
+    /// Only of this kind of work: inference, training
+    #[arg(long, value_name = "TYPE")]
+    pub operation_type: Option<String>,
+    /// Only at this provider
+    #[arg(long)]
+    pub provider: Option<String>,
+    /// Only with this model
+    #[arg(long)]
+    pub model: Option<String>,
     /// Only with this result
     #[arg(long, value_enum, ignore_case = true)]
     pub result: Option<AwuResult>,

@@ -111,8 +111,8 @@ async fn record(unit: Unit) -> Told {
         let (total, currency) = ("0.0001".parse().unwrap(), name("EUR"));
         let cost = Reported::Cost { total, currency, provider: None, model: None };
         governor.record(corrected, cost).await.unwrap();
-        governor.correct(corrected, &quantity(unit, "0.000099"), act()).await.unwrap();
-        governor.correct(measured, &quantity(unit, "0.00002"), act()).await.unwrap();
+        governor.correct(corrected, &[], &quantity(unit, "0.000099"), act()).await.unwrap();
+        governor.correct(measured, &[], &quantity(unit, "0.00002"), act()).await.unwrap();
     }
     let resolved = late(&governor, unit, execution(End::Completed, Used::Reported(Tokens::new(40, 2)))).await;
     let never_sent = late(&governor, unit, execution(End::NeverSent, Used::Nothing)).await;

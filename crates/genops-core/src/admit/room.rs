@@ -10,7 +10,7 @@ use super::{Asking, Reservation, bound_in};
 use crate::amount::Amount;
 use crate::awu::Proposal;
 use crate::budget::{Budget, CellKey, OnInsufficient, Overdraft};
-use crate::finding::{Finding, Mode, Question};
+use crate::finding::{Finding, Mode, Question, decisive};
 use crate::ledger::{CellId, Fit, Standing};
 use crate::price::Tokens;
 
@@ -131,6 +131,23 @@ impl<'a> Asking<'a> {
         }
         self.drop_what_fits();
         ControlFlow::Continue(())
+    }
+
+    /// Whether the budget that refused the AWU would let it in, by the same rules, if nothing was reserved there: then
+    /// only work in flight keeps it out.
+    pub(super) fn waits_for_work(&self) -> bool {
+        let is_short = |finding: &&Finding| {
+            let code = finding.said.reason_code();
+            finding.question == Question::Room
+                && matches!(code, Some(ReasonCode::BudgetExceeded | ReasonCode::BudgetReservationFailed))
+        };
+        let Some(finding) = decisive(&self.findings).filter(is_short) else { return false };
+        let step = self.cells.iter().find(|step| step.key.budget == finding.rule);
+        let budget = finding.rule.as_ref().and_then(|name| self.in_force.budget(name, self.at));
+        let Some((step, (budget, _))) = step.zip(budget) else { return false };
+        let once_ended = Standing { out: Amount::ZERO, ..step.before };
+        once_ended.takes(step.amount, budget.overdraft).is_ok()
+            || affordable(budget, self.proposal, once_ended).is_some()
     }
 
     /// Whether what is reserved in the budget passes its limit.

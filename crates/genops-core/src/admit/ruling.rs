@@ -1,6 +1,6 @@
 //! What an admission came to: the decision, every finding, and exactly what of the books was read for it.
 
-use genops_spec::{Decision, ReasonCode};
+use genops_spec::Decision;
 use serde::{Deserialize, Serialize};
 
 use crate::amount::{Amount, Unit};
@@ -70,6 +70,9 @@ pub struct Admitted {
 pub struct Refused {
     /// BLOCKED or RATE_LIMITED, with its reason code, and what that rests on.
     pub ruling: Ruling,
+    /// Whether only work in flight kept it out, whose reservations come back: then it fits, with what the budget lends,
+    /// once enough of that work has ended.
+    pub waits_for_work: bool,
 }
 
 impl Ruling {
@@ -85,14 +88,6 @@ impl Reservation {
     #[must_use]
     pub fn remaining_after(&self) -> Option<Amount> {
         self.before.remaining()?.checked_sub(self.amount)
-    }
-
-    /// Whether what has been used leaves room for it within the limit: then only work in flight keeps it out, whose
-    /// reservations come back.
-    #[must_use]
-    pub fn fits_beside_what_is_used(&self) -> bool {
-        let together = self.before.used.checked_add(self.amount);
-        self.before.allocated.zip(together).is_some_and(|(allocated, together)| together <= allocated)
     }
 }
 
@@ -161,20 +156,6 @@ impl Refused {
             Question::Rate => self.earliest_of_rates(),
             _ => None,
         }
-    }
-
-    /// Whether a budget refused it that has room for it once work in flight has ended: nobody knows when, but it need not
-    /// be long.
-    #[must_use]
-    pub fn waits_for_work(&self) -> bool {
-        let is_short = |finding: &&Finding| {
-            let code = finding.said.reason_code();
-            matches!(code, Some(ReasonCode::BudgetExceeded | ReasonCode::BudgetReservationFailed))
-        };
-        let short =
-            self.ruling.decisive().filter(|finding| finding.question == Question::Room).filter(is_short);
-        let cell = |finding: &Finding| self.ruling.cells.iter().find(|step| step.key.budget == finding.rule);
-        short.and_then(cell).is_some_and(Reservation::fits_beside_what_is_used)
     }
 
     fn earliest_of_rates(&self) -> Option<Timestamp> {

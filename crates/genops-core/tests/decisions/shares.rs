@@ -104,9 +104,43 @@ fn a_refusal_says_what_is_used_and_reserved_of_what_and_whether_waiting_for_work
         let (_, entry) = world.ask(&call());
         assert_eq!(ruling(&entry).decision.reason_code().map(ReasonCode::as_str), Some(code), "{why}");
         let Outcome::Refused(refused) = &entry.outcome else { panic!("{entry:?}") };
-        assert_eq!(refused.waits_for_work(), waits, "{why}");
+        assert_eq!(refused.waits_for_work, waits, "{why}");
         let record = AwuRecord::begin(Journaled { entry, chain: Digest::ZERO }).unwrap();
         assert_eq!(record.reason(), Some(format!("budget `b` {why}")));
+    }
+}
+
+#[test]
+fn waiting_for_work_helps_where_the_call_would_fit_once_all_of_it_has_ended_lent_or_lowered_as_the_budget_says()
+ {
+    let lends = |tokens| (Overdraft::UpTo(Amount::from_whole(tokens)), OnInsufficient::Refuse);
+    let caps = (Overdraft::None, OnInsufficient::Cap { minimum_output_tokens: 600 });
+    let hard = (Overdraft::None, OnInsufficient::Refuse);
+    // A call of 1,000 tokens in and as many out, beside one of 2,000 in flight, in a budget of 5,000 of which so much is
+    // used.
+    let cases = [
+        (hard, 3_000, true),
+        (hard, 3_001, false),
+        (lends(1_000), 3_000, true),
+        (lends(1_000), 3_001, true),
+        (lends(1_000), 4_000, true),
+        (lends(1_000), 4_001, false),
+        (lends(1_000), 6_000, false),
+        (caps, 3_400, true),
+        (caps, 3_401, false),
+    ];
+    for ((overdraft, on_insufficient), used, waits) in cases {
+        let case = format!("{overdraft:?}, {on_insufficient:?}, {used} used");
+        let mut world = under(vec![Budget { overdraft, on_insufficient, ..budget(Unit::Tokens, 5_000) }]);
+        let first = world.runs(&sized(1, 0));
+        let in_flight = world.runs(&call());
+        world.settle(first, completed(used, 0));
+        let (_, entry) = world.ask(&call());
+        let Outcome::Refused(refused) = &entry.outcome else { panic!("{case}: {entry:?}") };
+        assert_eq!(refused.waits_for_work, waits, "{case}");
+        world.settle(in_flight, completed(0, 0));
+        let (_, entry) = world.ask(&call());
+        assert_eq!(matches!(entry.outcome, Outcome::Admitted(_)), waits, "{case}: it comes as was said");
     }
 }
 

@@ -35,6 +35,10 @@ pub struct Resolution {
 pub struct Charged {
     /// How much, by the unit. Other units stay as they are.
     charged: Quantities,
+    /// What it is charged now, by the unit. Where that is not so, nothing is corrected: so what is said again never
+    /// corrects again, and nobody corrects what somebody else has corrected meanwhile. Units may be left out.
+    #[serde(default)]
+    before: Quantities,
     /// Why.
     reason: Named,
 }
@@ -104,13 +108,14 @@ pub async fn correct(
     one: OneAwu,
     wanted: Charged,
 ) -> Result<Json<AwuTold>, Problem> {
-    let (awu, Charged { charged, reason }) = (one.read()?, wanted);
+    let (awu, Charged { charged, before, reason }) = (one.read()?, wanted);
     let charged = charged.all();
     if charged.is_empty() {
         let message = "`charged` has to name at least one unit, as in `{\"USD\": \"0.37\"}`".to_owned();
         return Err(Problem::Bad { field: Some("charged".to_owned()), message });
     }
-    Ok(Json(AwuTold::of(&gateway.governor.correct(awu, &charged, act(&asker, reason)).await?)))
+    let (before, act) = (before.all(), act(&asker, reason));
+    Ok(Json(AwuTold::of(&gateway.governor.correct(awu, &before, &charged, act).await?)))
 }
 
 /// `POST /grants`.

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bodies::Named;
+use super::code::Code;
 use super::reading::not_found;
 use super::route::{Asker, Done, Nothing, Problem};
 use crate::server::Gateway;
@@ -86,7 +87,7 @@ fn problem(error: &EraseError, facet: Facet) -> Problem {
     let message = error.to_string();
     match error {
         EraseError::Unknown(_) => not_found(facet.as_str(), message),
-        EraseError::Named(_) => Problem::Conflict { code: "named_by_policy", message },
+        EraseError::Named(_) => Problem::Conflict { code: Code::NamedByPolicy, message },
         EraseError::InReason(_) => Problem::Bad { field: Some("reason".to_owned()), message },
         EraseError::NotPersonal(_) => Problem::Bad { field: Some(facet.as_str().to_owned()), message },
         EraseError::Ledger(_) => Problem::Unavailable(message),

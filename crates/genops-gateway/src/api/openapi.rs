@@ -10,6 +10,7 @@ use schemars::transform::{Transform, transform_subschemas};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::code::Code;
 use super::route::{Route, Shape};
 use crate::answer::ErrorBody;
 use crate::identity::Role;
@@ -38,6 +39,8 @@ fn describe(routes: &[Route]) -> Value {
         }
     }
     let error = answers.subschema_for::<ErrorBody<'_>>();
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let codes = codes.join("`, `");
     let roles = Role::ALL.map(Role::as_str).join("`, `");
     json!({
         "openapi": "3.1.1",
@@ -53,7 +56,7 @@ fn describe(routes: &[Route]) -> Value {
             "schemas": answers.take_definitions(true),
             "responses": {
                 "Error": {
-                    "description": "There is no answer, and why.",
+                    "description": format!("There is no answer, and why. `code`, where there is one: `{codes}`; or the reason code of a refusal."),
                     "content": { "application/json": { "schema": error } },
                 },
             },
@@ -135,12 +138,12 @@ fn question(shape: Shape, questions: &mut SchemaGenerator) -> Schema {
 }
 
 /// The statuses that a route may answer with where something is wrong.
-fn errors(route: &Route, is_named: bool) -> impl Iterator<Item = &'static &'static str> {
+fn errors(route: &Route, is_named: bool) -> impl Iterator<Item = &&'static str> {
     let always: &[&str] = &["400"];
     let of_keys: &[&str] = if route.needs.is_some() { &["401", "403", "503"] } else { &[] };
     let of_names: &[&str] = if is_named { &["404"] } else { &[] };
     let of_bodies: &[&str] = if route.method == Method::POST { &["408", "413"] } else { &[] };
-    [always, of_keys, of_names, of_bodies, route.errors].into_iter().flatten()
+    [always, of_keys, of_names, of_bodies, &route.errors].into_iter().flatten()
 }
 
 /// The properties of a shape as parameters in the path or in the query.
@@ -179,6 +182,14 @@ impl Transform for WithoutNull {
         if schema.get("default").is_some_and(Value::is_null) {
             schema.remove("default");
         }
+        // In a list, nothing can be left out: what may be null there is written so.
+        let items = schema.remove("items");
         transform_subschemas(self, schema);
+        if let Some(mut items) = items {
+            if let Ok(items) = (&mut items).try_into() {
+                transform_subschemas(self, items);
+            }
+            schema.insert("items".to_owned(), items);
+        }
     }
 }

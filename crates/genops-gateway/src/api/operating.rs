@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bodies::{Currency, Decimal, EndWord, Named, Usage, Within, used};
+use super::code::Code;
 use super::reading::{OneAwu, not_found};
 use super::route::{Asker, Nothing, Problem};
 use crate::server::Gateway;
@@ -227,24 +228,26 @@ async fn record(
     Ok(Json(Made { sequence: gateway.governor.record(awu, what).await?, repeated: false }))
 }
 
-/// An AWU of the caller's key. Of others it is not said whether they are there.
+/// An AWU of the caller's key. Of others it is not said whether they are there, nor whether they were.
 pub(super) async fn own(
     gateway: &Gateway,
     asker: &Asker,
     awu: AwuId,
     field: &'static str,
 ) -> Result<AwuRecord, Problem> {
+    let key = &asker.key.name;
+    let none = || {
+        let what = "that is in the ledger; of one that is in an archive, nothing more can be said";
+        not_found(field, format!("the key `{key}` has proposed no AWU {awu} {what}"))
+    };
     match gateway.governor.known(awu).await {
-        Ok(record) if record.request.proposal.key.as_ref() == Some(&asker.key.name) => Ok(record),
-        Ok(_)
-        | Err(
-            HeldError::Unknown(_)
-            | HeldError::Report(
-                ReportError::PerhapsArchived { .. } | ReportError::Store(StoreError::Archived { .. }),
-            ),
-        ) => {
-            let key = &asker.key.name;
-            Err(not_found(field, format!("the key `{key}` has proposed no AWU {awu} that is in the ledger")))
+        Ok(record) if record.request.proposal.key.as_ref() == Some(key) => Ok(record),
+        Ok(_) | Err(HeldError::Unknown(_) | HeldError::Report(ReportError::PerhapsArchived { .. })) => {
+            Err(none())
+        }
+        Err(HeldError::Report(ReportError::Store(error @ StoreError::Archived { .. }))) => {
+            let proposed_by = gateway.governor.key_of_archived(awu).await?;
+            if proposed_by.as_ref() == Some(key) { Err(ReportError::from(error).into()) } else { Err(none()) }
         }
         Err(error) => Err(error.into()),
     }
@@ -258,7 +261,7 @@ async fn held(gateway: &Gateway, asker: &Asker, one: &OneAwu) -> Result<AwuRecor
         return Ok(record);
     }
     let message = format!("AWU {awu} is a call through the gateway, which alone says what becomes of it");
-    Err(Problem::Conflict { code: "held_by_the_gateway", message })
+    Err(Problem::Conflict { code: Code::HeldByTheGateway, message })
 }
 
 impl From<HeldError> for Problem {
@@ -267,17 +270,18 @@ impl From<HeldError> for Problem {
         match error {
             HeldError::Unknown(_) => not_found("id", message),
             HeldError::HelpsNobody => Self::Bad { field: Some("budget".to_owned()), message },
-            HeldError::Conflict { .. } => Self::Conflict { code: "awu_state", message },
+            HeldError::ChargedOtherwise { .. } => Self::Conflict { code: Code::ChargedOtherwise, message },
+            HeldError::Conflict { .. } => Self::Conflict { code: Code::AwuState, message },
             HeldError::Ledger(LedgerError::Rejected(rejection)) => match rejection {
-                Rejection::KeyConflict { .. } => Self::Conflict { code: "idempotency_key_reused", message },
-                Rejection::KeyTooOld => Self::Conflict { code: "idempotency_key_too_old", message },
+                Rejection::KeyConflict { .. } => Self::Conflict { code: Code::IdempotencyKeyReused, message },
+                Rejection::KeyTooOld => Self::Conflict { code: Code::IdempotencyKeyTooOld, message },
                 Rejection::NoGrant { .. } => not_found("number", message),
                 Rejection::CellClosed { .. } => Self::Gone(message),
-                Rejection::TooManyKeys { .. } => Self::Full { code: "too_many_idempotency_keys", message },
+                Rejection::TooManyKeys { .. } => Self::Full { code: Code::TooManyIdempotencyKeys, message },
                 Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
                     Self::Bad { field: None, message }
                 }
-                _ => Self::Conflict { code: "awu_state", message },
+                _ => Self::Conflict { code: Code::AwuState, message },
             },
             HeldError::Report(error) => error.into(),
             HeldError::Ledger(_) => Self::Unavailable(message),

@@ -16,6 +16,7 @@ use genops_core::{AwuId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::code::Code;
 use super::route::{Nothing, Parameters, Problem, blocking};
 use super::words::{CodeWord, ResultWord, StateWord};
 use crate::server::Gateway;
@@ -98,6 +99,10 @@ parameters! {
         feature: Option<String>,
         /// Paid by this cost centre.
         cost_center: Option<String>,
+        /// For this customer, as callers say it; or by the pseudonym, as one who was erased has it alone.
+        customer_id: Option<String>,
+        /// In this session, likewise.
+        session_id: Option<String>,
         /// Of the key with this name.
         key: Option<String>,
         /// Of this `genops.operation.type`.
@@ -129,7 +134,7 @@ parameters! {
 parameters! {
     /// Which entries.
     OfEntries {
-        /// The sequence number where the page begins. Default: 1.
+        /// The sequence number where the page begins. Default: the first that has not left for an archive.
         from: Option<u64>,
         /// About this AWU: `trace_id-span_id`.
         #[serde(default)]
@@ -236,6 +241,8 @@ pub async fn awus(gateway: Arc<Gateway>, _: Nothing, asked: OfAwus) -> Result<Aw
         environment: asked.environment,
         feature: asked.feature,
         cost_center: asked.cost_center,
+        customer_id: asked.customer_id,
+        session_id: asked.session_id,
         key: asked.key,
         operation_type: asked.operation_type,
         provider: asked.provider,
@@ -267,7 +274,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
     let Some(key) = gateway.setups.current().config.receipt_key.clone() else {
         let message =
             "nobody signs receipts here: whoever runs the gateway names a key in `receipts.signing_key`";
-        return Err(Problem::Conflict { code: "no_signing_key", message: message.to_owned() });
+        return Err(Problem::Conflict { code: Code::NoSigningKey, message: message.to_owned() });
     };
     let governor = gateway.governor.clone();
     blocking(move || Ok(governor.receipt(id, &key))).await?.map_err(|error| match error {
@@ -279,7 +286,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
 
 /// `GET /entries`.
 pub async fn entries(gateway: Arc<Gateway>, _: Nothing, asked: OfEntries) -> Result<EntryPage, Problem> {
-    let filter = EntryFilter { from: asked.from.unwrap_or_default(), awu: asked.awu, kind: asked.kind };
+    let filter = EntryFilter { from: asked.from, awu: asked.awu, kind: asked.kind };
     let governor = gateway.governor.clone();
     blocking(move || governor.entries(filter, asked.limit.unwrap_or(PAGE))).await
 }

@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::code::Code;
 use super::form::{self, Misshapen};
 use super::openapi;
 use crate::answer;
@@ -72,7 +73,7 @@ pub struct Route {
     /// The statuses of that.
     pub statuses: &'static [&'static str],
     /// The statuses of errors that not every route has.
-    pub errors: &'static [&'static str],
+    pub errors: Vec<&'static str>,
     /// Who answers.
     pub handler: MethodRouter<Arc<Gateway>>,
 }
@@ -173,7 +174,7 @@ pub enum Problem {
     /// It does not fit what was said or done before.
     Conflict {
         /// What does not fit, for programs.
-        code: &'static str,
+        code: Code,
         /// The same for people.
         message: String,
     },
@@ -184,7 +185,7 @@ pub enum Problem {
     /// The books hold as much of something as they may.
     Full {
         /// Of what, for programs.
-        code: &'static str,
+        code: Code,
         /// The same for people, and what to do.
         message: String,
     },
@@ -239,7 +240,7 @@ impl Route {
             body: None,
             answer: SchemaGenerator::subschema_for::<A>,
             statuses: &["200"],
-            errors: &[],
+            errors: Vec::new(),
             handler,
         }
     }
@@ -285,7 +286,7 @@ impl Route {
             body: Some(SchemaGenerator::subschema_for::<B>),
             answer: SchemaGenerator::subschema_for::<D::Body>,
             statuses: D::STATUSES,
-            errors: D::ERRORS,
+            errors: D::ERRORS.to_vec(),
             handler,
         }
     }
@@ -309,7 +310,7 @@ impl Route {
             body: None,
             answer: SchemaGenerator::subschema_for::<A>,
             statuses: &["200"],
-            errors: &[],
+            errors: Vec::new(),
             handler: get(move |request: Request| async move {
                 let (head, _) = request.into_parts();
                 told(async { in_query::<Nothing>(&head).map(|Nothing {}| tell()) }).await
@@ -325,8 +326,9 @@ impl Route {
 
     /// The same, which may answer these errors as well.
     #[must_use]
-    pub fn with_errors(self, errors: &'static [&'static str]) -> Self {
-        Self { errors, ..self }
+    pub fn with_errors(mut self, errors: &'static [&'static str]) -> Self {
+        self.errors.extend(errors);
+        self
     }
 
     /// Where it is.
@@ -497,9 +499,11 @@ impl IntoResponse for Problem {
             Self::NotFound { field, message } => {
                 answer::error(StatusCode::NOT_FOUND, INVALID, None, Some(field), &message)
             }
-            Self::Gone(message) => answer::error(StatusCode::GONE, INVALID, Some("archived"), None, &message),
+            Self::Gone(message) => {
+                answer::error(StatusCode::GONE, INVALID, Some(Code::Archived.as_str()), None, &message)
+            }
             Self::Conflict { code, message } => {
-                answer::error(StatusCode::CONFLICT, INVALID, Some(code), None, &message)
+                answer::error(StatusCode::CONFLICT, INVALID, Some(code.as_str()), None, &message)
             }
             Self::Refused(refused) => answer::refused(&refused.refusal, Some(&refused.awu), refused.now),
             Self::TooLarge => answer::too_large(BODY_BYTES_MAX),

@@ -1,9 +1,10 @@
 //! The governance API: it is what it says it is, and each key does what its roles allow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use genops::receipt::key::SigningKey;
 use genops::receipt::verify::verify;
+use genops_core::selector::Facet;
 use genops_gateway::api;
 use genops_gateway::identity::Role;
 use genops_gateway::stand_in::StandIn;
@@ -11,7 +12,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::BODY;
-use crate::described::document;
+use crate::described::{document, operations};
 use crate::house::{ADMINISTRATOR_KEY, Answer, House, KEY, OPEN_KEY, OPERATOR_KEY};
 
 const BUDGETS: &str = "
@@ -20,17 +21,6 @@ budgets:
   - {name: day, unit: USD, limit: 2, period: day}
   - {name: tokens, unit: tokens, limit: 100000, period: month}
 ";
-
-/// Every operation of the description: method, path and what is said of it.
-fn operations() -> Vec<(Method, &'static str, &'static Value)> {
-    let of_path = |(path, operations): (&'static String, &'static Value)| {
-        let one = move |(method, operation): (&'static String, &'static Value)| {
-            (method.to_uppercase().parse().unwrap(), path.as_str(), operation)
-        };
-        operations.as_object().unwrap().iter().map(one)
-    };
-    document()["paths"].as_object().unwrap().iter().flat_map(of_path).collect()
-}
 
 /// Asks an operation in a way that it can answer.
 async fn ask(house: &House, method: &Method, path: &str, key: &str) -> Answer {
@@ -259,6 +249,71 @@ async fn lists_come_in_pages_and_give_what_is_asked_for() {
     assert_eq!((&awu["sequence"], &awu["chain"]), (&entry["sequence"], &entry["chain"]));
     let policy = house.get("/genops/v1/policy", KEY).await.json();
     assert_eq!(policy["version"], awu["policy_version"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn awus_are_found_by_everything_that_is_said_of_whom_they_are_for_and_persons_by_value_or_pseudonym() {
+    let house = House::with(StandIn::default(), "").await;
+    let facets = BTreeMap::from([
+        ("team", "research"),
+        ("project", "tuning"),
+        ("environment", "production"),
+        ("customer_id", "acme"),
+        ("feature", "ranking"),
+        ("cost_center", "cc-7"),
+        ("session_id", "s-1"),
+        ("key", "trainer"),
+        ("provider", "cluster"),
+        ("model", "other"),
+        ("operation_type", "training"),
+    ]);
+    // Whatever a rule can select by can be asked for.
+    let all: BTreeSet<_> = Facet::ALL.iter().map(|facet| facet.as_str()).collect();
+    assert_eq!(all, facets.keys().copied().collect());
+    let mut body = json!({
+        "operation": { "name": "tune", "type": "training" },
+        "bound": { "quantities": { "gpu": 1 } },
+        "accounting_unit": "gpu",
+    });
+    for field in ["project", "customer_id", "feature", "cost_center", "session_id", "provider", "model"] {
+        body[field] = json!(facets[field]);
+    }
+    let told = house.act("/awus", &[], body.to_string()).await;
+    assert_eq!(told.status, StatusCode::CREATED, "{}", told.json());
+    let awu = [told.json()["awu"]["id"].clone()];
+    house.ended(&house.chat(BODY).await).await;
+    let found = async |asked: &str| {
+        let awus = pages(&house, &format!("/genops/v1/awus?limit=50&{asked}"), "awus", "before").await;
+        awus.into_iter().map(|awu| awu["id"].clone()).collect::<Vec<_>>()
+    };
+    for (facet, value) in &facets {
+        assert_eq!(found(&format!("{facet}={value}")).await, awu, "{facet}");
+        assert!(found(&format!("{facet}=another")).await.is_empty(), "{facet}");
+    }
+    let together: Vec<_> = facets.iter().map(|(facet, value)| format!("{facet}={value}")).collect();
+    assert_eq!(found(&together.join("&")).await, awu);
+    for nobody in
+        ["customer_id=s-1", "session_id=acme", "customer_id=", "customer_id=%20acme", "customer_id=ACME"]
+    {
+        assert!(found(nobody).await.is_empty(), "{nobody}");
+    }
+
+    let erased =
+        house.tell("/genops/v1/erasures", ADMINISTRATOR_KEY, r#"{"customer_id":"acme","reason":"r"}"#).await;
+    let pseudonym = erased.json()["pseudonym"].as_str().unwrap().to_owned();
+    assert!(found("customer_id=acme").await.is_empty());
+    assert_eq!(found(&format!("customer_id={pseudonym}")).await, awu);
+    assert!(found(&format!("session_id={pseudonym}")).await.is_empty());
+    // Its number alone does not do.
+    let (start, digits) = pseudonym.rsplit_once('-').unwrap();
+    let another = format!("{start}-{}", digits.chars().rev().collect::<String>());
+    assert!(found(&format!("customer_id={another}")).await.is_empty());
+    // The value comes again, and is somebody else's.
+    let told = house.act("/awus", &[], body.to_string()).await.json();
+    assert_eq!(found("customer_id=acme").await, [told["awu"]["id"].clone()]);
+    assert_eq!(found("session_id=s-1").await.len(), 2);
+    let empty = house.get("/genops/v1/awus?customer_id=nobody", KEY).await.json();
+    assert_eq!((&empty["awus"], &empty["as_of"]), (&json!([]), &json!(*house.governor.durable().borrow())));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -85,9 +85,17 @@ impl House {
         Self::at(port, reached, more).await
     }
 
+    /// Over the ledger that another house had, once that is closed.
+    pub async fn again(directory: TempDir, more: &str) -> Self {
+        Self::within(directory, nobody().await, Arc::default(), more).await
+    }
+
     /// With an upstream at a port.
     pub async fn at(port: u16, reached: Arc<AtomicU64>, more: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), port, reached, more).await
+    }
+
+    async fn within(directory: TempDir, port: u16, reached: Arc<AtomicU64>, more: &str) -> Self {
         let hex = |key: &str| hash(key).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let limits = if more.contains("limits:") { "" } else { "limits: {body_bytes: 4096}" };
         let receipts = if more.contains("receipts:") { "" } else { "receipts: {signing_key: env:SIGNING}" };
@@ -211,11 +219,12 @@ keys:
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let asked = request.body().clone().collect().await.unwrap().to_bytes();
         let answer = self.client.request(request).await.unwrap();
         let (head, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let answer = Answer { status: head.status, headers: head.headers, body };
-        described::check(&method, &path, &answer);
+        described::check(&method, &path, &asked, &answer);
         answer
     }
 

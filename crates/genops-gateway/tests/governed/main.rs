@@ -7,9 +7,11 @@
 )]
 
 mod api;
+mod archived;
 mod attempts;
 mod bodies;
 mod certified;
+mod corrected;
 mod described;
 mod examples;
 mod house;

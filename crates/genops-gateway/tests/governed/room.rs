@@ -23,7 +23,25 @@ async fn propose(house: &House, seconds: u64) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_helps_where_work_in_flight_holds_what_is_missing_and_nowhere_else() {
+async fn waiting_helps_where_the_budget_lends_what_is_missing_once_work_in_flight_has_ended() {
+    let lends = BUDGET.replace("limit: 4000", "limit: 4000, overdraft: 500");
+    let house = House::with(StandIn::default(), &lends).await;
+    assert_eq!(propose(&house, 2_000).await.status, StatusCode::CREATED);
+    for (wanted, waits) in [(4_500, "true"), (4_501, "false")] {
+        let refused = propose(&house, wanted).await;
+        assert_eq!(refused.error().0, 429);
+        assert_eq!(refused.header("x-should-retry"), waits, "{wanted}: {}", refused.json());
+        let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert_eq!(
+            message.contains("it fits, by what the budget lends or lowers, once enough"),
+            waits == "true",
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_helps_where_work_where_work_in_flight_holds_what_is_missing_and_nowhere_else() {
     let house = House::with(StandIn::default(), BUDGET).await;
     let running = propose(&house, 4_000).await;
     assert_eq!(running.status, StatusCode::CREATED);

@@ -6,7 +6,7 @@ use genops_core::awu::State;
 use genops_core::ledger::{Command, Entry, Outcome, Settled};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::spec::ReasonCode;
-use genops_core::{AwuId, Name};
+use genops_core::{AwuId, Name, person};
 use rusqlite::{Transaction, params};
 
 use super::{bytes, policies, revocations, stored};
@@ -145,8 +145,8 @@ impl Gathered {
 fn begin(begun: Vec<Row>, transaction: &Transaction<'_>, changes: &mut OpenChanges) -> rusqlite::Result<()> {
     let mut insert = transaction.prepare_cached(
         "INSERT INTO awus (admitted, id, started, ended, at, team, project, environment, feature,
-                           cost_center, key, operation_type, provider, model, result, reason_code, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                           cost_center, customer, session, key, operation_type, provider, model, result, reason_code, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
     )?;
     let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
     for Row { record, started, ended, later } in begun {
@@ -163,6 +163,9 @@ fn begin(begun: Vec<Row>, transaction: &Transaction<'_>, changes: &mut OpenChang
             attribution.environment().as_str(),
             proposal.labels.feature.as_ref().map(Name::as_str),
             proposal.labels.cost_center.as_ref().map(Name::as_str),
+            // Of a pseudonym the number alone, which takes few bytes.
+            proposal.labels.customer_id.as_ref().and_then(person::number).map(stored),
+            proposal.labels.session_id.as_ref().and_then(person::number).map(stored),
             proposal.key.as_ref().map(Name::as_str),
             proposal.operation_type.as_str(),
             proposal.provider.as_ref().map(Name::as_str),

@@ -3,8 +3,8 @@
 //! Rows stand in the order of the journal, and time never goes back in it: so a time is found by halving, and neither
 //! times nor anything else that is filtered by needs an index of its own.
 
-use genops_core::Timestamp;
 use genops_core::record::AwuRecord;
+use genops_core::{Name, Timestamp, person};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
@@ -23,6 +23,10 @@ pub struct Filter {
     pub feature: Option<String>,
     /// Paid by this cost centre.
     pub cost_center: Option<String>,
+    /// For this customer, by the pseudonym.
+    pub customer_id: Option<String>,
+    /// In this session, by the pseudonym.
+    pub session_id: Option<String>,
     /// Of the key with this name.
     pub key: Option<String>,
     /// Of this `genops.operation.type`.
@@ -103,15 +107,35 @@ fn between(
         ("reason_code", &filter.reason_code),
         ("state", &filter.state),
     ];
-    for (column, wanted) in columns {
-        if let Some(wanted) = wanted {
-            values.push(Value::Text(wanted.clone()));
-            sql.push_str(&format!(" AND {column} = ?{}", values.len()));
-        }
+    let persons = [("customer", &filter.customer_id), ("session", &filter.session_id)];
+    let texts =
+        columns.into_iter().filter_map(|(column, wanted)| Some((column, Value::Text(wanted.clone()?))));
+    let numbers =
+        persons.into_iter().filter_map(|(column, wanted)| Some((column, number_of(wanted.as_ref()?))));
+    for (column, wanted) in texts.chain(numbers) {
+        values.push(wanted);
+        sql.push_str(&format!(" AND {column} = ?{}", values.len()));
     }
     sql.push_str(&format!(" ORDER BY admitted DESC LIMIT {limit}"));
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map(params_from_iter(values), place_of)?.collect()
+}
+
+/// The number that a pseudonym holds, which no row is equal to where it holds none.
+fn number_of(pseudonym: &str) -> Value {
+    let number = Name::new(pseudonym).ok().and_then(|pseudonym| person::number(&pseudonym));
+    number.map_or(Value::Null, |number| Value::Integer(stored(number)))
+}
+
+impl Filter {
+    /// Whether a record names the persons that are wanted: the rows know them by their numbers alone.
+    pub(super) fn is_about(&self, record: &AwuRecord) -> bool {
+        let labels = &record.request.proposal.labels;
+        let persons = [(&self.customer_id, &labels.customer_id), (&self.session_id, &labels.session_id)];
+        persons.into_iter().all(|(wanted, named)| {
+            wanted.as_ref().is_none_or(|wanted| named.as_ref().is_some_and(|named| named.as_str() == wanted))
+        })
+    }
 }
 
 /// The entry from which on every AWU was decided at `time` or later.
@@ -146,10 +170,12 @@ mod tests {
         connection.execute_batch(TABLES).unwrap();
         for (entry, place) in ENTRIES.iter().zip(0_i64..) {
             let sql = "INSERT INTO awus VALUES (?1, zeroblob(24), NULL, NULL, ?2, 't', 'p', 'e', 'f', 'c',
-                                                'k', 'o', 'v', ?3, 'r',
+                                                ?4, NULL, 'k', 'o', 'v', ?3, 'r',
                                                 NULL, 's')";
             let model = if place % 2 == 0 { "even" } else { "odd" };
-            connection.execute(sql, rusqlite::params![stored(*entry), place * 100, model]).unwrap();
+            connection
+                .execute(sql, rusqlite::params![stored(*entry), place * 100, model, place % 2])
+                .unwrap();
         }
         connection
     }
@@ -174,9 +200,14 @@ mod tests {
     fn looks_one_after_the_other_find_everything_once_whatever_lies_between() {
         let time = |nanos| Some(Timestamp::from_nanos(nanos));
         let odd = || Filter { model: Some("odd".to_owned()), ..Filter::default() };
+        let customer = format!("p-1-{}", "0".repeat(32));
+        let of = |customer: &str| Filter { customer_id: Some(customer.to_owned()), ..Filter::default() };
         let cases = [
             (Filter::default(), 0..6, 1),
             (odd(), 0..6, 2),
+            (of(&customer), 0..6, 2),
+            (Filter { session_id: Some(customer.clone()), ..Filter::default() }, 0..0, 1),
+            (of("acme"), 0..0, 1),
             (Filter { before: Some(3), ..Filter::default() }, 0..2, 1),
             (Filter { from: time(0), ..Filter::default() }, 0..6, 1),
             (Filter { from: time(101), ..Filter::default() }, 2..6, 1),

@@ -28,6 +28,10 @@ pub struct EntryPage {
     /// journal goes on after `as_of`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+    /// The last entry that has left the ledger for an archive: the first that is here is the one after it. Absent where
+    /// none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
 }
 
 /// One entry.
@@ -121,8 +125,8 @@ impl JsonSchema for Whole {
 /// Which entries a listing wants.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EntryFilter {
-    /// The sequence number where the page begins.
-    pub from: u64,
+    /// The sequence number where the page begins; `None` for the first that is there.
+    pub from: Option<u64>,
     /// About this AWU.
     pub awu: Option<AwuId>,
     /// Of this kind.
@@ -143,11 +147,13 @@ impl Governor {
         let limit = usize::try_from(limit.clamp(1, PAGE_MAX)).unwrap_or(usize::MAX);
         let as_of = *self.durable().borrow();
         let mut journal = self.ledger().journal()?;
+        let archived = Some(journal.archived()?).filter(|through| *through > 0);
         let mut entries = Vec::new();
         let Some(first) = self.first_about(filter.awu, &mut journal)? else {
-            return Ok(EntryPage { entries, as_of, next: None });
+            return Ok(EntryPage { entries, as_of, next: None, archived });
         };
-        let first = filter.from.max(first);
+        let first_here = archived.unwrap_or_default().saturating_add(1);
+        let first = filter.from.unwrap_or(first_here).max(first);
         let last = as_of.min(first.saturating_add(LOOKED_AT_MAX - 1));
         let mut from = first;
         while from <= last && entries.len() < limit {
@@ -165,7 +171,7 @@ impl Governor {
                 }
             }
         }
-        Ok(EntryPage { entries, as_of, next: (from <= as_of).then_some(from) })
+        Ok(EntryPage { entries, as_of, next: (from <= as_of).then_some(from), archived })
     }
 
     /// The entry from which on there may be some about an AWU, or about anything; `None` where nobody knows it.

@@ -176,19 +176,19 @@ async fn a_cell_that_was_closed_is_on_no_page_and_what_was_charged_in_it_is_arch
     let past = BudgetFilter { current: Some(false), ..BudgetFilter::default() };
     assert_eq!(governor.budgets(&past, 9).await.unwrap().budgets.len(), 1);
     assert_eq!(governor.status().unwrap().cells, 1);
-    let entries = EntryFilter { from: 8, kind: Some(EntryKind::CellsClosed), ..EntryFilter::default() };
+    let entries = EntryFilter { from: Some(8), kind: Some(EntryKind::CellsClosed), ..EntryFilter::default() };
     let entries = governor.entries(entries, 9).unwrap().entries;
     assert_eq!((entries.len(), entries[0].sequence), (1, 11));
 
     // What was charged in them has left with them; the rest is corrected as before.
     let act = Act { author: name("operator"), reason: name("as the invoice says") };
     let nothing = [Quantity { unit: Unit::Usd, amount: "0".parse().unwrap() }];
-    let told = governor.correct(awus[0], &nothing, act.clone()).await.unwrap_err();
+    let told = governor.correct(awus[0], &[], &nothing, act.clone()).await.unwrap_err();
     assert!(matches!(told, HeldError::Report(ReportError::Store(StoreError::Archived { .. }))), "{told}");
     let unknown = AwuId { trace_id: [7; 16], span_id: [7; 8] };
-    let told = governor.correct(unknown, &nothing, act.clone()).await.unwrap_err();
+    let told = governor.correct(unknown, &[], &nothing, act.clone()).await.unwrap_err();
     assert!(matches!(told, HeldError::Report(ReportError::PerhapsArchived { .. })), "{told}");
-    governor.correct(awus[2], &nothing, act.clone()).await.unwrap();
+    governor.correct(awus[2], &[], &nothing, act.clone()).await.unwrap();
     assert!(governor.cell(2).await.unwrap().unwrap().corrected.starts_with('-'));
     // The new day has a number that nobody had.
     settled(&governor).await;

@@ -59,7 +59,7 @@ impl Books {
     /// How many of the cells that have been opened a grant reaches at `at`.
     #[must_use]
     pub fn reached_by(&self, grant: &Grant, at: Timestamp) -> usize {
-        let keys = self.cells().iter().map(|cell| &cell.key);
+        let keys = self.cells.iter().map(|cell| &cell.key);
         keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
     }
 
@@ -78,7 +78,7 @@ impl Books {
         let granted = |cell: &Cell| {
             cell.totals.granted.checked_add(grant.amount)?.checked_add(cell.standing.allocated?)
         };
-        self.cells()
+        self.cells
             .iter()
             .filter(|cell| cell.key.is_of(&grant.budget, &grant.each))
             .all(|cell| granted(cell).is_some())
