@@ -466,6 +466,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops", "--test", "telemetry", "erased"],
     },
     Fault {
+        name: "an-erasure-without-its-row",
+        what: "an entry says that a person was erased, and nothing is",
+        file: "crates/genops-ledger/src/ledger/pipeline.rs",
+        find: "self.persons.push(PersonStep::Erase(pseudonym.clone()));",
+        put: "drop(PersonStep::Erase(pseudonym.clone()));",
+        test: &["-p", "genops-ledger", "--test", "simulation", "what_was_told"],
+    },
+    Fault {
         name: "erased-and-met-again",
         what: "who is being erased is found again before the entry is durable",
         file: "crates/genops/src/persons.rs",
