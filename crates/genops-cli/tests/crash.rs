@@ -1,6 +1,7 @@
 //! `kill -9` at random moments under load, again and again over the same ledger: what was acknowledged is
 //! never lost, and all of it is told, each AWU with one content. Half of the callers stream, and
-//! hang up on every other stream in the middle.
+//! hang up on every other stream in the middle. One of them erases customers: who was said to be erased is
+//! nowhere in the ledger's files once the next process runs.
 //!
 //! `GENOPS_CRASH_ROUNDS` says how often (5 unless set), `GENOPS_CRASH_SEED` repeats a run's random choices;
 //! which entry a kill meets is left to the scheduler all the same.
@@ -14,7 +15,7 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::collector::{Collector, Manner, Telling};
-use common::process::{PROGRAM, Process};
+use common::process::{PATIENCE, PROGRAM, Process};
 use common::{Client, Site, Told, is_admitted};
 use genops::ledger::views::Filter;
 use genops::report::{Archive, AwuReport};
@@ -32,6 +33,7 @@ use http_body_util::BodyExt;
 use hyper_util::client::legacy;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
@@ -41,6 +43,9 @@ const CALLERS: usize = 16;
 
 /// So many of the callers have hardly any budget: two of their calls at a time, and few in all.
 const POOR: usize = 4;
+
+/// What the names of the customers begin with, and nothing else does.
+const CUSTOMER: &str = "customer-of-the-crash-";
 
 /// The operations, by what becomes of the answer: awaited as a whole, read as a stream, hung up on.
 const WHOLE: &str = "whole";
@@ -67,10 +72,16 @@ async fn no_kill_loses_an_acknowledged_decision_or_the_telemetry_of_an_awu() {
     let site = Site::new(&budgets).await;
 
     let mut told = Vec::new();
+    let mut erased = HashMap::new();
     for (round, manner) in (0..rounds).zip([Manner::GOOD, DENIES, DOWN].into_iter().cycle()) {
         site.collector.behave(manner);
         kill_while_it_starts(&site, &mut rng).await;
-        told.extend(kill_under_load(&site, round, &mut rng).await);
+        let (round_told, round_erased) = kill_under_load(&site, round, &mut rng).await;
+        told.extend(round_told);
+        erased.extend(round_erased);
+        let gateway = Process::start(site.serve());
+        check_erased(&site, &erased);
+        drop(gateway);
     }
     let sent_again = kill_before_telemetry_is_acknowledged(&site).await;
 
@@ -86,6 +97,7 @@ async fn no_kill_loses_an_acknowledged_decision_or_the_telemetry_of_an_awu() {
     told.push(sent_again.clone());
     check_what_was_told(&mut archive, &told);
     let awus = all_of(&mut archive);
+    check_customers(&awus, &erased);
     check_states(&awus);
     check_charges(&awus);
     check_budgets(&archive);
@@ -115,30 +127,36 @@ async fn kill_while_it_starts(site: &Site, rng: &mut StdRng) {
     drop(gateway);
 }
 
-/// Kills a gateway while it is called, and gives what the callers had been told.
-async fn kill_under_load(site: &Site, round: u64, rng: &mut StdRng) -> Vec<Told> {
+/// Kills a gateway while it is called, and gives what the callers had been told, and who they had been told was erased.
+async fn kill_under_load(site: &Site, round: u64, rng: &mut StdRng) -> (Vec<Told>, HashMap<String, String>) {
     let gateway = Process::start(site.serve());
     let client = Client::to(gateway.origin());
     let load = Arc::new(Load::default());
     let mut callers = JoinSet::new();
-    for caller in 0..CALLERS {
+    for caller in 1..CALLERS {
         let team = if caller < POOR { poor(round) } else { "rich".to_owned() };
         callers.spawn(call_until_killed(client.clone(), team, caller % 2 == 1, Arc::clone(&load)));
     }
+    let erases = tokio::spawn(erase_until_killed(client, round, Arc::clone(&load)));
     tokio::select! {
         () = load.answered.notified() => {}
         ended = callers.join_next() => panic!("a caller gave up: {ended:?}"),
     }
+    tokio::time::timeout(PATIENCE, load.erased.notified()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(rng.random_range(50..400))).await;
     load.killed.store(true, Ordering::SeqCst);
     drop(gateway);
-    callers.join_all().await.concat()
+    let (mut told, erased) = erases.await.unwrap();
+    told.extend(callers.join_all().await.concat());
+    (told, erased)
 }
 
 /// What the callers and the killer tell each other.
 #[derive(Default)]
 struct Load {
     answered: Notify,
+    /// A customer was erased, and another was not.
+    erased: Notify,
     killed: AtomicBool,
 }
 
@@ -163,6 +181,29 @@ async fn call_until_killed(client: Client, team: String, streams: bool, load: Ar
         load.answered.notify_one();
     }
     told
+}
+
+/// Calls for another customer each time, and erases every other of them. Gives what was told, and what stands for those of
+/// whom it was told that they are erased.
+async fn erase_until_killed(
+    client: Client,
+    round: u64,
+    load: Arc<Load>,
+) -> (Vec<Told>, HashMap<String, String>) {
+    let (mut told, mut erased) = (Vec::new(), HashMap::new());
+    for number in 0.. {
+        let customer = format!("{CUSTOMER}{round}-{number}.");
+        let Ok(answer) = client.of(&customer).call("rich", WHOLE).await else { break };
+        told.push(answer);
+        if number % 2 == 0 {
+            let Some(pseudonym) = client.erase(&customer).await else { break };
+            erased.insert(customer, pseudonym);
+        } else {
+            load.erased.notify_one();
+        }
+    }
+    assert!(load.killed.load(Ordering::SeqCst), "the connection broke before the kill");
+    (told, erased)
 }
 
 /// Makes a streamed call, reads so many pieces of its answer and hangs up. Gives what was told, and whether
@@ -228,6 +269,32 @@ fn check_what_was_told(archive: &mut Archive, told: &[Told]) {
     assert!(admissions > 0 && admissions < told.len(), "{admissions} admissions of {} answers", told.len());
 }
 
+/// Of who was said to be erased nothing is in the ledger's files.
+fn check_erased(site: &Site, erased: &HashMap<String, String>) {
+    let folder = site.ledger().parent().unwrap().to_owned();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        for behind in text.split(CUSTOMER).skip(1) {
+            let left = erased.keys().find(|customer| {
+                customer.strip_prefix(CUSTOMER).is_some_and(|rest| behind.starts_with(rest))
+            });
+            assert!(left.is_none(), "{left:?} was said to be erased");
+        }
+    }
+}
+
+/// Who was said to be erased is known by the pseudonym, and others by their names.
+fn check_customers(awus: &[AwuReport], erased: &HashMap<String, String>) {
+    let customers: HashSet<&str> = awus.iter().filter_map(|awu| awu.labels.customer_id.as_deref()).collect();
+    for (customer, pseudonym) in erased {
+        assert!(!customers.contains(&**customer) && customers.contains(&**pseudonym), "{customer}");
+    }
+    let known = customers.iter().filter(|customer| customer.starts_with(CUSTOMER)).count();
+    assert!(!erased.is_empty() && known > 0, "{} are erased, {known} are not", erased.len());
+    println!("{} customers were said to be erased, {known} are known", erased.len());
+}
+
 /// Nothing is open, and nothing that was in flight was forgotten or given back.
 fn check_states(awus: &[AwuReport]) {
     let count = |state: &str| awus.iter().filter(|awu| awu.state == state).count();
@@ -273,9 +340,11 @@ fn check_budgets(archive: &Archive) {
     assert!(budgets.iter().any(|budget| budget.name.starts_with("poor") && budget.used != "0"));
 }
 
-/// All that the ledger knows was told, each AWU with one content, and nothing else was.
+/// All that the ledger knows was told, each AWU with one content, and nothing else was. Of a customer who was erased the
+/// content may be told twice, by name and by pseudonym.
 fn check_telemetry(collector: &Collector, awus: &[AwuReport]) {
     let mut telling = std::mem::take(&mut *collector.telling());
+    telling.spans.values_mut().flatten().for_each(name_nobody);
     for awu in awus {
         let id: AwuId = awu.id.parse().unwrap();
         let spans = telling.spans.remove(&id).unwrap_or_default();
@@ -310,6 +379,14 @@ fn check_telemetry(collector: &Collector, awus: &[AwuReport]) {
     let calls = awus.iter().filter(|awu| awu.state == "SETTLED").count();
     assert_eq!(telling.spans.len(), calls, "each settled call has a span of its own below its AWU's");
     assert!(telling.logs.is_empty(), "log records of nobody: {:?}", telling.logs);
+}
+
+/// Puts one word in the place of a customer's name, and of what stands for it.
+fn name_nobody(span: &mut Span) {
+    let named = span.attributes.iter_mut().filter(|attribute| attribute.key == "genops.customer_id");
+    for attribute in named {
+        attribute.value = None;
+    }
 }
 
 fn text_of<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {

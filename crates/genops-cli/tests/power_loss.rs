@@ -1,7 +1,8 @@
 //! A power loss at any moment: whatever has left the process by then, the disk can answer for it.
 //!
 //! The power is not cut. The process runs under a recorder (`power_loss/recorder.c`), and from its log the
-//! test works out what the disk would have held at each send (`power_loss/disk.rs`).
+//! test works out what the disk would have held at each send (`power_loss/disk.rs`), and at each step of erasing a person
+//! (`power_loss/persons.rs`).
 //!
 //! `GENOPS_POWER_LOSS_SEED` repeats a run's random choices.
 #![expect(
@@ -17,17 +18,21 @@ mod common;
 #[path = "power_loss/disk.rs"]
 mod disk;
 
+#[path = "power_loss/persons.rs"]
+mod persons;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::process::Process;
-use common::{Client, Site, Told, is_admitted};
+use common::{Client, REASON, Site, Told, is_admitted};
 use disk::{Disk, Kind, Record, records};
 use genops::report::{Archive, AwuReport};
-use genops_core::AwuId;
+use genops_core::{AwuId, Name};
+use persons::Gone;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
@@ -39,6 +44,13 @@ const CALLERS: usize = 8;
 const POOR: usize = 3;
 
 const CALLS: usize = 300;
+
+/// So many calls in turn are of one customer. Every other customer is erased after the last of them.
+const CALLS_OF_ONE: usize = 50;
+
+/// At so many steps of an erasure the power fails, and then at one in `CUTS_LATER`.
+const CUTS: usize = 30;
+const CUTS_LATER: u32 = 16;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_leaves_the_process_before_the_disk_can_answer_for_it() {
@@ -55,7 +67,7 @@ async fn nothing_leaves_the_process_before_the_disk_can_answer_for_it() {
     command.env("RECORDER_LOG", &log).env("RECORDER_PREFIX", &ledger_folder);
     let gateway = Process::start(command);
     let client = Client::to(gateway.origin());
-    let told = make_calls(&client).await;
+    let (told, gone) = make_calls(&client).await;
     let listed = client.awus().await;
     site.collector.until(|telling| telling.has_all_of(&listed)).await;
     gateway.stop();
@@ -68,6 +80,10 @@ async fn nothing_leaves_the_process_before_the_disk_can_answer_for_it() {
             bare: 0,
             torn: 0,
         },
+        gone: &gone,
+        acknowledged: 0,
+        erasing: None,
+        cuts: 0,
         told: &told,
         by_id: told.values().map(|told| (told.awu, told)).collect(),
         answered: HashSet::new(),
@@ -88,12 +104,16 @@ fn compile_recorder(folder: &Path) -> PathBuf {
     library
 }
 
-/// Makes the calls, each an operation of its own, and gives what the callers were told.
-async fn make_calls(client: &Client) -> HashMap<String, Told> {
+/// Makes the calls, each an operation of its own, and erases customers. Gives what the callers were told, and who was erased.
+async fn make_calls(client: &Client) -> (HashMap<String, Told>, Vec<Gone>) {
     let next = Arc::new(AtomicUsize::new(0));
+    let answered: Arc<Vec<_>> =
+        Arc::new((0..CALLS.div_ceil(CALLS_OF_ONE)).map(|_| AtomicUsize::new(0)).collect());
+    let gone = Arc::new(Mutex::new(Vec::new()));
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let (client, next) = (client.clone(), Arc::clone(&next));
+        let (answered, gone) = (Arc::clone(&answered), Arc::clone(&gone));
         let team = if caller < POOR { "poor" } else { "rich" };
         callers.spawn(async move {
             let mut told = Vec::new();
@@ -102,18 +122,33 @@ async fn make_calls(client: &Client) -> HashMap<String, Told> {
                 if call >= CALLS {
                     return told;
                 }
-                let operation = format!("call-{call}");
-                let answer = client.call(team, &operation).await.unwrap();
+                let (place, operation) = (call / CALLS_OF_ONE, format!("call-{call}"));
+                let customer = format!("customer-{place}-of-the-test");
+                let answer = client.of(&customer).call(team, &operation).await.unwrap();
                 told.push((operation, answer));
+                let is_last = answered[place].fetch_add(1, Ordering::SeqCst) + 1 == CALLS_OF_ONE;
+                if is_last && place % 2 == 0 {
+                    let pseudonym = client.erase(&customer).await.unwrap();
+                    gone.lock().unwrap().push(Gone { customer, pseudonym: Name::new(&pseudonym).unwrap() });
+                }
             }
         });
     }
-    callers.join_all().await.into_iter().flatten().collect()
+    let told = callers.join_all().await.into_iter().flatten().collect();
+    (told, Arc::into_inner(gone).unwrap().into_inner().unwrap())
 }
 
 /// Follows a recorder's log and checks everything that is sent against the disk as of that moment.
 struct Check<'a> {
     images: Images,
+    /// The customers who were erased.
+    gone: &'a [Gone],
+    /// So many erasures were answered.
+    acknowledged: usize,
+    /// An erasure is being written; so many steps of it have been seen.
+    erasing: Option<usize>,
+    /// So many images were looked at while one was.
+    cuts: usize,
     /// What the callers were told, by operation.
     told: &'a HashMap<String, Told>,
     by_id: HashMap<AwuId, &'a Told>,
@@ -129,7 +164,7 @@ impl Check<'_> {
     fn follow(&mut self, record: Record<'_>) {
         self.images.disk.follow(record);
         if record.kind != Kind::Send {
-            return;
+            return self.erase(record);
         }
         let text = String::from_utf8_lossy(record.data);
         let first_line = text.lines().next().unwrap_or_default();
@@ -146,7 +181,10 @@ impl Check<'_> {
 
     /// A caller is answered: the disk has that decision.
     fn answer(&mut self, text: &str) {
-        let (head, _) = text.split_once("\r\n\r\n").unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        if body.starts_with("{\"pseudonym\"") {
+            return self.erased(body);
+        }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let headers: HashMap<_, _> = head.lines().filter_map(|line| line.split_once(": ")).collect();
         let Some(told) = Told::read(status, |name| headers.get(name).map(|&value| value.to_owned())) else {
@@ -157,6 +195,30 @@ impl Check<'_> {
             told.check(image.awu(told.awu).as_ref());
         }
         self.answered.insert(told.awu);
+    }
+
+    /// The power fails while somebody is erased: the entry is there and nothing of the person, or neither has happened.
+    fn erase(&mut self, record: Record<'_>) {
+        if record.kind == Kind::Write && persons::holds(record.data, REASON.as_bytes()) {
+            self.erasing.get_or_insert(0);
+        }
+        let Some(step) = &mut self.erasing else { return };
+        *step += 1;
+        if *step <= CUTS || self.images.rng.random_ratio(1, CUTS_LATER) {
+            self.images.cut(|folder| drop(persons::check(folder, self.gone)));
+            self.cuts += 1;
+        }
+    }
+
+    /// Somebody is said to be erased: the disk has the entry, and nothing of the person once it is opened again.
+    fn erased(&mut self, body: &str) {
+        let gone = self.gone.iter().find(|gone| body.contains(gone.pseudonym.as_str())).unwrap();
+        for image in self.images.now() {
+            let erased = persons::check(image.folder.path(), self.gone);
+            assert!(erased.contains(&gone.pseudonym), "{} was told before it was durable", gone.pseudonym);
+        }
+        self.acknowledged += 1;
+        self.erasing = None;
     }
 
     /// The provider is asked: the disk has that call's admission.
@@ -201,6 +263,13 @@ impl Check<'_> {
         assert_eq!(self.asked, admitted, "the log has every request to the provider");
         assert_eq!(reached, admitted.len() as u64);
         assert!(!self.exported.is_empty(), "the log has no telemetry");
+        assert_eq!(self.acknowledged, self.gone.len(), "the log has every erasure");
+        assert!(self.cuts > 2 * CUTS, "only {} steps of erasures were looked at", self.cuts);
+        println!(
+            "{} customers were erased, and the power failed at {} steps of it",
+            self.gone.len(),
+            self.cuts
+        );
         let Images { bare, torn, .. } = self.images;
         println!(
             "{} admitted; {bare} images, {torn} of them also torn; {} exports",
@@ -227,7 +296,7 @@ struct Images {
 /// A ledger as it would be found.
 struct Image {
     archive: Archive,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Images {
@@ -244,6 +313,13 @@ impl Images {
         }
         self.now.as_mut().map_or(&mut [], |(_, images)| images)
     }
+
+    /// Looks at the files if the power fails now, with some of what was not synced.
+    fn cut(&mut self, look: impl Fn(&Path)) {
+        let folder = tempfile::tempdir().unwrap();
+        self.disk.write_image(folder.path(), || self.rng.random());
+        look(folder.path());
+    }
 }
 
 impl Image {
@@ -253,7 +329,7 @@ impl Image {
         disk.write_image(folder.path(), keeps);
         let archive = Archive::open(&folder.path().join("genops.db"))
             .unwrap_or_else(|error| panic!("something was sent while no ledger could be found: {error}"));
-        Self { archive, _folder: folder }
+        Self { archive, folder }
     }
 
     fn awu(&mut self, id: AwuId) -> Option<AwuReport> {

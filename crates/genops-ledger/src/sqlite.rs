@@ -97,6 +97,9 @@ impl SqliteStore {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         let name = format!("{}-wal", self.connection.path().unwrap_or_default());
         let log = File::options().write(true).open(name)?;
+        // It was emptied before: if zeros came to the disk sooner than that, what stood there would be read up to them, and
+        // older pages with it than those in the file.
+        log.sync_all()?;
         let mut length = log.metadata()?.len();
         while length < LOG_BYTES {
             log.write_all_at(&ZEROS, length)?;

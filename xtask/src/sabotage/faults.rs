@@ -506,6 +506,22 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops", "--test", "telemetry", "erased"],
     },
     Fault {
+        name: "an-erasure-without-its-row",
+        what: "an entry says that a person was erased, and nothing is",
+        file: "crates/genops-ledger/src/ledger/pipeline.rs",
+        find: "self.persons.push(PersonStep::Erase(pseudonym.clone()));",
+        put: "drop(PersonStep::Erase(pseudonym.clone()));",
+        test: &["-p", "genops-ledger", "--test", "simulation", "what_was_told"],
+    },
+    Fault {
+        name: "zeros-before-the-log-is-empty",
+        what: "a power loss in an erasure leaves a part of the old write-ahead log, which is read",
+        file: "crates/genops-ledger/src/sqlite.rs",
+        find: "        log.sync_all()?;\n        let mut length",
+        put: "        let mut length",
+        test: &["-p", "genops-cli", "--test", "power_loss"],
+    },
+    Fault {
         name: "erased-and-met-again",
         what: "who is being erased is found again before the entry is durable",
         file: "crates/genops/src/persons.rs",

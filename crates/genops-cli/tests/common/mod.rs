@@ -31,6 +31,9 @@ use process::PROGRAM;
 /// The key that every caller shows. It leaves the team open: a header says it.
 const KEY: &str = "gk-of-the-test";
 
+/// Why somebody is erased. It stands in the journal, and marks the entry.
+pub const REASON: &str = "the test asks for it";
+
 /// How long the stand-in thinks, so that there is always something in flight.
 const DELAY: Duration = Duration::from_millis(5);
 
@@ -81,7 +84,7 @@ models:
   - {{name: small, provider: stand-in, max_output_tokens: 256, price: {{input: 1, output: 2}}}}
 budgets:
 {budgets}keys:
-  - {{name: test, sha256: {sha256}, project: crash, environment: test, roles: [read]}}
+  - {{name: test, sha256: {sha256}, project: crash, environment: test, roles: [read, administer]}}
 ",
             ledger = self.ledger().display(),
             collector = self.collector.address,
@@ -117,6 +120,7 @@ budgets:
 pub struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
     origin: String,
+    customer: Option<String>,
 }
 
 /// What a caller was told of an AWU.
@@ -138,7 +142,26 @@ impl Client {
     /// Calls whoever listens at `origin`: `http://127.0.0.1:4100`.
     pub fn to(origin: String) -> Self {
         let http = legacy::Client::builder(TokioExecutor::new()).build_http();
-        Self { http, origin }
+        Self { http, origin, customer: None }
+    }
+
+    /// The same for calls of this customer.
+    pub fn of(&self, customer: &str) -> Self {
+        Self { customer: Some(customer.to_owned()), ..self.clone() }
+    }
+
+    /// Erases a customer, and gives what stands for it; `None` where the connection breaks.
+    pub async fn erase(&self, customer: &str) -> Option<String> {
+        let request = Request::post(format!("{}/genops/v1/erasures", self.origin))
+            .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(format!(r#"{{"customer_id":"{customer}","reason":"{REASON}"}}"#)))
+            .unwrap();
+        let (head, body) = self.http.request(request).await.ok()?.into_parts();
+        let answer = body.collect().await.ok()?.to_bytes();
+        assert_eq!(head.status, 200, "{customer} is not erased: {answer:?}");
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        answer.get("pseudonym").and_then(serde_json::Value::as_str).map(str::to_owned)
     }
 
     /// Makes a call, which stands in the journal under the operation's name; the name is in the prompt too.
@@ -161,13 +184,15 @@ impl Client {
         let body = format!(
             r#"{{{fields}"model":"small","messages":[{{"role":"user","content":"<{operation}>"}}]}}"#
         );
-        let request = Request::post(format!("{}/v1/chat/completions", self.origin))
+        let mut request = Request::post(format!("{}/v1/chat/completions", self.origin))
             .header(header::AUTHORIZATION, format!("Bearer {KEY}"))
             .header(header::CONTENT_TYPE, "application/json")
             .header("x-genops-team", team)
-            .header("x-genops-operation", operation)
-            .body(Full::from(body))
-            .unwrap();
+            .header("x-genops-operation", operation);
+        if let Some(customer) = &self.customer {
+            request = request.header("x-genops-customer-id", customer);
+        }
+        let request = request.body(Full::from(body)).unwrap();
         let (head, body) = self.http.request(request).await?.into_parts();
         let value = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let Some(told) = Told::read(head.status.as_u16(), value) else {

@@ -159,6 +159,38 @@ fn of_an_erased_person_nothing_is_left_in_any_file_and_the_others_stay() {
     }
 }
 
+/// How long an erasure holds the commits up that come behind it. The figure stands in `docs/ledger.md`.
+#[test]
+#[ignore = "a measurement, of a million persons"]
+fn an_erasure_among_a_million_persons() {
+    const ALL: u64 = 1_000_000;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let mut writing = Writing::new(SqliteStore::open(&path).unwrap(), Books::default(), Digest::ZERO);
+    for first in (1..=ALL).step_by(10_000) {
+        writing.keep((first..first + 10_000).map(person).collect());
+        writing.write();
+    }
+    let mut took = |submit: &dyn Fn(&mut Writing<SqliteStore>, u64)| {
+        let mut times: Vec<_> = (1..=9)
+            .map(|turn| {
+                submit(&mut writing, turn);
+                let begun = std::time::Instant::now();
+                writing.write();
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        (times[4], times[8])
+    };
+    let kept = took(&|writing, turn| writing.keep(vec![person(ALL + turn)]));
+    let erased = took(&|writing, turn| writing.erase(&person(turn * 99_991)));
+    println!("of {ALL}, median and longest of 9: keeping one {kept:?}, erasing one {erased:?}");
+    let opening = std::time::Instant::now();
+    SqliteStore::read_persons(&path).unwrap().last().unwrap();
+    println!("opening a reader {:?}", opening.elapsed());
+}
+
 /// The log is emptied and lengthened by an erasure, and another connection of the process writes snapshots into it.
 #[test]
 fn erasures_beside_a_snapshot_that_is_written_harm_neither() {

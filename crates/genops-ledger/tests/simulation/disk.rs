@@ -1,7 +1,7 @@
 //! A store that fails as it is told to.
 //!
 //! It is transactional, as the real one is: a frame is there whole or not at all, unless it is told to tear one. Then a
-//! part of the last frame is there, and it is for the journal to notice.
+//! part of the last frame is there, and it is for the journal to notice. What a frame does to persons is there with it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +38,8 @@ pub struct Disk(Arc<Mutex<Inner>>);
 #[derive(Debug, Default)]
 struct Inner {
     frames: Vec<Frame>,
+    /// What each of the frames does to persons.
+    steps: Vec<Vec<PersonStep>>,
     /// Frames from here on are only said to be durable.
     forgets_from: Option<usize>,
     /// The last frame is there in part.
@@ -80,6 +82,7 @@ impl Disk {
         self.with(|disk| {
             if let Some(from) = disk.forgets_from.take() {
                 disk.frames.truncate(from);
+                disk.steps.truncate(from);
             }
             disk.dead = false;
         });
@@ -95,6 +98,7 @@ impl Disk {
         self.with(|disk| {
             if disk.torn.take().is_some() {
                 disk.frames.pop();
+                disk.steps.pop();
             }
         });
     }
@@ -113,10 +117,11 @@ impl Disk {
         self.with(|disk| disk.snapshots = Some(file));
     }
 
-    /// Another disk with the same frames and snapshots.
+    /// Another disk with the same frames, persons and snapshots.
     pub fn copy(&self) -> Self {
         let copy = Self::of(self.frames());
-        copy.with(|inner| inner.snapshots = self.with(|disk| disk.snapshots.clone()));
+        let (steps, snapshots) = self.with(|disk| (disk.steps.clone(), disk.snapshots.clone()));
+        copy.with(|inner| (inner.steps, inner.snapshots) = (steps, snapshots));
         copy
     }
 
@@ -133,7 +138,7 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn append(&mut self, frame: &Frame, _: &[PersonStep]) -> Result<(), StoreError> {
+    fn append(&mut self, frame: &Frame, persons: &[PersonStep]) -> Result<(), StoreError> {
         let failed = |what: &str| Err(StoreError::Failed { what: what.to_owned() });
         self.with(|disk| {
             disk.appends += 1;
@@ -143,15 +148,15 @@ impl Store for Disk {
             let fate = disk.fate.take().unwrap_or(Fate::Kept);
             match fate {
                 Fate::Kept | Fate::SyncFails { kept: true } | Fate::Dies { kept: true } => {
-                    disk.frames.push(frame.clone());
+                    disk.push(frame.clone(), persons);
                 }
                 Fate::Lies => {
                     disk.forgets_from.get_or_insert(disk.frames.len());
-                    disk.frames.push(frame.clone());
+                    disk.push(frame.clone(), persons);
                 }
                 Fate::Tears => {
                     disk.torn = Some(frame.first);
-                    disk.frames.push(tear(frame, disk.appends));
+                    disk.push(tear(frame, disk.appends), persons);
                 }
                 Fate::Full | Fate::SyncFails { kept: false } | Fate::Dies { kept: false } => {}
             }
@@ -172,13 +177,27 @@ impl Store for Disk {
         Arc::new(move || Ok(Box::new(Reader { disk: disk.clone(), read: 0 })))
     }
 
-    /// Entries are made by hand here, and name nobody.
+    /// Those that are there now.
     fn persons(&self) -> Persons {
-        MemoryStore::default().persons()
+        let mut store = MemoryStore::default();
+        self.with(|disk| {
+            disk.frames
+                .iter()
+                .zip(&disk.steps)
+                .for_each(|(frame, steps)| store.append(frame, steps).unwrap());
+        });
+        store.persons()
     }
 
     fn free_bytes(&self) -> Option<u64> {
         self.with(|disk| disk.free_bytes)
+    }
+}
+
+impl Inner {
+    fn push(&mut self, frame: Frame, persons: &[PersonStep]) {
+        self.frames.push(frame);
+        self.steps.push(persons.to_vec());
     }
 }
 

@@ -4,17 +4,21 @@
 
 use genops_core::audit::Auditor;
 use genops_core::ledger::{Books, Entry, decide, evolve};
+use genops_core::person::Person;
 use genops_core::{Digest, Timestamp};
 use genops_ledger::Journal;
 use genops_ledger::recover::Replayed;
 use genops_ledger::store::Store;
 
 use crate::disk::Disk;
+use crate::persons;
 
 /// The history of one ledger, through all lives of its process.
 #[derive(Debug, Default)]
 pub struct History {
     applied: Vec<Entry>,
+    /// Who was first named by which entry.
+    kept: Vec<(u64, Person)>,
     told: Vec<u64>,
     told_through: u64,
     fold: Fold,
@@ -40,8 +44,8 @@ impl Fold {
 }
 
 impl History {
-    /// An entry has its place.
-    pub fn apply(&mut self, entry: &Entry, wall: Timestamp) -> Result<(), String> {
+    /// An entry has its place, which is the first to name these persons.
+    pub fn apply(&mut self, entry: &Entry, wall: Timestamp, new: &[Person]) -> Result<(), String> {
         let place = self.applied.len() as u64 + 1;
         if entry.sequence != place {
             return Err(format!("entry {} came in the place {place}", entry.sequence));
@@ -52,6 +56,7 @@ impl History {
         }
         self.fold.follow(entry)?;
         self.applied.push(entry.clone());
+        self.kept.extend(new.iter().map(|person| (place, person.clone())));
         Ok(())
     }
 
@@ -75,7 +80,7 @@ impl History {
     }
 
     /// What came back after a restart: every entry that was told, byte for byte, and nothing that was never applied.
-    /// What was applied and never told may have come back or not.
+    /// What was applied and never told may have come back or not. Of persons there is what these entries say.
     pub fn restart(&mut self, disk: &Disk, replayed: &Replayed) -> Result<(), String> {
         let through = replayed.books.sequence();
         if through < self.told_through {
@@ -92,11 +97,19 @@ impl History {
         }
         if journal.len() < self.applied.len() {
             self.applied.truncate(journal.len());
+            self.kept.retain(|(sequence, _)| *sequence <= through);
             self.fold = Fold::default();
             self.applied.iter().try_for_each(|entry| self.fold.follow(entry))?;
         }
+        persons::check(disk, &self.applied, &self.kept)?;
         self.fold.auditor.conclude(&self.fold.books).map_err(|breach| breach.to_string())?;
         self.check_books(&replayed.books)
+    }
+
+    /// How many were kept, and how many were erased, in the entries that are there.
+    pub fn persons(&self) -> (u64, u64) {
+        let erased = self.applied.iter().filter(|entry| persons::erased_by(entry).is_some()).count();
+        (self.kept.len() as u64, erased as u64)
     }
 
     /// Commits to everything that happened.

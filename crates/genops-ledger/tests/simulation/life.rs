@@ -14,6 +14,7 @@ use genops_ledger::recover::Replayed;
 use genops_ledger::tail::Tail;
 
 use crate::disk::{Disk, Fate};
+use crate::persons::Persons;
 use crate::{World, work};
 
 const CALLERS: usize = 6;
@@ -47,6 +48,7 @@ pub struct Life<'a> {
     world: &'a mut World,
     pipeline: Pipeline<Ticket>,
     writer: Writer<Disk>,
+    persons: Persons,
     hand: Hand,
     lingered: bool,
     /// Somebody has called the writer while it slept.
@@ -67,10 +69,12 @@ impl<'a> Life<'a> {
         let resolutions = open.iter().filter_map(|(awu, open)| work::resolution(*awu, open)).collect();
         let writer = Writer::new(world.disk.clone(), Tail::default(), replayed.head);
         let pipeline = Pipeline::new(replayed.books, writer.is_short_of_space());
+        let persons = Persons::found(&world.disk);
         Self {
             world,
             pipeline,
             writer,
+            persons,
             hand: Hand::Looks,
             lingered: false,
             called: false,
@@ -140,19 +144,22 @@ impl<'a> Life<'a> {
 
     fn submit(&mut self) -> Result<(), String> {
         let Some(caller) = self.idle() else { return Ok(()) };
-        let (command, is_resolution) = match self.resolutions.pop_front() {
-            Some(command) => (command, true),
+        let (command, new, is_resolution) = match self.resolutions.pop_front() {
+            Some(command) => (command, Vec::new(), true),
             None => {
                 self.world.number += 1;
                 let number = self.world.number;
-                (work::command(&mut self.world.random, self.pipeline.books(), number), false)
+                let command = work::command(&mut self.world.random, self.pipeline.books(), number);
+                let (command, new) = self.persons.enter(&mut self.world.random, command);
+                (command, new, false)
             }
         };
         let (wall, is_new) = (self.world.wall(), work::is_new(&command));
         let before = self.pipeline.books().sequence();
-        match self.pipeline.submit(wall, command) {
+        match self.pipeline.submit_with(wall, command, new.clone()) {
             Ok(entry) => {
-                self.world.history.apply(&entry, wall)?;
+                self.world.history.apply(&entry, wall, &new)?;
+                self.persons.entered(&entry, new);
                 self.world.counts.entries += 1;
                 if self.pipeline.writer_sleeps() {
                     self.notify();

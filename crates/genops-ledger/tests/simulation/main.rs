@@ -2,7 +2,7 @@
 //!
 //! Callers, the writer, the disk and the clock take their steps in an order that the seed chooses (`life.rs`). The
 //! process dies, fails and is closed; each time the journal is read by the real recovery, and has to be what was promised
-//! (`history.rs`): what was told is there, byte for byte, and I1 to I8 hold. `cargo xtask simulate` runs more seeds, or
+//! (`history.rs`): what was told is there, byte for byte, I1 to I8 hold, and of persons there is what the entries say. `cargo xtask simulate` runs more seeds, or
 //! one of them again with everything that happens.
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ mod disk;
 mod history;
 mod kept;
 mod life;
+mod persons;
 mod random;
 mod snapshots;
 mod work;
@@ -68,6 +69,10 @@ struct Counts {
     snapshots: u64,
     resumed: u64,
     passed_over: u64,
+    persons: u64,
+    erased: u64,
+    /// Erasures that nobody was told of, which a crash took back.
+    taken_back: u64,
 }
 
 /// Everything that outlives a process.
@@ -138,7 +143,11 @@ impl World {
         self.meet_a_disk_that_cannot_be_read()?;
         self.meet_damage()?;
         let replayed = replay(&self.disk).map_err(|error| format!("does not open: {error}"))?;
+        let (_, before) = self.history.persons();
         self.history.restart(&self.disk, &replayed)?;
+        let (kept, erased) = self.history.persons();
+        (self.counts.persons, self.counts.erased) = (kept, erased);
+        self.counts.taken_back += before - erased;
         let resumed = self.resume(&replayed)?;
         self.say(|| {
             format!("recovered {} entries, a snapshot after {}", resumed.books.sequence(), resumed.snapshot)
@@ -307,6 +316,9 @@ fn what_was_told_outlives_every_fault_and_the_books_are_right() {
         ("snapshots", sum(|counts| counts.snapshots)),
         ("lives from a snapshot", sum(|counts| counts.resumed)),
         ("snapshots passed over", sum(|counts| counts.passed_over)),
+        ("persons", sum(|counts| counts.persons)),
+        ("erased", sum(|counts| counts.erased)),
+        ("erasures that a crash took back", sum(|counts| counts.taken_back)),
     ];
     println!("{} seeds: {sums:?}", totals.len());
     if totals.len() as u64 >= SEEDS {
