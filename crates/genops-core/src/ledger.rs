@@ -215,10 +215,23 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
     }
     let fits =
         |(cell, amount): &(CellId, Amount)| books.cell(*cell).is_some_and(|cell| cell.can_correct(*amount));
-    if sums.is_empty() || !sums.iter().all(fits) {
+    if sums.is_empty() || !sums.iter().all(fits) || contradicts_itself(books, correction, &sums) {
         return Err(Rejection::CorrectionMisfits);
     }
     Ok(Outcome::Corrected { alerts: settle::alerts(books, at, &sums) })
+}
+
+/// Whether a correction says something else of the accounting unit than it posts there, or what nobody can be charged, or
+/// that it is of an AWU which was not admitted yet. The books know nothing of AWUs that have ended: whether the rest is so
+/// is seen by who follows the journal ([`crate::audit`]).
+fn contradicts_itself(books: &Books, correction: &Correction, sums: &[(CellId, Amount)]) -> bool {
+    let Revision { unit, before, actual, .. } = correction.revision;
+    let change = actual.checked_sub(before);
+    let of_unit = |cell: CellId| books.cell(cell).is_some_and(|cell| cell.key.unit == unit);
+    let is_posted = |(cell, sum): &(CellId, Amount)| of_unit(*cell) && Some(*sum) == change;
+    let is_told = change == Some(Amount::ZERO) || sums.iter().any(is_posted);
+    let is_charge = !before.is_negative() && !actual.is_negative();
+    !is_told || !is_charge || !(1..=books.sequence()).contains(&correction.admitted)
 }
 
 /// Every admission looks at the grants that hold.

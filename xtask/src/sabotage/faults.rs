@@ -466,6 +466,22 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
     Fault {
+        name: "believe-what-a-correction-says",
+        what: "whoever verifies does not look at what an AWU was charged before it was corrected",
+        file: "crates/genops-core/src/audit/ended.rs",
+        find: "Some(before) if before == said.before => Ok(()),",
+        put: "Some(_) => Ok(()),",
+        test: &["-p", "genops-ledger", "--test", "ledger", "afterwards"],
+    },
+    Fault {
+        name: "forget-what-has-ended",
+        what: "whoever verifies does not know the AWUs that have ended",
+        file: "crates/genops-core/src/audit.rs",
+        find: "self.ended.put(awu, remains);",
+        put: "drop(remains);",
+        test: &["-p", "genops-ledger", "--test", "ledger", "afterwards"],
+    },
+    Fault {
         name: "archive-what-is-needed",
         what: "entries leave that somebody needs yet",
         file: "crates/genops-ledger/src/retention.rs",

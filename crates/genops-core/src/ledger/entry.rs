@@ -313,7 +313,8 @@ pub enum Rejection {
     },
     /// A correction that the books cannot hold.
     #[error(
-        "the correction does not fit: a cell would come to less than nothing, or to more than can be counted"
+        "the correction does not fit: it contradicts itself, or a cell would come to less than nothing, or to more than \
+         can be counted"
     )]
     CorrectionMisfits,
     /// The same grant holds already.

@@ -223,7 +223,7 @@ impl Story {
         self.tell(Command::Erase { pseudonym: name("p-4711"), act: act() });
     }
 
-    /// One cent less in the cell of its accounting unit that was charged last.
+    /// A little less in each cell of its accounting unit.
     fn correction(&self, awu: AwuId, admitted: u64) -> Correction {
         let find = |wanted: u64| self.entries.iter().find(move |entry| entry.sequence == wanted).unwrap();
         let (Command::Admit(request), Outcome::Admitted(granted)) =
@@ -242,7 +242,9 @@ impl Story {
             before,
             actual: before.checked_add(less).unwrap(),
         };
-        let postings = vec![Posting { cell: step.cell, amount: less, charged_at: charge.at }];
+        let of_unit = granted.path().iter().filter(|other| other.key.unit == step.key.unit);
+        let postings =
+            of_unit.map(|of| Posting { cell: of.cell, amount: less, charged_at: charge.at }).collect();
         Correction { awu, admitted, postings, revision, act: act() }
     }
 

@@ -40,6 +40,11 @@ impl Fold {
 }
 
 impl History {
+    /// Every entry that has its place.
+    pub fn applied(&self) -> &[Entry] {
+        &self.applied
+    }
+
     /// An entry has its place.
     pub fn apply(&mut self, entry: &Entry, wall: Timestamp) -> Result<(), String> {
         let place = self.applied.len() as u64 + 1;

@@ -145,7 +145,8 @@ impl<'a> Life<'a> {
             None => {
                 self.world.number += 1;
                 let number = self.world.number;
-                (work::command(&mut self.world.random, self.pipeline.books(), number), false)
+                let (books, journal) = (self.pipeline.books(), self.world.history.applied());
+                (work::command(&mut self.world.random, books, journal, number), false)
             }
         };
         let (wall, is_new) = (self.world.wall(), work::is_new(&command));
