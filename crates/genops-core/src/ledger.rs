@@ -19,7 +19,7 @@ pub use books::{Books, Mismatch, OpenAwu, evolve};
 pub use cell::{Cell, CellId, Fit, Standing, Totals};
 pub use entry::{
     Admit, BOOKS_VERSION, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation,
-    Rejection, Settled,
+    Rejection, Settled, Whose,
 };
 
 use std::collections::HashMap;
@@ -143,22 +143,27 @@ fn expect_deadline(books: &Books, awu: AwuId) -> Result<Timestamp, Rejection> {
 
 /// A request that has not been made before, whose facts hold.
 fn expect_new(books: &Books, at: Timestamp, request: &Admit) -> Result<(), Rejection> {
+    let caller = request.proposal.key.as_ref();
     if let Some(Idempotency { key, payload }) = &request.idempotency {
         let horizon = books.policy().remember_ns;
-        match books.remembered(request.proposal.key.as_ref(), key, at) {
+        match books.remembered(caller, key, at) {
             Some((sequence, known)) if known == *payload => return Err(Rejection::Remembered { sequence }),
             Some((sequence, _)) => return Err(Rejection::KeyConflict { sequence }),
             None if idempotency::made_at(key).is_some_and(|made| at.nanos_since(made) > horizon) => {
                 return Err(Rejection::KeyTooOld);
             }
-            None if books.is_full_of_keys(at) => {
-                return Err(Rejection::TooManyKeys { most: books.policy().ceilings.idempotency_keys });
+            None => {
+                if let Some((most, whose)) = books.full_of_keys(caller, at) {
+                    return Err(Rejection::TooManyKeys { most, whose });
+                }
             }
-            None => {}
         }
     }
     if books.open_awu(request.awu).is_some() {
         return Err(Rejection::AlreadyOpen { awu: request.awu });
+    }
+    if let Some((most, whose)) = books.full_of_awus(caller) {
+        return Err(Rejection::TooManyOpen { most, whose });
     }
     expect_units(&request.proposal.quantities)?;
     expect_assessed(books, request)

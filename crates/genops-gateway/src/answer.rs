@@ -263,6 +263,9 @@ pub fn unavailable(message: &str) -> Response {
     error(StatusCode::SERVICE_UNAVAILABLE, "gateway_error", None, None, message)
 }
 
+/// The code where as many AWUs are open as may be.
+pub const TOO_MANY_OPEN: &str = "too_many_open_awus";
+
 /// The books hold as much of something as they may; nothing was decided.
 #[must_use]
 pub fn full(code: &str, message: &str) -> Response {

@@ -59,7 +59,7 @@ pub async fn chat_completion(
                 }
                 continue;
             }
-            Err(trouble) => return told(otherwise, &attempts, || answer::unavailable(&trouble.to_string())),
+            Err(trouble) => return told(otherwise, &attempts, || not_decided(&trouble)),
             Ok(admission) => admission,
         };
         attempts.decided(awu, asked.setup.config.models.route(&call.model));
@@ -92,6 +92,15 @@ pub async fn chat_completion(
 /// What the caller is told: what an attempt came to before, or else this.
 fn told(before: Option<Response>, attempts: &Attempts, otherwise: impl FnOnce() -> Response) -> Response {
     answer::after_attempts(before.unwrap_or_else(otherwise), attempts.made())
+}
+
+/// A call that the ledger has not decided.
+fn not_decided(trouble: &LedgerError) -> Response {
+    let message = trouble.to_string();
+    match trouble {
+        LedgerError::Rejected(Rejection::TooManyOpen { .. }) => answer::full(answer::TOO_MANY_OPEN, &message),
+        _ => answer::unavailable(&message),
+    }
 }
 
 fn code(refusal: &Refusal) -> Option<&genops_spec::ReasonCode> {

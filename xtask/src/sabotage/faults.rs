@@ -482,6 +482,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "afterwards"],
     },
     Fault {
+        name: "one-key-keeps-all-others-out",
+        what: "one caller may have every AWU open that may be",
+        file: "crates/genops-core/src/ledger/books/places.rs",
+        find: "(caller.is_some() && open >= of_one).then_some((of_one, Whose::OneKeys))",
+        put: "(open > most).then_some((of_one, Whose::OneKeys))",
+        test: &["-p", "genops-core", "--test", "decisions", "ceilings"],
+    },
+    Fault {
         name: "archive-what-is-needed",
         what: "entries leave that somebody needs yet",
         file: "crates/genops-ledger/src/retention.rs",

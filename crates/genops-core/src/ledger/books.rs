@@ -2,6 +2,8 @@
 //!
 //! No rule is applied here. What an entry says happened, happened.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Books {
     cells: Vec<Cell>,
     cell_of: HashMap<CellKey, CellId>,
     open: HashMap<AwuId, OpenAwu>,
+    /// How many of them each key of a caller has. It follows from the rest.
+    open_of: HashMap<Name, u64>,
     /// When the holders of open AWUs are taken for lost.
     deadlines: BTreeSet<(Timestamp, AwuId)>,
     traffic: Traffic,
@@ -143,6 +147,7 @@ impl Default for Books {
             cells: Vec::new(),
             cell_of: HashMap::new(),
             open: HashMap::new(),
+            open_of: HashMap::new(),
             deadlines: BTreeSet::new(),
             traffic: Traffic::default(),
             remembered: Remembered::default(),
@@ -276,23 +281,6 @@ impl Books {
         self.remembered.find(caller, key, at.minus_nanos(self.policy().remember_ns))
     }
 
-    /// Whether as many idempotency keys are remembered at `at` as may be.
-    pub(super) fn is_full_of_keys(&self, at: Timestamp) -> bool {
-        let policy = self.policy();
-        self.remembered.is_full(at.minus_nanos(policy.remember_ns), policy.ceilings.idempotency_keys)
-    }
-
-    /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
-    pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
-        let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
-        cells < self.policy().ceilings.cells
-    }
-
-    /// Whether a share of a flow is kept, or there is a place for it.
-    pub(crate) fn has_place_for_flow(&self, key: &RateKey) -> bool {
-        self.traffic.has_place_for_flow(key, self.policy().ceilings.rate_shares)
-    }
-
     /// The oldest entry that an idempotency key was used in which is remembered at `at`.
     #[must_use]
     pub fn oldest_remembered(&self, at: Timestamp) -> Option<u64> {
@@ -394,6 +382,10 @@ impl From<Kept> for Books {
     fn from(kept: Kept) -> Self {
         let Kept { sequence, at, policy, cells, open, traffic, remembered, grants } = kept;
         let deadlines = open.iter().filter_map(|(id, open)| Some((open.deadline?, *id))).collect();
+        let mut open_of = HashMap::new();
+        for key in open.iter().filter_map(|(_, open)| open.proposal().key.as_ref()) {
+            places::count_one(&mut open_of, key);
+        }
         Self {
             sequence,
             at,
@@ -401,6 +393,7 @@ impl From<Kept> for Books {
             cell_of: cells.iter().map(|cell| cell.key.clone()).zip(CellId::all()).collect(),
             cells,
             open: open.into_iter().collect(),
+            open_of,
             deadlines,
             traffic,
             remembered,
@@ -443,6 +436,9 @@ impl Books {
         let state = if admitted.started() { State::Executing } else { State::Reserved };
         let deadline = request.within_ns.map(|within| entry.at.plus_nanos(within));
         self.deadlines.extend(deadline.map(|deadline| (deadline, request.awu)));
+        if let Some(key) = &request.proposal.key {
+            places::count_one(&mut self.open_of, key);
+        }
         let open = OpenAwu {
             state,
             request: Arc::clone(request),
@@ -492,6 +488,9 @@ impl Books {
         let open = self.open.remove(&awu)?;
         if let Some(deadline) = open.deadline {
             self.deadlines.remove(&(deadline, awu));
+        }
+        if let Some(key) = &open.proposal().key {
+            places::count_one_less(&mut self.open_of, key);
         }
         Some(open)
     }

@@ -18,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::bodies::{Currency, Decimal, EndWord, Named, Usage, Within, used};
 use super::reading::{OneAwu, not_found};
 use super::route::{Asker, Nothing, Problem};
+
+use crate::answer;
 use crate::server::Gateway;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -268,6 +270,7 @@ impl From<HeldError> for Problem {
                 Rejection::KeyTooOld => Self::Conflict { code: "idempotency_key_too_old", message },
                 Rejection::NoGrant { .. } => not_found("number", message),
                 Rejection::TooManyKeys { .. } => Self::Full { code: "too_many_idempotency_keys", message },
+                Rejection::TooManyOpen { .. } => Self::Full { code: answer::TOO_MANY_OPEN, message },
                 Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
                     Self::Bad { field: None, message }
                 }

@@ -1,5 +1,6 @@
 //! What is said of AWUs that have ended: the auditor knows of each what it was, and what it is charged. One entry of a
 //! journal is forged at a time, in a chain that is made anew.
+#![expect(clippy::panic, reason = "what is forged has to be what it is taken for")]
 
 use std::sync::Arc;
 
