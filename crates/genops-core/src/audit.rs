@@ -2,7 +2,10 @@
 //!
 //! An [`Auditor`] follows the journal beside the books: it keeps its own list of AWUs, sums from the list,
 //! and holds the result against the cells that the entry touched. It corrects nothing. What it keeps grows
-//! with the open AWUs and the cells, not with the history.
+//! with the open AWUs and the cells, and by about 100 bytes for each AWU that has ended: what is said of it later has to
+//! be so (`audit/ended.rs`).
+
+mod ended;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,17 +18,22 @@ use crate::awu::{AwuId, State};
 use crate::budget::CellKey;
 use crate::finding::Question;
 use crate::ledger::{
-    Books, Cell, CellId, CellRange, Command, Correction, Entry, Grant, Outcome, Posting, Settled, Totals,
+    Admit, Books, Cell, CellId, CellRange, Command, Correction, Entry, Grant, Note, Outcome, Posting,
+    Revision, Settled, Totals,
 };
 use crate::period::Window;
 use crate::time::Timestamp;
+use ended::{Ended, Remains, Settlement};
 
 /// Follows a journal and says where it breaks an invariant.
 #[derive(Debug, Default)]
 pub struct Auditor {
     open: HashMap<AwuId, Life>,
+    ended: Ended,
     cells: HashMap<CellId, Tally>,
     grants: HashMap<u64, Arc<Grant>>,
+    /// The last entry that was not followed: of AWUs that ended by then nothing is known.
+    unknown_through: u64,
 }
 
 /// An invariant does not hold.
@@ -43,7 +51,10 @@ pub struct Breach {
 #[derive(Debug)]
 struct Life {
     state: State,
-    path: Vec<(CellId, Amount)>,
+    request: Arc<Admit>,
+    admitted: Arc<Admitted>,
+    /// The entry that admitted it.
+    sequence: u64,
     doubted_at: Option<Timestamp>,
 }
 
@@ -79,14 +90,20 @@ impl Auditor {
         let breach = |invariant, what: String| Breach { invariant, sequence: entry.sequence, what };
         let touched = match (&entry.command, &entry.outcome) {
             (Command::Admit(request), Outcome::Admitted(admitted)) => self
-                .admitted(entry.at, request.awu, admitted, books)
+                .admitted(entry, request, admitted, books)
                 .map_err(|(invariant, what)| breach(invariant, what))?,
-            (Command::Admit(_), _) => Vec::new(),
+            (Command::Admit(request), _) => {
+                self.expect_new(request.awu).map_err(|(invariant, what)| breach(invariant, what))?;
+                self.ended.put(request.awu, Remains::uncharged(entry.sequence, request));
+                Vec::new()
+            }
             (Command::AdoptPolicy(_), Outcome::PolicyAdopted { reallocated, .. }) => {
                 reallocated.iter().map(|change| change.cell).collect()
             }
             (Command::AdoptPolicy(_), _) => Vec::new(),
             (Command::Correct(correction), Outcome::Corrected { .. }) => {
+                self.check_correction(entry.at, correction)
+                    .map_err(|(invariant, what)| breach(invariant, what))?;
                 let no_sum = || breach("I2", "the correction has no sum".to_owned());
                 self.corrected(entry.at, correction, books).ok_or_else(no_sum)?
             }
@@ -97,14 +114,18 @@ impl Auditor {
                 self.grants.remove(grant);
                 Vec::new()
             }
-            (Command::Correct(_) | Command::Grant(_) | Command::Report(_) | Command::Erase { .. }, _) => {
+            (Command::Report(note), _) => {
+                self.check_report(note).map_err(|what| breach("I5", what))?;
                 Vec::new()
             }
             (Command::CloseCells { .. }, Outcome::CellsClosed { cells }) => {
                 self.closed(cells, books).map_err(|what| breach("I6", what))?;
                 Vec::new()
             }
-            (Command::CloseCells { .. }, _) => Vec::new(),
+            (
+                Command::CloseCells { .. } | Command::Correct(_) | Command::Grant(_) | Command::Erase { .. },
+                _,
+            ) => Vec::new(),
             (
                 Command::Start { awu }
                 | Command::Extend { awu, .. }
@@ -114,7 +135,9 @@ impl Auditor {
                 | Command::Expire { awu }
                 | Command::Resolve { awu, .. },
                 outcome,
-            ) => self.moved(entry.at, *awu, outcome, books).map_err(|what| breach("I5", what))?,
+            ) => self
+                .moved(entry.at, *awu, outcome, books)
+                .map_err(|(invariant, what)| breach(invariant, what))?,
         };
         touched
             .into_iter()
@@ -152,7 +175,7 @@ impl Auditor {
     /// An audit that begins with books that are known to be right: those of a snapshot.
     #[must_use]
     pub fn over(books: &Books) -> Self {
-        let mut auditor = Self::default();
+        let mut auditor = Self { unknown_through: books.sequence(), ..Self::default() };
         for (id, cell) in books.cells_from(CellId::default()) {
             auditor.cells.insert(id, Tally::of(cell));
         }
@@ -163,23 +186,39 @@ impl Auditor {
                     if open.state == State::InDoubt { &mut tally.doubted } else { &mut tally.outstanding };
                 amounts.insert(awu, step.amount);
             }
-            let path = open.path().iter().map(|step| (step.cell, step.amount)).collect();
-            auditor.open.insert(awu, Life { state: open.state, path, doubted_at: open.doubted_at });
+            let life = Life {
+                state: open.state,
+                request: Arc::clone(&open.request),
+                admitted: Arc::clone(&open.granted),
+                sequence: open.admitted,
+                doubted_at: open.doubted_at,
+            };
+            auditor.open.insert(awu, life);
         }
         auditor.grants = books.all_grants().map(|(sequence, grant)| (sequence, Arc::clone(grant))).collect();
         auditor
     }
 
+    /// An identity is decided once.
+    fn expect_new(&self, awu: AwuId) -> Result<(), Finding> {
+        if self.open.contains_key(&awu) {
+            return Err(("I5", format!("AWU {awu} is decided while it is open")));
+        }
+        if self.ended.knows(awu) {
+            return Err(("I5", format!("AWU {awu} is decided again, and has ended")));
+        }
+        Ok(())
+    }
+
     fn admitted(
         &mut self,
-        at: Timestamp,
-        awu: AwuId,
-        admitted: &Admitted,
+        entry: &Entry,
+        request: &Arc<Admit>,
+        admitted: &Arc<Admitted>,
         books: &Books,
     ) -> Result<Vec<CellId>, Finding> {
-        if self.open.contains_key(&awu) {
-            return Err(("I5", format!("AWU {awu} is admitted while it is open")));
-        }
+        let (at, awu) = (entry.at, request.awu);
+        self.expect_new(awu)?;
         for step in admitted.path() {
             let lent = self.lent(at, &step.key);
             let is_new = !self.cells.contains_key(&step.cell);
@@ -207,11 +246,15 @@ impl Auditor {
             }
             cell.admit(awu, step.amount).ok_or_else(|| ("I6", format!("AWU {awu}: no sum")))?;
         }
-        let path: Vec<_> = admitted.path().iter().map(|step| (step.cell, step.amount)).collect();
-        let touched = path.iter().map(|(cell, _)| *cell).collect();
-        let state = if admitted.started() { State::Executing } else { State::Reserved };
-        self.open.insert(awu, Life { state, path, doubted_at: None });
-        Ok(touched)
+        let life = Life {
+            state: if admitted.started() { State::Executing } else { State::Reserved },
+            request: Arc::clone(request),
+            admitted: Arc::clone(admitted),
+            sequence: entry.sequence,
+            doubted_at: None,
+        };
+        self.open.insert(awu, life);
+        Ok(admitted.path().iter().map(|step| step.cell).collect())
     }
 
     /// The sum of the grants that a cell has at `at`.
@@ -233,6 +276,30 @@ impl Auditor {
         }
         self.grants.insert(entry.sequence, Arc::clone(grant));
         Some(touched)
+    }
+
+    /// What a correction says has to be true of the AWU. Of one that ended before what was followed, nobody can tell.
+    fn check_correction(&mut self, at: Timestamp, correction: &Correction) -> Result<(), Finding> {
+        let Correction { awu, admitted, .. } = correction;
+        if self.open.contains_key(awu) {
+            return Err(("I5", format!("AWU {awu} is corrected while it is open")));
+        }
+        match self.ended.correct(at, correction) {
+            Some(checked) => checked,
+            None if *admitted <= self.unknown_through => Ok(()),
+            None => Err(("I5", format!("AWU {awu} is corrected, and entry {admitted} did not admit it"))),
+        }
+    }
+
+    /// A report is of an AWU that was decided, and of whom it belongs to.
+    fn check_report(&self, Note { awu, attribution, .. }: &Note) -> Result<(), String> {
+        let of_open = self.open.get(awu).map(|life| life.request.proposal.attribution == *attribution);
+        match of_open.or_else(|| self.ended.is_of(*awu, attribution)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(format!("a report says that AWU {awu} belongs to somebody else")),
+            None if self.unknown_through > 0 => Ok(()),
+            None => Err(format!("AWU {awu} is reported of, and was never decided")),
+        }
     }
 
     fn corrected(&mut self, at: Timestamp, correction: &Correction, books: &Books) -> Option<Vec<CellId>> {
@@ -268,34 +335,41 @@ impl Auditor {
         awu: AwuId,
         outcome: &Outcome,
         books: &Books,
-    ) -> Result<Vec<CellId>, String> {
-        let life = self.open.get_mut(&awu).ok_or_else(|| format!("AWU {awu} is not open"))?;
-        let touched = life.path.iter().map(|(cell, _)| *cell).collect();
+    ) -> Result<Vec<CellId>, Finding> {
+        let of_life = |what: String| ("I5", format!("AWU {awu} {what}"));
+        let life = self.open.get_mut(&awu).ok_or_else(|| of_life("is not open".to_owned()))?;
         let (from, to): (&[State], _) = match outcome {
             Outcome::Started => (&[State::Reserved], Some(State::Executing)),
             Outcome::Extended { .. } => (&[State::Reserved, State::Executing], Some(life.state)),
             Outcome::Released => (&[State::Reserved], None),
-            Outcome::Settled(Settled { late: None, .. }) => (&[State::Executing, State::InDoubt], None),
-            Outcome::Settled(_) => (&[State::InDoubt], None),
+            Outcome::Settled(_) => (&[State::Executing, State::InDoubt], None),
             Outcome::InDoubt { .. } => (&[State::Executing], Some(State::InDoubt)),
-            _ => return Err(format!("AWU {awu} cannot come to this outcome")),
+            _ => return Err(of_life("cannot come to this outcome".to_owned())),
         };
         if !from.contains(&life.state) {
-            return Err(format!("AWU {awu} cannot come to this from {}", life.state.as_str()));
+            return Err(of_life(format!("cannot come to this from {}", life.state.as_str())));
         }
-        for (position, (cell, reserved)) in life.path.iter().enumerate() {
-            let tally = self.cells.entry(*cell).or_default();
-            let window = books.cell(*cell).map_or(Window::Always, |cell| cell.key.window);
-            let moved = Moved { awu, at, doubted_at: life.doubted_at, window, reserved: *reserved, position };
-            tally.follow(&moved, outcome).ok_or_else(|| format!("AWU {awu}: no sum"))?;
+        let no_sum = || of_life("has no sum".to_owned());
+        let path = life.admitted.path();
+        for (position, step) in path.iter().enumerate() {
+            let tally = self.cells.entry(step.cell).or_default();
+            let window = books.cell(step.cell).map_or(Window::Always, |cell| cell.key.window);
+            let doubted_at = life.doubted_at;
+            let moved = Moved { awu, at, doubted_at, window, reserved: step.amount, position };
+            tally.follow(&moved, outcome).ok_or_else(no_sum)?;
         }
-        match to {
-            Some(state) => {
-                life.state = state;
-                life.doubted_at = (state == State::InDoubt).then_some(at);
-            }
-            None => drop(self.open.remove(&awu)),
+        let touched = path.iter().map(|step| step.cell).collect();
+        if let Some(state) = to {
+            life.state = state;
+            life.doubted_at = (state == State::InDoubt).then_some(at);
+            return Ok(touched);
         }
+        let remains = match outcome {
+            Outcome::Settled(settled) => life.settled(at, awu, settled)?.ok_or_else(no_sum)?,
+            _ => Remains::uncharged(life.sequence, &life.request),
+        };
+        self.open.remove(&awu);
+        self.ended.put(awu, remains);
         Ok(touched)
     }
 
@@ -338,6 +412,29 @@ impl Auditor {
 
 /// The invariant and what was found.
 type Finding = (&'static str, String);
+
+impl Life {
+    /// What remains of it once it is settled; `None` where that has no sum.
+    fn settled(&self, at: Timestamp, awu: AwuId, settled: &Settled) -> Result<Option<Remains>, Finding> {
+        let revision = || {
+            let (position, step) = self.admitted.accounting()?;
+            Some(Revision {
+                attribution: self.request.proposal.attribution.clone(),
+                unit: step.key.unit,
+                reserved: step.amount,
+                before: step.amount,
+                actual: *settled.actual.get(position)?,
+            })
+        };
+        let doubted_at = self.doubted_at;
+        if settled.late.as_deref() != doubted_at.and_then(|_| revision()).as_ref() {
+            let what = "what the settlement says that it was charged before is not so";
+            return Err(("I2", format!("AWU {awu}: {what}")));
+        }
+        let settlement = Settlement { at, doubted_at, actual: &settled.actual };
+        Ok(Remains::settled(self.sequence, &self.request, &self.admitted, &settlement))
+    }
+}
 
 /// Whether the limit of a reservation was passed on purpose: a finding says that the budget is only observed, or lends.
 fn passes_on_purpose(admitted: &Admitted, step: &Reservation) -> bool {

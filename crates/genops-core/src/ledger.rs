@@ -22,7 +22,7 @@ pub use cell::{Cell, CellId, Fit, Standing, Totals};
 pub use cells::CellRange;
 pub use entry::{
     Admit, BOOKS_VERSION, Command, ENGINE_VERSION, Entry, FORMAT_VERSION, Idempotency, Outcome, Reallocation,
-    Rejection, Settled,
+    Rejection, Settled, Whose,
 };
 
 use std::collections::{HashMap, HashSet};
@@ -150,22 +150,27 @@ fn expect_deadline(books: &Books, awu: AwuId) -> Result<Timestamp, Rejection> {
 
 /// A request that has not been made before, whose facts hold.
 fn expect_new(books: &Books, at: Timestamp, request: &Admit) -> Result<(), Rejection> {
+    let caller = request.proposal.key.as_ref();
     if let Some(Idempotency { key, payload }) = &request.idempotency {
         let horizon = books.policy().remember_ns;
-        match books.remembered(request.proposal.key.as_ref(), key, at) {
+        match books.remembered(caller, key, at) {
             Some((sequence, known)) if known == *payload => return Err(Rejection::Remembered { sequence }),
             Some((sequence, _)) => return Err(Rejection::KeyConflict { sequence }),
             None if idempotency::made_at(key).is_some_and(|made| at.nanos_since(made) > horizon) => {
                 return Err(Rejection::KeyTooOld);
             }
-            None if books.is_full_of_keys(at) => {
-                return Err(Rejection::TooManyKeys { most: books.policy().ceilings.idempotency_keys });
+            None => {
+                if let Some((most, whose)) = books.full_of_keys(caller, at) {
+                    return Err(Rejection::TooManyKeys { most, whose });
+                }
             }
-            None => {}
         }
     }
     if books.open_awu(request.awu).is_some() {
         return Err(Rejection::AlreadyOpen { awu: request.awu });
+    }
+    if let Some((most, whose)) = books.full_of_awus(caller) {
+        return Err(Rejection::TooManyOpen { most, whose });
     }
     expect_units(&request.proposal.quantities)?;
     expect_assessed(books, request)
@@ -225,10 +230,23 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
     }
     let fits =
         |(cell, amount): &(CellId, Amount)| books.cell(*cell).is_some_and(|cell| cell.can_correct(*amount));
-    if sums.is_empty() || !sums.iter().all(fits) {
+    if sums.is_empty() || !sums.iter().all(fits) || contradicts_itself(books, correction, &sums) {
         return Err(Rejection::CorrectionMisfits);
     }
     Ok(Outcome::Corrected { alerts: alerts::of_postings(books, at, &sums) })
+}
+
+/// Whether a correction says something else of the accounting unit than it posts there, or what nobody can be charged, or
+/// that it is of an AWU which was not admitted yet. The books know nothing of AWUs that have ended: whether the rest is so
+/// is seen by who follows the journal ([`crate::audit`]).
+fn contradicts_itself(books: &Books, correction: &Correction, sums: &[(CellId, Amount)]) -> bool {
+    let Revision { unit, before, actual, .. } = correction.revision;
+    let change = actual.checked_sub(before);
+    let of_unit = |cell: CellId| books.cell(cell).is_some_and(|cell| cell.key.unit == unit);
+    let is_posted = |(cell, sum): &(CellId, Amount)| of_unit(*cell) && Some(*sum) == change;
+    let is_told = change == Some(Amount::ZERO) || sums.iter().any(is_posted);
+    let is_charge = !before.is_negative() && !actual.is_negative();
+    !is_told || !is_charge || !(1..=books.sequence()).contains(&correction.admitted)
 }
 
 /// Every admission looks at the grants that are kept.

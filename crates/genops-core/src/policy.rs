@@ -69,12 +69,32 @@ pub struct Ceilings {
     pub rate_shares: u64,
     /// So many idempotency keys are remembered at a time.
     pub idempotency_keys: u64,
+    /// So many AWUs are open at a time, those in doubt too.
+    pub open_awus: u64,
+    /// How much of the last two one key of a caller may take up, in percent; at least one of each. Work without a key is
+    /// bounded by the ceilings alone.
+    pub one_key_percent: u64,
 }
 
 impl Default for Ceilings {
-    /// Twice what one process is made for.
+    /// Twice what one process is made for; and no key keeps all others out.
     fn default() -> Self {
-        Self { cells: 2_000_000, rate_shares: 2_000_000, idempotency_keys: 1_000_000 }
+        Self {
+            cells: 2_000_000,
+            rate_shares: 2_000_000,
+            idempotency_keys: 1_000_000,
+            open_awus: 100_000,
+            one_key_percent: 50,
+        }
+    }
+}
+
+impl Ceilings {
+    /// How much of a ceiling of `most` one key may take up.
+    #[must_use]
+    pub fn of_one_key(&self, most: u64) -> u64 {
+        let share = u128::from(most).saturating_mul(u128::from(self.one_key_percent)) / 100;
+        u64::try_from(share).unwrap_or(u64::MAX).clamp(1, most.max(1))
     }
 }
 

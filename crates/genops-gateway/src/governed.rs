@@ -14,6 +14,7 @@ use genops_core::ledger::Rejection;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::answer::{self, Told};
+use crate::api::code::Code;
 use crate::attempts::Attempts;
 use crate::call::{Call, Changes, Streaming};
 use crate::describe::{self, Asked, Described};
@@ -59,7 +60,7 @@ pub async fn chat_completion(
                 }
                 continue;
             }
-            Err(trouble) => return told(otherwise, &attempts, || answer::unavailable(&trouble.to_string())),
+            Err(trouble) => return told(otherwise, &attempts, || not_decided(&trouble)),
             Ok(admission) => admission,
         };
         attempts.decided(awu, asked.setup.config.models.route(&call.model));
@@ -92,6 +93,15 @@ pub async fn chat_completion(
 /// What the caller is told: what an attempt came to before, or else this.
 fn told(before: Option<Response>, attempts: &Attempts, otherwise: impl FnOnce() -> Response) -> Response {
     answer::after_attempts(before.unwrap_or_else(otherwise), attempts.made())
+}
+
+/// A call that the ledger has not decided.
+fn not_decided(trouble: &LedgerError) -> Response {
+    let message = trouble.to_string();
+    match trouble {
+        LedgerError::Rejected(Rejection::TooManyOpen { .. }) => answer::full(Code::TooManyOpenAwus, &message),
+        _ => answer::unavailable(&message),
+    }
 }
 
 fn code(refusal: &Refusal) -> Option<&genops_spec::ReasonCode> {

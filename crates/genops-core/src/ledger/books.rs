@@ -3,6 +3,7 @@
 //! No rule is applied here. What an entry says happened, happened.
 
 mod grants;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Books {
     in_force: Arc<InForce>,
     cells: Cells,
     open: HashMap<AwuId, OpenAwu>,
+    /// How many of them each key of a caller has. It follows from the rest.
+    open_of: HashMap<Name, u64>,
     /// When the holders of open AWUs are taken for lost.
     deadlines: BTreeSet<(Timestamp, AwuId)>,
     traffic: Traffic,
@@ -147,6 +150,7 @@ impl Default for Books {
             in_force: Arc::new(InForce::new(Policy::unrestricted())),
             cells: Cells::default(),
             open: HashMap::new(),
+            open_of: HashMap::new(),
             deadlines: BTreeSet::new(),
             traffic: Traffic::default(),
             remembered: Remembered::default(),
@@ -238,23 +242,6 @@ impl Books {
     #[must_use]
     pub fn remembered(&self, caller: Option<&Name>, key: &Name, at: Timestamp) -> Option<(u64, Digest)> {
         self.remembered.find(caller, key, at.minus_nanos(self.policy().remember_ns))
-    }
-
-    /// Whether as many idempotency keys are remembered at `at` as may be.
-    pub(super) fn is_full_of_keys(&self, at: Timestamp) -> bool {
-        let policy = self.policy();
-        self.remembered.is_full(at.minus_nanos(policy.remember_ns), policy.ceilings.idempotency_keys)
-    }
-
-    /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
-    pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
-        let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
-        cells < self.policy().ceilings.cells
-    }
-
-    /// Whether a share of a flow is kept, or there is a place for it.
-    pub(crate) fn has_place_for_flow(&self, key: &RateKey) -> bool {
-        self.traffic.has_place_for_flow(key, self.policy().ceilings.rate_shares)
     }
 
     /// The oldest entry that an idempotency key was used in which is remembered at `at`.
@@ -361,12 +348,17 @@ impl From<Kept> for Books {
         let Kept { sequence, at, policy, cells, numbers, next_cell, open, traffic, remembered, grants } =
             kept;
         let deadlines = open.iter().filter_map(|(id, open)| Some((open.deadline?, *id))).collect();
+        let mut open_of = HashMap::new();
+        for key in open.iter().filter_map(|(_, open)| open.proposal().key.as_ref()) {
+            places::count_one(&mut open_of, key);
+        }
         Self {
             sequence,
             at,
             in_force: Arc::new(InForce::new(policy)),
             cells: Cells::kept(cells, &numbers, next_cell),
             open: open.into_iter().collect(),
+            open_of,
             deadlines,
             traffic,
             remembered,
@@ -416,6 +408,9 @@ impl Books {
         let state = if admitted.started() { State::Executing } else { State::Reserved };
         let deadline = request.within_ns.map(|within| entry.at.plus_nanos(within));
         self.deadlines.extend(deadline.map(|deadline| (deadline, request.awu)));
+        if let Some(key) = &request.proposal.key {
+            places::count_one(&mut self.open_of, key);
+        }
         let open = OpenAwu {
             state,
             request: Arc::clone(request),
@@ -464,6 +459,9 @@ impl Books {
         let open = self.open.remove(&awu)?;
         if let Some(deadline) = open.deadline {
             self.deadlines.remove(&(deadline, awu));
+        }
+        if let Some(key) = &open.proposal().key {
+            places::count_one_less(&mut self.open_of, key);
         }
         Some(open)
     }

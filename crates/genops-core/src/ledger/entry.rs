@@ -3,6 +3,7 @@
 //! The encoding is `postcard`, field after field in the order written here. Changing a type in this file,
 //! or one that it names, changes the bytes: that needs a new [`FORMAT_VERSION`] and a reader for the old.
 
+use core::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -301,12 +302,26 @@ pub enum Rejection {
     KeyTooOld,
     /// As many keys are remembered as may be.
     #[error(
-        "{most} idempotency keys are remembered, which is as many as may be, so another could not be held to; nothing was \
-         decided: ask again with the same key later, or without one, or let whoever runs the ledger raise the limit"
+        "{most} idempotency keys{whose} are remembered, which is as many as may be, so another could not be held to; \
+         nothing was decided: ask again with the same key later, or without one, or let whoever runs the ledger raise the \
+         limit"
     )]
     TooManyKeys {
         /// So many.
         most: u64,
+        /// Whose they are.
+        whose: Whose,
+    },
+    /// As many AWUs are open as may be.
+    #[error(
+        "{most} AWUs{whose} are open, which is as many as may be; nothing was decided: ask again once some have ended or \
+         those in doubt are resolved, or let whoever runs the ledger raise the limit"
+    )]
+    TooManyOpen {
+        /// So many.
+        most: u64,
+        /// Whose they are.
+        whose: Whose,
     },
     /// A unit stands twice among the quantities of a proposal or an execution.
     #[error("`{0}` stands twice among the quantities; each unit has one amount")]
@@ -334,7 +349,8 @@ pub enum Rejection {
     },
     /// A correction that the books cannot hold.
     #[error(
-        "the correction does not fit: a cell would come to less than nothing, or to more than can be counted"
+        "the correction does not fit: it contradicts itself, or a cell would come to less than nothing, or to more than \
+         can be counted"
     )]
     CorrectionMisfits,
     /// A correction of what was charged in a cell that has been closed.
@@ -390,4 +406,22 @@ pub enum Rejection {
         /// Where it stands.
         state: State,
     },
+}
+
+/// Whose things are counted that are as many as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of all callers together.
+    Everybodys,
+    /// Those of the caller's key.
+    OneKeys,
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everybodys => "",
+            Self::OneKeys => " of this caller's key",
+        })
+    }
 }

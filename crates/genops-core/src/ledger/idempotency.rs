@@ -2,6 +2,7 @@
 //!
 //! What is remembered is where the outcome stands, not the outcome.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ pub struct Remembered {
     known: HashMap<Use, Known>,
     /// The same uses in their order, the oldest first.
     order: VecDeque<Use>,
+    /// When each caller used those, the oldest first. It follows from the rest.
+    of_caller: HashMap<Name, VecDeque<Timestamp>>,
 }
 
 /// Whose key, and the key.
@@ -46,6 +49,13 @@ impl Remembered {
         u64::try_from(remembered).unwrap_or(u64::MAX) >= most
     }
 
+    /// Whether a caller has used `most` keys since `since`.
+    pub fn is_full_of(&self, caller: &Name, since: Timestamp, most: u64) -> bool {
+        let Some(uses) = self.of_caller.get(caller) else { return most == 0 };
+        let forgotten = uses.partition_point(|at| *at < since);
+        u64::try_from(uses.len().saturating_sub(forgotten)).unwrap_or(u64::MAX) >= most
+    }
+
     /// The oldest entry whose key has been used since `since`.
     pub fn oldest(&self, since: Timestamp) -> Option<u64> {
         let known = self.order.iter().filter_map(|of| self.known.get(of));
@@ -63,12 +73,27 @@ impl Remembered {
             && self.known.get(oldest).is_none_or(|known| known.at < since)
         {
             self.known.remove(oldest);
-            self.order.pop_front();
+            if let Some((Some(caller), _)) = self.order.pop_front() {
+                self.forget_use(caller);
+            }
         }
         let Some(idempotency) = &request.idempotency else { return };
         let of = (request.proposal.key.clone(), idempotency.key.clone());
+        if let Some(caller) = &of.0 {
+            self.of_caller.entry(caller.clone()).or_default().push_back(at);
+        }
         self.order.push_back(of.clone());
         self.known.insert(of, Known { sequence, at, payload: idempotency.payload });
+    }
+
+    /// The oldest use of a caller is forgotten.
+    fn forget_use(&mut self, caller: Name) {
+        if let Entry::Occupied(mut uses) = self.of_caller.entry(caller) {
+            uses.get_mut().pop_front();
+            if uses.get().is_empty() {
+                uses.remove();
+            }
+        }
     }
 }
 
@@ -97,8 +122,14 @@ impl<'de> Deserialize<'de> for Remembered {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let listed = Vec::<(Use, Option<Known>)>::deserialize(deserializer)?;
         let order = listed.iter().map(|(of, _)| of.clone()).collect();
+        let mut of_caller: HashMap<_, VecDeque<_>> = HashMap::new();
+        for ((caller, _), known) in &listed {
+            if let (Some(caller), Some(known)) = (caller, known) {
+                of_caller.entry(caller.clone()).or_default().push_back(known.at);
+            }
+        }
         let known = listed.into_iter().filter_map(|(of, known)| Some((of, known?))).collect();
-        Ok(Self { known, order })
+        Ok(Self { known, order, of_caller })
     }
 }
 

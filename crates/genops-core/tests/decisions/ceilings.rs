@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use genops_core::awu::{AwuId, Proposal};
 use genops_core::budget::{Budget, Overdraft};
 use genops_core::finding::Mode;
 use genops_core::ledger::{Admit, Books, Command, Entry, Idempotency, Outcome};
@@ -237,4 +238,106 @@ fn no_more_idempotency_keys_are_taken_than_may_be_remembered_until_the_oldest_is
     let entry = world.apply(keyed(&world, 3));
     assert!(matches!(entry.outcome, Outcome::Admitted(_)));
     assert!(world.rejected(keyed(&world, 4)).starts_with(full));
+}
+
+/// A key of a caller has half of what there may be, and others the rest.
+#[test]
+fn one_key_uses_up_no_more_idempotency_keys_than_its_share_and_others_go_on() {
+    let mut world = World::under(Policy {
+        remember_ns: 60 * SECOND,
+        ceilings: Ceilings { idempotency_keys: 5, ..Ceilings::default() },
+        ..Policy::unrestricted()
+    });
+    let of = |world: &World, caller: Option<&str>, number| match keyed(world, number) {
+        Command::Admit(request) => {
+            let mut request = Admit::clone(&request);
+            request.proposal.key = caller.map(name);
+            Command::Admit(request.into())
+        }
+        other => other,
+    };
+    for (number, caller) in [(1, Some("batch")), (2, Some("batch")), (3, Some("chat"))] {
+        let command = of(&world, caller, number);
+        world.apply(command);
+        world.wait(10 * SECOND);
+    }
+    let share = "2 idempotency keys of this caller's key are remembered, which is as many as may be";
+    assert!(world.rejected(of(&world, Some("batch"), 4)).starts_with(share));
+    assert!(world.rejected(of(&world, Some("batch"), 1)).contains("was used for the same request before"));
+    // Work without a key has no share: only everybody's together count.
+    for number in [5, 6] {
+        let command = of(&world, None, number);
+        world.apply(command);
+    }
+    let all = "5 idempotency keys are remembered, which is as many as may be";
+    assert!(world.rejected(of(&world, Some("chat"), 7)).starts_with(all));
+    // The first is forgotten: there is a place again, and the batch has half of its share again.
+    world.wait(30 * SECOND + 1);
+    let command = of(&world, Some("batch"), 4);
+    world.apply(command);
+    assert!(world.rejected(of(&world, Some("batch"), 8)).starts_with(all));
+}
+
+// === open AWUs ===
+
+#[test]
+fn with_as_many_awus_open_as_may_be_nothing_is_decided_until_one_ends_and_what_is_open_goes_on() {
+    let ceilings = Ceilings { open_awus: 4, ..Ceilings::default() };
+    let mut world = World::under(Policy { ceilings, ..Policy::unrestricted() });
+    let of = |caller: Option<&str>| Proposal { key: caller.map(name), ..call() };
+    let asks = |world: &World, caller: Option<&str>| {
+        let awu = AwuId { trace_id: [201; 16], span_id: [201; 8] };
+        let assessed_under = Some(world.books.policy_version());
+        Command::Admit(Admit { assessed_under, ..Admit::new(awu, of(caller)) }.into())
+    };
+    let (share, all) =
+        ("2 AWUs of this caller's key are open", "4 AWUs are open, which is as many as may be");
+    let first = world.runs(&of(Some("batch")));
+    let second = world.runs(&of(Some("batch")));
+    assert!(world.rejected(asks(&world, Some("batch"))).starts_with(share));
+    let third = world.runs(&of(Some("chat")));
+    assert_eq!(world.books.most_open_of_one_key(), Some((&name("batch"), 2)));
+    let (fourth, _) = world.asks(&of(None), false);
+    for caller in [Some("batch"), Some("chat"), None] {
+        assert!(world.rejected(asks(&world, caller)).starts_with(all), "{caller:?}");
+    }
+    // One in doubt is open until it is resolved.
+    world.apply(Command::Orphan { awu: first });
+    assert!(world.rejected(asks(&world, None)).starts_with(all));
+    world.apply(Command::Release { awu: fourth });
+    assert!(world.rejected(asks(&world, Some("batch"))).starts_with(share));
+    world.settle(first, completed(1, 1));
+    // What the books come to when they are kept and read back says the same.
+    let kept: Books = postcard::from_bytes(&postcard::to_stdvec(&world.books).unwrap()).unwrap();
+    assert_eq!(kept, world.books);
+    assert_eq!(kept.most_open_of_one_key(), Some((&name("batch"), 1)));
+    world.runs(&of(Some("batch")));
+    for awu in [second, third] {
+        world.settle(awu, completed(1, 1));
+    }
+    // A lower ceiling ends nothing, and takes nothing new.
+    let ceilings = Ceilings { open_awus: 1, ..Ceilings::default() };
+    world.adopt(Policy { ceilings, ..Policy::unrestricted() });
+    assert!(world.rejected(asks(&world, None)).starts_with("1 AWUs are open"));
+    let last = world.books.open_awus()[0].0;
+    world.settle(last, completed(1, 1));
+    assert_eq!((world.books.open_count(), world.books.most_open_of_one_key()), (0, None));
+    world.runs(&of(Some("batch")));
+}
+
+#[test]
+fn the_share_of_one_key_is_a_percentage_and_never_nothing() {
+    let share = |one_key_percent, most| Ceilings { one_key_percent, ..Ceilings::default() }.of_one_key(most);
+    let cases = [
+        (50, 100, 50),
+        (50, 5, 2),
+        (50, 1, 1),
+        (1, 99, 1),
+        (100, 7, 7),
+        (0, 0, 1),
+        (100, u64::MAX, u64::MAX),
+    ];
+    for (percent, most, expected) in cases {
+        assert_eq!(share(percent, most), expected, "{percent} % of {most}");
+    }
 }

@@ -48,6 +48,8 @@ codes! {
     NoSigningKey = "no_signing_key",
     /// As many idempotency keys are remembered as may be.
     TooManyIdempotencyKeys = "too_many_idempotency_keys",
+    /// As many AWUs are open as may be.
+    TooManyOpenAwus = "too_many_open_awus",
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::bodies::{Currency, Decimal, EndWord, Named, Usage, Within, used};
 use super::code::Code;
 use super::reading::{OneAwu, not_found};
 use super::route::{Asker, Nothing, Problem};
+
 use crate::server::Gateway;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -278,6 +279,7 @@ impl From<HeldError> for Problem {
                 Rejection::NoGrant { .. } => not_found("number", message),
                 Rejection::CellClosed { .. } => Self::Gone(message),
                 Rejection::TooManyKeys { .. } => Self::Full { code: Code::TooManyIdempotencyKeys, message },
+                Rejection::TooManyOpen { .. } => Self::Full { code: Code::TooManyOpenAwus, message },
                 Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
                     Self::Bad { field: None, message }
                 }

@@ -388,6 +388,16 @@ pub struct Limits {
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 1_000_000))]
     pub idempotency_keys: Option<Spanned<u64>>,
+    /// How many AWUs are open at a time, those in doubt too; with as many, nothing new is decided (503), and what is open
+    /// ends as ever. Default: 100000.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 100_000))]
+    pub open_awus: Option<Spanned<u64>>,
+    /// How much of `idempotency_keys` and of `open_awus` one key may take up, in percent, so that no caller keeps all
+    /// others out; 100 where there is only one. Default: 50.
+    #[serde(default)]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 100), extend("default" = 50))]
+    pub one_key_percent: Option<Spanned<u64>>,
     /// With how many cells no share of a budget (`each`) is opened any more: a call that needs one is refused with
     /// `x_too_many_shares`. Cells are kept, also of periods that are over. Default: 2000000.
     #[serde(default)]

@@ -532,7 +532,7 @@ async fn where_the_books_hold_as_much_as_they_may_it_is_said_with_what_to_do_and
     let more = "
 budgets:
   - {name: each-customer, unit: USD, limit: 1, each: customer_id}
-limits: {cells: 2, idempotency_keys: 2}
+limits: {cells: 2, idempotency_keys: 2, one_key_percent: 100}
 ";
     let house = House::with(StandIn::default(), more).await;
     let body = r#"{"operation":{"name":"step","type":"agent"},"project":"agents","model":"small","bound":{"input_tokens":1000,"output_tokens":500}}"#;
@@ -561,6 +561,32 @@ limits: {cells: 2, idempotency_keys: 2}
             assert_eq!(answer.json().get("awu"), None);
         }
     }
+}
+
+/// Calls and proposals count alike; what ends makes room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_as_many_awus_are_open_as_may_be_calls_and_proposals_are_told_so_and_what_is_open_ends() {
+    let house = House::with(StandIn::default(), "limits: {open_awus: 2, one_key_percent: 100}").await;
+    let body = r#"{"operation":{"name":"step","type":"agent"},"project":"agents","model":"small","bound":{"input_tokens":1000,"output_tokens":500}}"#;
+    let ask = async || house.act("/awus", &[], body).await;
+    let mut open = Vec::new();
+    for status in [201, 201, 503] {
+        let answer = ask().await;
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.json());
+        if status == 201 {
+            open.push(answer.json()["awu"]["id"].as_str().unwrap().to_owned());
+        } else {
+            assert_eq!(answer.json()["error"]["code"], "too_many_open_awus");
+            assert_eq!(answer.json().get("awu"), None);
+        }
+    }
+    let call = house.chat(BODY).await;
+    assert_eq!((call.status.as_u16(), &call.json()["error"]["code"]), (503, &json!("too_many_open_awus")));
+    let ready = house.get("/readyz", "").await;
+    let told = String::from_utf8_lossy(&ready.body).into_owned();
+    assert!(ready.status.is_success() && told.contains("2 of 2 AWUs are open"), "{told}");
+    say(&house, &open[0], "release", "").await;
+    assert_eq!(house.chat(BODY).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,13 @@ pub fn first() -> Policy {
         // Its own, so that a later edition does not change the story.
         zone_rules: name("2026a"),
         remember_ns: 3_600 * SECOND,
-        ceilings: Ceilings { cells: 1_000, rate_shares: 1_001, idempotency_keys: 1_002 },
+        ceilings: Ceilings {
+            cells: 1_000,
+            rate_shares: 1_001,
+            idempotency_keys: 1_002,
+            open_awus: 1_003,
+            one_key_percent: 75,
+        },
         mode: Mode::Enforce,
         models: vec![list("no model", &["tiny", "medium-*"])],
         regions: vec![list("no region", &["eu-*"])],

@@ -235,7 +235,7 @@ impl Story {
         self.runs("after");
     }
 
-    /// One cent less in the cell of its accounting unit that was charged last.
+    /// A little less in each cell of its accounting unit.
     fn correction(&self, awu: AwuId, admitted: u64) -> Correction {
         let find = |wanted: u64| self.entries.iter().find(move |entry| entry.sequence == wanted).unwrap();
         let (Command::Admit(request), Outcome::Admitted(granted)) =
@@ -254,7 +254,9 @@ impl Story {
             before,
             actual: before.checked_add(less).unwrap(),
         };
-        let postings = vec![Posting { cell: step.cell, amount: less, charged_at: charge.at }];
+        let of_unit = granted.path().iter().filter(|other| other.key.unit == step.key.unit);
+        let postings =
+            of_unit.map(|of| Posting { cell: of.cell, amount: less, charged_at: charge.at }).collect();
         Correction { awu, admitted, postings, revision, act: act() }
     }
 

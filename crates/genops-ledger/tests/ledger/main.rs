@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod afterwards;
 mod persons;
 mod proof;
 mod retention;

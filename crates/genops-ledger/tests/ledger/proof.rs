@@ -67,7 +67,7 @@ fn batches(steps: &[Step]) -> Vec<Vec<Entry>> {
 }
 
 /// The frames of batches, chained as a ledger does it.
-fn sealed(batches: &[Vec<Entry>]) -> Vec<Frame> {
+pub fn sealed(batches: &[Vec<Entry>]) -> Vec<Frame> {
     let mut head = Digest::ZERO;
     let mut frames = Vec::new();
     for batch in batches {
@@ -110,7 +110,7 @@ fn last(frames: &[Frame]) -> u64 {
     frames.last().unwrap().last()
 }
 
-fn given(frames: &[Frame]) -> impl Iterator<Item = Result<Frame, StoreError>> + use<> {
+pub fn given(frames: &[Frame]) -> impl Iterator<Item = Result<Frame, StoreError>> + use<> {
     Vec::from(frames).into_iter().map(Ok)
 }
 
@@ -479,7 +479,7 @@ fn what_differs_by_another_edition_of_time_zones_is_not_judged_and_everything_el
     assert!(matches!(forged("1999z", "UTC"), Disagreement::Differs { sequence: 2, .. }));
 }
 
-const START: (u64, Digest) = (1, Digest::ZERO);
+pub const START: (u64, Digest) = (1, Digest::ZERO);
 
 /// Makes the chain anew, over what the frames are now.
 fn rechain(frames: &mut [Frame]) {

@@ -44,6 +44,11 @@ impl Fold {
 }
 
 impl History {
+    /// Every entry that has its place.
+    pub fn applied(&self) -> &[Entry] {
+        &self.applied
+    }
+
     /// An entry has its place, which is the first to name these persons.
     pub fn apply(&mut self, entry: &Entry, wall: Timestamp, new: &[Person]) -> Result<(), String> {
         let place = self.applied.len() as u64 + 1;

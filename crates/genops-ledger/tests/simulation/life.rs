@@ -149,7 +149,8 @@ impl<'a> Life<'a> {
             None => {
                 self.world.number += 1;
                 let number = self.world.number;
-                let command = work::command(&mut self.world.random, self.pipeline.books(), number);
+                let (books, journal) = (self.pipeline.books(), self.world.history.applied());
+                let command = work::command(&mut self.world.random, books, journal, number);
                 let (command, new) = self.persons.enter(&mut self.world.random, command);
                 (command, new, false)
             }

@@ -7,12 +7,14 @@ use genops_core::budget::{Budget, Overdraft};
 use genops_core::circuit::CircuitRule;
 use genops_core::finding::Mode;
 use genops_core::ledger::{
-    Act, Admit, Books, CellId, Command, Correction, Grant, Idempotency, OpenAwu, Posting, Revision,
+    Act, Admit, Books, Command, Correction, Entry, Grant, Idempotency, Note, OpenAwu, Outcome, Reported,
+    Revision,
 };
 use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::price::{Price, Tokens};
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
+use genops_core::record::{AwuRecord, Journaled};
 use genops_core::selector::{Facet, Selector};
 use genops_core::{Amount, Attribution, Digest, Name, Timestamp, Unit};
 
@@ -20,8 +22,8 @@ use crate::random::Random;
 
 const TEAMS: [&str; 3] = ["search", "billing", "support"];
 
-/// The next command, given what the books say is open. It may not fit.
-pub fn command(random: &mut Random, books: &Books, number: u64) -> Command {
+/// The next command, given what the books say is open, and the journal what has ended. It may not fit.
+pub fn command(random: &mut Random, books: &Books, journal: &[Entry], number: u64) -> Command {
     let moved = match random.below(50) {
         0 => Some(Command::AdoptPolicy(Arc::new(policy(random)))),
         1..=14 => None,
@@ -34,7 +36,8 @@ pub fn command(random: &mut Random, books: &Books, number: u64) -> Command {
         39 => open(random, books, State::Executing).map(|awu| Command::Orphan { awu }),
         40..=42 => held(random, books),
         43..=45 => late(random, books),
-        46..=47 => correction(random, books),
+        46 => correction(random, journal),
+        47 => report(random, journal),
         48 if random.one_in(2) => Some(close(random, books)),
         _ => Some(grant(random, books)),
     };
@@ -66,38 +69,51 @@ fn late(random: &mut Random, books: &Books) -> Option<Command> {
     })
 }
 
-/// A posting to one cell; it may come to less than nothing, which does not fit.
-fn correction(random: &mut Random, books: &Books) -> Option<Command> {
-    // Now and then a number that was given, or will be.
-    if random.one_in(10) {
-        let number = random.place(books.next_cell().index() + 2)?;
-        return Some(correcting(random, books, CellId::new(u32::try_from(number).ok()?), Unit::Usd));
-    }
-    let cell = books.cells().get(random.place(books.cells().len())?)?;
-    let (id, _) = books.find(&cell.key)?;
-    Some(correcting(random, books, id, cell.key.unit))
+/// The record of an AWU that was settled, or else decided.
+fn known(random: &mut Random, journal: &[Entry], settled: bool) -> Option<AwuRecord> {
+    let is_wanted = |entry: &&Entry| match &entry.command {
+        Command::Admit(_) => !settled,
+        _ => settled && matches!(entry.outcome, Outcome::Settled(_)),
+    };
+    let wanted: Vec<_> = journal.iter().filter(is_wanted).collect();
+    let awu = AwuRecord::subject(&wanted[random.place(wanted.len())?].command);
+    let mut entries = journal.iter().filter(|entry| AwuRecord::subject(&entry.command) == awu).cloned();
+    let mut record = AwuRecord::begin(Journaled { entry: entries.next()?, chain: Digest::ZERO })?;
+    entries.for_each(|entry| record.follow(entry));
+    Some(record)
 }
 
-fn correcting(random: &mut Random, books: &Books, cell: CellId, unit: Unit) -> Command {
-    let by = i128::from(random.below(2_000)) - 1_000;
+/// What an AWU was charged in its accounting unit is made something else.
+fn correction(random: &mut Random, journal: &[Entry]) -> Option<Command> {
+    let record = known(random, journal, true)?;
+    let (position, step) = record.accounting()?;
+    let (before, _) = record.charged_now(position)?;
+    let actual = if random.one_in(4) { Amount::ZERO } else { step.amount };
+    let mut postings = Vec::new();
+    for (position, other) in record.cells().iter().enumerate() {
+        if other.key.unit == step.key.unit {
+            let (now, _) = record.charged_now(position)?;
+            postings.extend(record.postings(position, actual.checked_sub(now)?)?);
+        }
+    }
     let revision = Revision {
-        attribution: Attribution::new(Some("search"), Some("index"), Some("test")).unwrap(),
-        unit,
-        reserved: Amount::ZERO,
-        before: Amount::ZERO,
-        actual: Amount::ZERO,
+        attribution: record.request.proposal.attribution.clone(),
+        unit: step.key.unit,
+        reserved: step.amount,
+        before,
+        actual,
     };
-    Command::Correct(Arc::new(Correction {
-        awu: identity(u64::MAX - 1),
-        admitted: 1,
-        postings: vec![Posting {
-            cell,
-            amount: Amount::from_atoms(by * 1_000_000),
-            charged_at: books.at().minus_nanos(random.below(10_000_000_000)),
-        }],
-        revision,
-        act: act(),
-    }))
+    let (awu, admitted) = (record.id(), record.sequence);
+    Some(Command::Correct(Arc::new(Correction { awu, admitted, postings, revision, act: act() })))
+}
+
+/// Of whatever was decided.
+fn report(random: &mut Random, journal: &[Entry]) -> Option<Command> {
+    let record = known(random, journal, false)?;
+    let what =
+        Reported::Cost { total: Amount::from_whole(1), currency: name("USD"), provider: None, model: None };
+    let attribution = record.request.proposal.attribution.clone();
+    Some(Command::Report(Arc::new(Note { awu: record.id(), attribution, what })))
 }
 
 fn grant(random: &mut Random, books: &Books) -> Command {
@@ -140,7 +156,7 @@ pub fn resolution(awu: AwuId, open: &OpenAwu) -> Option<Command> {
 
 /// Whether a command asks for something new, which may be put off.
 pub fn is_new(command: &Command) -> bool {
-    matches!(command, Command::Admit(_))
+    matches!(command, Command::Admit(_) | Command::Report(_))
 }
 
 /// An AWU in this state, now and then in another, or one that is not open; `None` where there is none.
@@ -174,7 +190,8 @@ fn admit(random: &mut Random, books: &Books, number: u64) -> Command {
     };
     // Now and then an identity that is in use.
     let again = if random.one_in(20) { open(random, books, State::Executing) } else { None };
-    let awu = again.unwrap_or_else(|| identity(number));
+    let in_use = again.filter(|awu| books.open_awu(*awu).is_some());
+    let awu = in_use.unwrap_or_else(|| identity(number));
     let within_ns = random.one_in(3).then(|| random.below(10_000_000_000));
     // Few keys, so that they come again: with the same request, and with another.
     let idempotency = random.one_in(3).then(|| Idempotency {

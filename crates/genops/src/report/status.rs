@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use genops_core::Timestamp;
 use genops_core::awu::State;
 use genops_core::ledger::Books;
+use genops_core::{Name, Timestamp};
 use genops_ledger::LedgerError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,12 +94,12 @@ impl Governor {
     /// A thread has panicked at the books.
     pub fn troubles(&self) -> Result<Vec<String>, ReportError> {
         let now = self.now();
-        let (time, places) = self.ledger().read(|books| {
+        let (time, crowding) = self.ledger().read(|books| {
             let time = (books.sequence() > 0).then(|| books.at());
-            (time, (books.cells().len(), books.policy().ceilings.cells))
+            (time, Crowding::of(books))
         })?;
         let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
-        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), places))
+        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), &crowding))
     }
 }
 
@@ -118,23 +118,65 @@ impl OpenAwuCounts {
     }
 }
 
+/// How much there is of what has a ceiling, and how much there may be.
+#[derive(Debug, Default)]
+struct Crowding {
+    cells: (u64, u64),
+    open: (u64, u64),
+    /// Of the key that has most open, with its name.
+    open_of_one: Option<(Name, u64, u64)>,
+}
+
+impl Crowding {
+    fn of(books: &Books) -> Self {
+        let ceilings = &books.policy().ceilings;
+        let of_one = books.most_open_of_one_key();
+        Self {
+            cells: (u64::try_from(books.cells().len()).unwrap_or(u64::MAX), ceilings.cells),
+            open: (books.open_count(), ceilings.open_awus),
+            open_of_one: of_one
+                .map(|(key, open)| (key.clone(), open, ceilings.of_one_key(ceilings.open_awus))),
+        }
+    }
+
+    /// What is used up to more than four fifths.
+    fn told(&self) -> impl Iterator<Item = String> {
+        let is_crowded = |(is, most): (u64, u64)| is > most / 10 * 8;
+        let (cells, cells_most) = self.cells;
+        let cells = is_crowded(self.cells).then(|| {
+            format!(
+                "{cells} of {cells_most} cells are used: where none is left, whoever needs a new one is refused, also for \
+                 a new period; archive periods that are over (`genops archive`), or raise `limits.cells`"
+            )
+        });
+        let (open, open_most) = self.open;
+        let open = is_crowded(self.open).then(|| {
+            format!(
+                "{open} of {open_most} AWUs are open: where none is left, nothing new is decided until some end; resolve \
+                 those in doubt, or raise `limits.open_awus`"
+            )
+        });
+        let of_one = self.open_of_one.as_ref().filter(|(_, open, most)| is_crowded((*open, *most)));
+        let of_one = of_one.map(|(key, open, most)| {
+            format!(
+                "the key `{key}` has {open} AWUs open of the {most} that one key may have: beyond that nothing of it is \
+                 decided until some end; look at its caller, or raise `limits.one_key_percent`"
+            )
+        });
+        cells.into_iter().chain(open).chain(of_one)
+    }
+}
+
 fn troubles(
     admits: Option<LedgerError>,
     clock_ahead_ms: Option<i64>,
     held_back: Duration,
-    (cells, cells_most): (usize, u64),
+    crowding: &Crowding,
 ) -> Vec<String> {
     let behind = clock_ahead_ms.filter(|ahead| *ahead <= BEHIND_MS);
     let behind = behind.map(|ahead| clock::told_behind(Duration::from_millis(ahead.unsigned_abs())));
     let held = (!held_back.is_zero()).then(|| clock::told_ahead(held_back));
-    let is_crowded = u64::try_from(cells).unwrap_or(u64::MAX) > cells_most / 10 * 8;
-    let crowded = is_crowded.then(|| {
-        format!(
-            "{cells} of {cells_most} cells are used: where none is left, whoever needs a new one is refused, also for a new \
-             period; archive periods that are over (`genops archive`), or raise `limits.cells`"
-        )
-    });
-    admits.map(text).into_iter().chain(behind).chain(held).chain(crowded).collect()
+    admits.map(text).into_iter().chain(behind).chain(held).chain(crowding.told()).collect()
 }
 
 fn milliseconds_between(from: Timestamp, until: Timestamp) -> i64 {
@@ -180,10 +222,18 @@ mod tests {
     fn whatever_keeps_the_ledger_from_taking_work_is_told() {
         let failed = LedgerError::Failed(StoreError::Failed { what: "the disk is gone".to_owned() });
         for (error, what) in [(LedgerError::ShortOfSpace, "nearly full"), (failed, "the disk is gone")] {
-            let told = troubles(Some(error), Some(-5_000), Duration::from_secs(90_000), (9, 10));
-            assert!(told.len() == 4 && told[0].contains(what), "{told:?}");
+            let crowded = crowding(9, 90, 45);
+            let told = troubles(Some(error), Some(-5_000), Duration::from_secs(90_000), &crowded);
+            assert!(told.len() == 6 && told[0].contains(what), "{told:?}");
             assert!(told[2].contains("90000 s ahead") && told[3].starts_with("9 of 10 cells"), "{told:?}");
+            assert!(told[4].starts_with("90 of 100 AWUs are open"), "{told:?}");
+            assert!(told[5].starts_with("the key `batch` has 45 AWUs open of the 50"), "{told:?}");
         }
-        assert_eq!(troubles(None, Some(0), Duration::ZERO, (8, 10)), Vec::<String>::new());
+        assert_eq!(troubles(None, Some(0), Duration::ZERO, &crowding(8, 80, 40)), Vec::<String>::new());
+    }
+
+    fn crowding(cells: u64, open: u64, of_one: u64) -> Crowding {
+        let open_of_one = Some((Name::new("batch").unwrap(), of_one, 50));
+        Crowding { cells: (cells, 10), open: (open, 100), open_of_one }
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use genops::core::budget::Budget;
 use genops::core::ledger::{Act, Grant};
 use genops::core::policy::Policy;
+use genops::core::selector::Facet;
 use genops::core::{Amount, Name};
 use genops::telemetry::Webhook;
 use genops::{Destination, Governor, Settings};

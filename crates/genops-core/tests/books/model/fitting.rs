@@ -17,6 +17,7 @@ pub enum Misfit {
     Conflict(u64),
     TooOld,
     TooMany,
+    TooManyOpen,
     Other,
 }
 
@@ -27,6 +28,7 @@ impl From<Rejection> for Misfit {
             Rejection::KeyConflict { sequence } => Self::Conflict(sequence),
             Rejection::KeyTooOld => Self::TooOld,
             Rejection::TooManyKeys { .. } => Self::TooMany,
+            Rejection::TooManyOpen { .. } => Self::TooManyOpen,
             _ => Self::Other,
         }
     }
@@ -112,16 +114,34 @@ impl Model {
                 let is_use = matches!(event, Event::Used(..));
                 is_use && *used_at >= nanos(at) - remember && !self.is_forgotten(place)
             };
-            let known = self.history.iter().enumerate().filter(|use_| is_known(*use_)).count();
-            if known as u64 >= policy.ceilings.idempotency_keys {
+            let uses = self.history.iter().enumerate().filter(|use_| is_known(*use_));
+            let known: Vec<usize> = uses.map(|(place, _)| place).collect();
+            let of_caller = |place: &usize| matches!(&self.history[*place].1, Event::Used(_, caller, _) if *caller == request.proposal.key);
+            let own = known.iter().filter(|place| of_caller(place)).count();
+            let ceilings = &policy.ceilings;
+            if self.is_full(known.len(), own, ceilings.idempotency_keys, request) {
                 return Some(Misfit::TooMany);
             }
+        }
+        let open: Vec<_> =
+            self.works.iter().filter(|work| !matches!(work.state, "settled" | "released")).collect();
+        let own = open.iter().filter(|work| work.proposal.key == request.proposal.key).count();
+        if self.open(request.awu).is_none()
+            && self.is_full(open.len(), own, policy.ceilings.open_awus, request)
+        {
+            return Some(Misfit::TooManyOpen);
         }
         let is_fresh = match request.assessed_under {
             Some(version) => version == policy.version(),
             None => policy.conditions.is_empty() && policy.contents.is_empty(),
         };
         (self.open(request.awu).is_some() || !is_fresh).then_some(Misfit::Other)
+    }
+
+    /// Whether there are as many of something as may be: of all callers, or of the one who asks.
+    fn is_full(&self, all: usize, own: usize, most: u64, request: &Admit) -> bool {
+        let share = (most * self.policy.ceilings.one_key_percent / 100).max(1);
+        all as u64 >= most || (request.proposal.key.is_some() && own as u64 >= share)
     }
 
     /// Whether a request since then was decided under a policy that remembers so long no more.

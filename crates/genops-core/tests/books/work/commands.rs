@@ -83,8 +83,10 @@ pub fn command(
                 threshold: None,
                 passed: Some(true),
             };
-            let attribution = Attribution::new(Some(TEAMS[0]), Some(PROJECTS[0]), Some("test")).unwrap();
-            Command::Report(Arc::new(Note { awu: of(*which, &|_| true), attribution, what }))
+            // Whatever became of it.
+            let record = records.get(which.place.checked_rem(records.len())?)?;
+            let attribution = record.request.proposal.attribution.clone();
+            Command::Report(Arc::new(Note { awu: record.id(), attribution, what }))
         }
         Step::Erase => Command::Erase { pseudonym: name("somebody"), act: act() },
         Step::Close { nanos, ahead } => {

@@ -70,6 +70,7 @@ pub fn policy(knobs: &Knobs) -> Policy {
         ceilings: Ceilings {
             cells: if knobs.options[8] { 1_000 } else { 7 },
             idempotency_keys: if knobs.options[9] { 1_000 } else { 2 },
+            open_awus: if knobs.options[9] { 1_000 } else { 8 },
             ..Ceilings::default()
         },
         mode: mode(RULES),

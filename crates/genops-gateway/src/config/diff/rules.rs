@@ -58,9 +58,13 @@ pub(super) fn compare(changes: &mut Changes, old: &Policy, new: &Policy) {
     changes.one(Section::Limits, None, |it| {
         let hours = |nanos: &u64| format!("{} h", Duration::from_nanos(*nanos).as_secs() / 3_600);
         it.field("idempotency keys are remembered for", remember_ns, &new.remember_ns, hours, "");
-        let Ceilings { cells, rate_shares, idempotency_keys } = ceilings;
+        let Ceilings { cells, rate_shares, idempotency_keys, open_awus, one_key_percent } = ceilings;
         let of = &new.ceilings;
         it.field("idempotency keys at a time", idempotency_keys, &of.idempotency_keys, u64::to_string, "");
+        it.field("open AWUs at a time", open_awus, &of.open_awus, u64::to_string, "");
+        let percent = |percent: &u64| format!("{percent} %");
+        let share = "of idempotency keys and open AWUs, one key takes up at most";
+        it.field(share, one_key_percent, &of.one_key_percent, percent, "");
         it.field("cells with which no share is opened", cells, &of.cells, u64::to_string, "");
         it.field("shares of rates at a time", rate_shares, &of.rate_shares, u64::to_string, "");
     });

@@ -308,6 +308,12 @@ fn what_a_change_means_is_said_in_words() {
             "limits: {idempotency_keys: 10}".to_owned(),
             "limits: idempotency keys at a time 1000000 -> 10",
         ),
+        (none.clone(), "limits: {open_awus: 10}".to_owned(), "limits: open AWUs at a time 100000 -> 10"),
+        (
+            none.clone(),
+            "limits: {one_key_percent: 100}".to_owned(),
+            "limits: of idempotency keys and open AWUs, one key takes up at most 50 % -> 100 %",
+        ),
         (
             none.clone(),
             "limits: {cells: 3000000}".to_owned(),

@@ -133,11 +133,18 @@ impl Reading<'_> {
     }
 
     pub(super) fn ceilings(&mut self, written: &written::Limits) -> Ceilings {
-        let Ceilings { cells, rate_shares, idempotency_keys } = Ceilings::default();
+        let Ceilings { cells, rate_shares, idempotency_keys, open_awus, one_key_percent } =
+            Ceilings::default();
+        let percent = written.one_key_percent.as_ref();
+        if let Some(percent) = percent.filter(|percent| !(1..=100).contains(&percent.value)) {
+            self.problem(percent, "has to be from 1 to 100");
+        }
         Ceilings {
             cells: self.ceiling(written.cells.as_ref(), cells),
             rate_shares: self.ceiling(written.rate_shares.as_ref(), rate_shares),
             idempotency_keys: self.ceiling(written.idempotency_keys.as_ref(), idempotency_keys),
+            open_awus: self.ceiling(written.open_awus.as_ref(), open_awus),
+            one_key_percent: percent.map_or(one_key_percent, |percent| percent.value),
         }
     }
 

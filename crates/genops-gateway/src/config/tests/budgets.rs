@@ -233,12 +233,25 @@ fn idempotency_keys_are_remembered_for_a_day_or_for_as_long_as_is_written() {
 #[test]
 fn the_books_grow_as_far_as_is_written_or_to_twice_what_one_process_is_made_for() {
     let read = |text: &str| read(text).unwrap().policy.ceilings;
-    let default = Ceilings { cells: 2_000_000, rate_shares: 2_000_000, idempotency_keys: 1_000_000 };
+    let default = Ceilings {
+        cells: 2_000_000,
+        rate_shares: 2_000_000,
+        idempotency_keys: 1_000_000,
+        open_awus: 100_000,
+        one_key_percent: 50,
+    };
     assert_eq!(read("{}"), default);
     assert_eq!(read("limits: {cells: 7}"), Ceilings { cells: 7, ..default });
     assert_eq!(read("limits: {rate_shares: 7}"), Ceilings { rate_shares: 7, ..default });
     assert_eq!(read("limits: {idempotency_keys: 7}"), Ceilings { idempotency_keys: 7, ..default });
-    for (field, column) in [("cells", 17), ("rate_shares", 23), ("idempotency_keys", 28)] {
+    assert_eq!(read("limits: {open_awus: 7}"), Ceilings { open_awus: 7, ..default });
+    assert_eq!(read("limits: {one_key_percent: 100}"), Ceilings { one_key_percent: 100, ..default });
+    for percent in [0, 101] {
+        let text = format!("limits: {{one_key_percent: {percent}}}");
+        assert_eq!(problems(&text), ["1:27: has to be from 1 to 100"]);
+        assert!(!refused(&text).is_empty(), "the schema accepts {text}");
+    }
+    for (field, column) in [("cells", 17), ("rate_shares", 23), ("idempotency_keys", 28), ("open_awus", 21)] {
         for most in [0, 1_000_000_001, u64::MAX] {
             let text = format!("limits: {{{field}: {most}}}");
             assert_eq!(problems(&text), [format!("1:{column}: has to be from 1 to 1000000000")]);

@@ -80,7 +80,7 @@ impl OnDisk {
     /// Verified with its snapshots, and decided anew.
     fn verified(&self, archives: &[&str]) -> Verified {
         let sources = self.sources(archives);
-        let mut witness = Witness::default().with_snapshots(sources.snapshots());
+        let mut witness = Witness::default().with_snapshots(sources.snapshots().unwrap());
         let verified = verify(sources.begins(), sources, &mut witness).unwrap();
         let redecided = redecide(self.sources(archives)).unwrap();
         assert_eq!((redecided.decided, redecided.evolved), (verified.last, 0));

@@ -1,0 +1,257 @@
+//! The AWUs that have ended, as far as a later entry can say something of them: who they were, and what they are charged.
+//!
+//! A journal has millions of them, and says no more of most. So each is kept as a few dozen bytes behind one another; what
+//! was charged late, or corrected, as it is. It is all taken from the journal, nothing from the books.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use serde::{Deserialize, Serialize};
+
+use super::Finding;
+use crate::admit::Admitted;
+use crate::amount::{Amount, Unit};
+use crate::attribution::Attribution;
+use crate::awu::AwuId;
+use crate::digest::Digest;
+use crate::ledger::{Admit, CellId, Correction, Posting, Revision};
+use crate::time::Timestamp;
+
+/// The AWUs that have ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Where each begins in `bytes`.
+    places: HashMap<AwuId, usize>,
+    bytes: Vec<u8>,
+    /// Those that were charged late, or corrected.
+    changed: HashMap<AwuId, Remains>,
+}
+
+/// What is remembered of an AWU.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Remains {
+    /// The entry that decided it.
+    decided: u64,
+    /// The beginning of the digest of whom it belongs to.
+    attribution: [u8; 8],
+    /// `None` where it was refused, or released.
+    charge: Option<Charge>,
+}
+
+/// What an AWU is charged.
+#[derive(Debug, Serialize, Deserialize)]
+struct Charge {
+    /// When it was first charged.
+    at: Timestamp,
+    /// The place among the cells of the one in its accounting unit that is told of, and what it had reserved there.
+    accounting: Option<(usize, Amount)>,
+    cells: Vec<Charged>,
+}
+
+/// What an AWU is charged in one cell.
+#[derive(Debug, Serialize, Deserialize)]
+struct Charged {
+    cell: CellId,
+    unit: Unit,
+    /// What is left of what it was first charged.
+    first: Amount,
+    /// What it was charged later, by when.
+    later: Vec<(Timestamp, Amount)>,
+}
+
+/// An AWU that is settled: what it was charged along its path, and since when.
+pub struct Settlement<'a> {
+    pub at: Timestamp,
+    /// When it had been charged its reservation, in doubt.
+    pub doubted_at: Option<Timestamp>,
+    pub actual: &'a [Amount],
+}
+
+impl Ended {
+    pub fn knows(&self, awu: AwuId) -> bool {
+        self.places.contains_key(&awu) || self.changed.contains_key(&awu)
+    }
+
+    pub fn put(&mut self, awu: AwuId, remains: Remains) {
+        if remains.is_changed() {
+            self.changed.insert(awu, remains);
+            return;
+        }
+        let place = self.bytes.len();
+        // Encoding into a growing vector cannot fail for plain data.
+        self.bytes = postcard::to_extend(&remains, std::mem::take(&mut self.bytes)).unwrap_or_default();
+        self.places.insert(awu, place);
+    }
+
+    /// Whether it belongs to whom somebody says; `None` where it is not known.
+    pub fn is_of(&self, awu: AwuId, attribution: &Attribution) -> Option<bool> {
+        let is = |remains: &Remains| remains.attribution == digest_of(attribution);
+        self.changed.get(&awu).map(is).or_else(|| self.read(awu).as_ref().map(is))
+    }
+
+    /// Takes in a correction; `None` where the AWU is not known.
+    pub fn correct(&mut self, at: Timestamp, correction: &Correction) -> Option<Result<(), Finding>> {
+        let read = self.read(correction.awu);
+        let remains = match self.changed.entry(correction.awu) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(read?),
+        };
+        Some(remains.correct(at, correction))
+    }
+
+    fn read(&self, awu: AwuId) -> Option<Remains> {
+        let bytes = self.bytes.get(*self.places.get(&awu)?..)?;
+        postcard::take_from_bytes(bytes).ok().map(|(remains, _)| remains)
+    }
+}
+
+impl Remains {
+    /// Of an AWU that was refused or released: nothing is charged.
+    pub fn uncharged(decided: u64, request: &Admit) -> Self {
+        Self { decided, attribution: digest_of(&request.proposal.attribution), charge: None }
+    }
+
+    /// Of an AWU that was settled; `None` where that has no sum.
+    pub fn settled(
+        decided: u64,
+        request: &Admit,
+        admitted: &Admitted,
+        settlement: &Settlement<'_>,
+    ) -> Option<Self> {
+        let Settlement { at, doubted_at, actual } = *settlement;
+        let charged = admitted.path().iter().zip(actual).map(|(step, actual)| {
+            let more = actual.checked_sub(step.amount)?;
+            // Late news take away from, or add to, what it was charged in doubt.
+            let is_more_later = more > Amount::ZERO && doubted_at.is_some_and(|doubted_at| doubted_at != at);
+            let (first, later) =
+                if is_more_later { (step.amount, vec![(at, more)]) } else { (*actual, Vec::new()) };
+            Some(Charged { cell: step.cell, unit: step.key.unit, first, later })
+        });
+        let charge = Charge {
+            at: doubted_at.unwrap_or(at),
+            accounting: admitted.accounting().map(|(position, step)| (position, step.amount)),
+            cells: charged.collect::<Option<_>>()?,
+        };
+        Some(Self { charge: Some(charge), ..Self::uncharged(decided, request) })
+    }
+
+    fn is_changed(&self) -> bool {
+        let charged = self.charge.iter().flat_map(|charge| &charge.cells);
+        charged.into_iter().any(|charged| !charged.later.is_empty())
+    }
+
+    fn correct(&mut self, at: Timestamp, correction: &Correction) -> Result<(), Finding> {
+        let awu = correction.awu;
+        if correction.admitted != self.decided {
+            let (decided, said) = (self.decided, correction.admitted);
+            let what = format!(
+                "AWU {awu} was decided by entry {decided}, and its correction says that by entry {said}"
+            );
+            return Err(("I5", what));
+        }
+        let Some(charge) = &mut self.charge else {
+            return Err(("I5", format!("AWU {awu} is corrected, and was refused or released")));
+        };
+        let of_charge = |what| ("I2", format!("the correction of AWU {awu} {what}"));
+        if self.attribution != digest_of(&correction.revision.attribution) {
+            return Err(of_charge("says that it belongs to somebody else".to_owned()));
+        }
+        charge.agree(&correction.revision).map_err(of_charge)?;
+        for posting in &correction.postings {
+            charge.post(at, posting).map_err(of_charge)?;
+        }
+        charge.conclude(correction).map_err(of_charge)
+    }
+}
+
+impl Charge {
+    /// What a correction says of before has to be so.
+    fn agree(&self, said: &Revision) -> Result<(), String> {
+        let of_cell = self.accounting.and_then(|(place, reserved)| Some((self.cells.get(place)?, reserved)));
+        let Some((charged, reserved)) = of_cell else {
+            return Err("is of an AWU without a cell in its accounting unit".to_owned());
+        };
+        if said.unit != charged.unit {
+            return Err(format!("says {} for {}", said.unit, charged.unit));
+        }
+        if said.reserved != reserved {
+            return Err(format!("says that it had reserved {}, which was {reserved}", said.reserved));
+        }
+        match charged.sum() {
+            Some(before) if before == said.before => Ok(()),
+            Some(before) => Err(format!("says that it was charged {}, which was {before}", said.before)),
+            None => Err(NO_SUM.to_owned()),
+        }
+    }
+
+    /// Adds at `at`; takes away from what was charged when the posting says.
+    fn post(&mut self, at: Timestamp, posting: &Posting) -> Result<(), String> {
+        let number = posting.cell.index();
+        let Some(charged) = self.cells.iter_mut().find(|charged| charged.cell == posting.cell) else {
+            return Err(format!("posts to cell {number}, where it reserved nothing"));
+        };
+        let is_less = posting.amount.is_negative();
+        let of = if is_less { posting.charged_at } else { at };
+        let later = charged.later.iter().position(|(charged_at, _)| *charged_at == of);
+        let amount = match later.and_then(|place| charged.later.get_mut(place)) {
+            _ if of == self.at => &mut charged.first,
+            Some((_, amount)) => amount,
+            None if is_less => {
+                return Err(format!(
+                    "takes away from cell {number} what was charged at {of}, and nothing was"
+                ));
+            }
+            None => {
+                charged.later.push((of, posting.amount));
+                return Ok(());
+            }
+        };
+        let before = *amount;
+        *amount = before.checked_add(posting.amount).ok_or_else(|| NO_SUM.to_owned())?;
+        if amount.is_negative() {
+            let less = posting.amount;
+            return Err(format!("posts {less} to cell {number}, where it was charged {before} at {of}"));
+        }
+        charged.later.retain(|(_, amount)| *amount != Amount::ZERO);
+        Ok(())
+    }
+
+    /// Afterwards the accounting unit is charged what the correction says; and in every unit that it posts in, each cell
+    /// the same.
+    fn conclude(&self, correction: &Correction) -> Result<(), String> {
+        let Revision { unit: accounting, actual, .. } = correction.revision;
+        let told = self.accounting.and_then(|(place, _)| self.cells.get(place)).and_then(Charged::sum);
+        let told = told.ok_or_else(|| NO_SUM.to_owned())?;
+        if told != actual {
+            return Err(format!(
+                "says that {actual} is charged from now on, and by its postings it is {told}"
+            ));
+        }
+        for charged in &self.cells {
+            if !correction.postings.iter().any(|posting| posting.cell == charged.cell) {
+                continue;
+            }
+            let due = if charged.unit == accounting { Some(actual) } else { charged.sum() };
+            let mut of_unit = self.cells.iter().filter(|other| other.unit == charged.unit);
+            if let Some(other) = of_unit.find(|other| other.sum() != due) {
+                let (unit, number) = (charged.unit, other.cell.index());
+                return Err(format!("leaves the cells of {unit} with different charges: see cell {number}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Charged {
+    fn sum(&self) -> Option<Amount> {
+        self.later.iter().try_fold(self.first, |sum, (_, amount)| sum.checked_add(*amount))
+    }
+}
+
+const NO_SUM: &str = "has no sum";
+
+/// Long enough that nobody finds another one with the same.
+fn digest_of(attribution: &Attribution) -> [u8; 8] {
+    let digest = Digest::of_value("genops audit attribution 1", attribution);
+    digest.bytes().first_chunk().copied().unwrap_or_default()
+}
