@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::children::{self, Running};
 use crate::table::Table;
-use faults::{FAULTS, Fault};
+use faults::Fault;
 
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);
 
@@ -61,9 +61,9 @@ pub fn run(root: &Path, name: Option<&str>) -> Result<(), String> {
 
 fn chosen(name: Option<&str>) -> Result<Vec<&'static Fault>, String> {
     let chosen: Vec<&Fault> =
-        FAULTS.iter().filter(|fault| name.is_none_or(|name| name == fault.name)).collect();
+        faults::all().filter(|fault| name.is_none_or(|name| name == fault.name)).collect();
     if chosen.is_empty() {
-        let names: Vec<&str> = FAULTS.iter().map(|fault| fault.name).collect();
+        let names: Vec<&str> = faults::all().map(|fault| fault.name).collect();
         return Err(format!("there is no such fault; there is: {}", names.join(", ")));
     }
     Ok(chosen)
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn every_fault_fits_the_sources() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for fault in FAULTS {
+        for fault in faults::all() {
             let text = read(&root.join(fault.file)).unwrap();
             assert_ne!(faulty(fault, &text).unwrap(), text, "{}", fault.name);
         }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn every_test_that_is_named_exists() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for fault in FAULTS {
+        for fault in faults::all() {
             if let ["-p", package, "--test", name] = fault.test {
                 let tests = root.join("crates").join(package).join("tests");
                 let places = [tests.join(format!("{name}.rs")), tests.join(name).join("main.rs")];
@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_a_wrong_one_shows_them() {
-        for fault in FAULTS {
+        for fault in faults::all() {
             assert_eq!(chosen(Some(fault.name)).unwrap().len(), 1, "{}", fault.name);
         }
-        assert_eq!(chosen(None).unwrap().len(), FAULTS.len());
+        assert_eq!(chosen(None).unwrap().len(), faults::all().count());
         assert!(chosen(Some("none")).unwrap_err().contains("skip-the-sync"));
     }
 
