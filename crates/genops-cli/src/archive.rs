@@ -35,7 +35,12 @@ pub async fn run(archiving: &Archiving) -> Result<(), Trouble> {
             Ok(())
         }
         // Where the last time was interrupted, the entries may have left and their cells may not.
-        Err(error @ ArchiveError::Nothing { .. }) => Err(in_words(error)),
+        Err(
+            error @ (ArchiveError::Nothing { .. }
+            | ArchiveError::Left { .. }
+            | ArchiveError::NotOlder { .. }
+            | ArchiveError::Empty { .. }),
+        ) => Err(in_words(error)),
         Err(error) => return Err(in_words(error)),
     };
     let closed = retention::close_cells(ledger, archiving.author.clone(), genops::clock::wall()).await;

@@ -269,8 +269,10 @@ fn cells_of_periods_that_are_over_leave_with_their_entries_also_where_that_was_i
     retire(&folder.path("genops.db"), Through::Entry(4), "a test".into(), &folder.path("a.jsonl")).unwrap();
     let told = folder.text("archive --through 4 --to a.jsonl --author ops");
     assert_eq!(told, "  cells   1 of periods that are over left the books\n");
-    let (code, told) = folder.complaint("archive --through 4 --to a.jsonl");
-    assert!(code == 1 && told.contains("nothing can be archived"), "{told}");
+    for again in ["--through 4", "--before 2026-11-19T00:00:00Z"] {
+        let (code, told) = folder.complaint(&format!("archive {again} --to a.jsonl"));
+        assert!(code == 1 && told.contains("left already"), "{told}");
+    }
     let both = folder.json("verify --ledger a.jsonl genops.db");
     assert_eq!((&both["entries"], &both["cells"]), (&7.into(), &1.into()));
     assert_eq!(folder.json("replay --ledger a.jsonl genops.db")["decided"], 7);
