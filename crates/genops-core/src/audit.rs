@@ -199,13 +199,10 @@ impl Auditor {
         auditor
     }
 
-    /// An identity is decided once.
+    /// An identity is of one AWU at a time. Once that has ended, whoever chooses identities may use it again.
     fn expect_new(&self, awu: AwuId) -> Result<(), Finding> {
         if self.open.contains_key(&awu) {
             return Err(("I5", format!("AWU {awu} is decided while it is open")));
-        }
-        if self.ended.knows(awu) {
-            return Err(("I5", format!("AWU {awu} is decided again, and has ended")));
         }
         Ok(())
     }

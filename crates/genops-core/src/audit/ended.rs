@@ -68,15 +68,13 @@ pub struct Settlement<'a> {
 }
 
 impl Ended {
-    pub fn knows(&self, awu: AwuId) -> bool {
-        self.places.contains_key(&awu) || self.changed.contains_key(&awu)
-    }
-
+    /// Takes one in. Where its identity was used before, what was remembered of that AWU goes: it can no longer be told of.
     pub fn put(&mut self, awu: AwuId, remains: Remains) {
         if remains.is_changed() {
             self.changed.insert(awu, remains);
             return;
         }
+        self.changed.remove(&awu);
         let place = self.bytes.len();
         // Encoding into a growing vector cannot fail for plain data.
         self.bytes = postcard::to_extend(&remains, std::mem::take(&mut self.bytes)).unwrap_or_default();

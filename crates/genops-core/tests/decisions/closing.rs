@@ -135,25 +135,31 @@ fn what_was_charged_in_a_closed_cell_is_not_corrected_any_more() {
     let mut world = world();
     world.ran(&call(), completed(1_500, 0));
     world.wait(DAY);
-    let correct = |cell: CellId| {
-        let posting = Posting { cell, amount: Amount::from_whole(1), charged_at: Timestamp::default() };
+    // One token more, as whoever has the invoice says.
+    let correct = |before: u64, cells: &[CellId]| {
+        let post = |cell: &CellId| Posting {
+            cell: *cell,
+            amount: Amount::from_whole(1),
+            charged_at: Timestamp::default(),
+        };
         let revision = Revision {
             attribution: call().attribution,
             unit: Unit::Tokens,
-            reserved: Amount::ZERO,
-            before: Amount::ZERO,
-            actual: Amount::ZERO,
+            reserved: Amount::from_whole(2_000),
+            before: Amount::from_whole(before),
+            actual: Amount::from_whole(before + 1),
         };
         let awu = AwuId { trace_id: [1; 16], span_id: [1; 8] };
-        let postings = vec![posting];
+        let postings = cells.iter().map(post).collect();
         Command::Correct(Arc::new(Correction { awu, admitted: 2, postings, revision, act: act() }))
     };
-    world.apply(correct(CellId::new(1)));
+    let all = [0, 1, 2].map(CellId::new);
+    world.apply(correct(1_500, &all));
     world.apply(close(world.now()));
-    let told = world.rejected(correct(CellId::new(1)));
+    let told = world.rejected(correct(1_501, &all));
     assert!(told.contains("cell 1, whose period is over and archived"), "{told}");
-    assert!(world.rejected(correct(world.books.next_cell())).starts_with("the correction does not fit"));
-    world.apply(correct(CellId::new(0)));
+    let unknown = world.rejected(correct(1_501, &[world.books.next_cell()]));
+    assert!(unknown.starts_with("the correction does not fit"), "{unknown}");
 }
 
 /// No rule is asked when an entry is applied; but one that closes what is still needed contradicts the books, or the list of

@@ -23,7 +23,7 @@ mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use genops_core::ledger::{self, Books};
+use genops_core::ledger::{self, Books, Entry, Outcome};
 use genops_core::{Digest, Timestamp};
 use genops_ledger::OpenError;
 use genops_ledger::recover::{self, Replayed};
@@ -73,6 +73,8 @@ struct Counts {
     erased: u64,
     /// Erasures that nobody was told of, which a crash took back.
     taken_back: u64,
+    /// Times at which cells of periods that were over have left.
+    cells_left: u64,
 }
 
 /// Everything that outlives a process.
@@ -125,6 +127,8 @@ impl World {
         }
         let replayed = self.recover()?;
         self.open_as_everybody_does(&replayed)?;
+        let left = |entry: &&Entry| matches!(entry.outcome, Outcome::CellsClosed { .. });
+        self.counts.cells_left = self.history.applied().iter().filter(left).count() as u64;
         Ok(self.history.digest(&self.disk))
     }
 
@@ -319,6 +323,7 @@ fn what_was_told_outlives_every_fault_and_the_books_are_right() {
         ("persons", sum(|counts| counts.persons)),
         ("erased", sum(|counts| counts.erased)),
         ("erasures that a crash took back", sum(|counts| counts.taken_back)),
+        ("times that cells left", sum(|counts| counts.cells_left)),
     ];
     println!("{} seeds: {sums:?}", totals.len());
     if totals.len() as u64 >= SEEDS {

@@ -77,7 +77,10 @@ fn known(random: &mut Random, journal: &[Entry], settled: bool) -> Option<AwuRec
     };
     let wanted: Vec<_> = journal.iter().filter(is_wanted).collect();
     let awu = AwuRecord::subject(&wanted[random.place(wanted.len())?].command);
-    let mut entries = journal.iter().filter(|entry| AwuRecord::subject(&entry.command) == awu).cloned();
+    let of_awu: Vec<_> = journal.iter().filter(|entry| AwuRecord::subject(&entry.command) == awu).collect();
+    // Its identity may have been another's before.
+    let begun = of_awu.iter().rposition(|entry| matches!(entry.command, Command::Admit(_)))?;
+    let mut entries = of_awu[begun..].iter().map(|entry| (*entry).clone());
     let mut record = AwuRecord::begin(Journaled { entry: entries.next()?, chain: Digest::ZERO })?;
     entries.for_each(|entry| record.follow(entry));
     Some(record)
@@ -190,8 +193,7 @@ fn admit(random: &mut Random, books: &Books, number: u64) -> Command {
     };
     // Now and then an identity that is in use.
     let again = if random.one_in(20) { open(random, books, State::Executing) } else { None };
-    let in_use = again.filter(|awu| books.open_awu(*awu).is_some());
-    let awu = in_use.unwrap_or_else(|| identity(number));
+    let awu = again.unwrap_or_else(|| identity(number));
     let within_ns = random.one_in(3).then(|| random.below(10_000_000_000));
     // Few keys, so that they come again: with the same request, and with another.
     let idempotency = random.one_in(3).then(|| Idempotency {
