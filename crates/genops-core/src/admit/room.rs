@@ -145,9 +145,28 @@ impl<'a> Asking<'a> {
         let step = self.cells.iter().find(|step| step.key.budget == finding.rule);
         let budget = finding.rule.as_ref().and_then(|name| self.in_force.budget(name, self.at));
         let Some((step, (budget, _))) = step.zip(budget) else { return false };
+        let least = minimum(budget).unwrap_or_default();
+        // What other budgets lower the call to has to be enough for this one.
+        self.limit_once_ended(step, budget).is_some()
+            && self
+                .cells
+                .iter()
+                .filter_map(|step| Some((step, self.budget_that_caps(step)?)))
+                .all(|(step, other)| self.limit_once_ended(step, other).is_some_and(|limit| limit >= least))
+    }
+
+    /// The output limit that a budget would allow each choice if nothing was reserved there; `None` where it would refuse.
+    fn limit_once_ended(&self, step: &Reservation, budget: &Budget) -> Option<u64> {
         let once_ended = Standing { out: Amount::ZERO, ..step.before };
-        once_ended.takes(step.amount, budget.overdraft).is_ok()
-            || affordable(budget, self.proposal, once_ended).is_some()
+        match once_ended.takes(step.amount, budget.overdraft) {
+            Ok(_) => Some(u64::MAX),
+            Err(_) => affordable(budget, self.proposal, once_ended),
+        }
+    }
+
+    fn budget_that_caps(&self, step: &Reservation) -> Option<&'a Budget> {
+        let (budget, _) = self.in_force.budget(step.key.budget.as_ref()?, self.at)?;
+        (budget.mode == Mode::Enforce && minimum(budget).is_some()).then_some(budget)
     }
 
     /// Whether what is reserved in the budget passes its limit.

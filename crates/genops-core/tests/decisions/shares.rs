@@ -144,6 +144,30 @@ fn waiting_for_work_helps_where_the_call_would_fit_once_all_of_it_has_ended_lent
     }
 }
 
+/// The call of 1,000 tokens in would be lowered by one budget to 200 tokens out, of which it takes no less than 100, and by
+/// the other to 50.
+#[test]
+fn waiting_for_work_helps_where_the_budget_that_lowers_a_call_most_waits_for_it_as_well() {
+    let caps = |called: &str, limit, minimum_output_tokens| Budget {
+        name: name(called),
+        on_insufficient: OnInsufficient::Cap { minimum_output_tokens },
+        ..budget(Unit::Tokens, limit)
+    };
+    let of_project = Selector::default().with(Facet::Project, vec![name("apart")]);
+    let cases = [
+        (caps("other", 3_050, 10), true),
+        (Budget { selector: of_project, ..caps("other", 1_050, 10) }, false),
+    ];
+    for (other, waits) in cases {
+        let mut world = under(vec![caps("first", 3_200, 100), other]);
+        world.runs(&call());
+        let attribution = Attribution::new(Some("search"), Some("apart"), Some("production")).unwrap();
+        let (_, entry) = world.ask(&Proposal { attribution, ..call() });
+        let Outcome::Refused(refused) = &entry.outcome else { panic!("{waits}: {entry:?}") };
+        assert_eq!(refused.waits_for_work, waits);
+    }
+}
+
 #[test]
 fn an_observed_budget_that_lends_is_observed_only_beyond_what_it_lends() {
     let overdraft = Overdraft::UpTo(Amount::from_whole(2_000));
