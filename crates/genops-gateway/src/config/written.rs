@@ -399,7 +399,7 @@ pub struct Limits {
     #[schemars(with = "Option<u64>", range(min = 1, max = 100), extend("default" = 50))]
     pub one_key_percent: Option<Spanned<u64>>,
     /// With how many cells no share of a budget (`each`) is opened any more: a call that needs one is refused with
-    /// `x_too_many_shares`. Cells are kept, also of periods that are over. Default: 2000000.
+    /// `x_too_many_shares`. Cells of periods that are over leave with `genops archive`, and not before. Default: 2000000.
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
     pub cells: Option<Spanned<u64>>,

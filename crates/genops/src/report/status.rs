@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use genops_core::Timestamp;
 use genops_core::awu::State;
 use genops_core::ledger::Books;
-use genops_core::{Name, Timestamp};
 use genops_ledger::LedgerError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -123,25 +123,24 @@ impl OpenAwuCounts {
 struct Crowding {
     cells: (u64, u64),
     open: (u64, u64),
-    /// Of the key that has most open, with its name.
-    open_of_one: Option<(Name, u64, u64)>,
+    /// Of the key that has most open.
+    open_of_one: Option<(u64, u64)>,
 }
 
 impl Crowding {
     fn of(books: &Books) -> Self {
         let ceilings = &books.policy().ceilings;
-        let of_one = books.most_open_of_one_key();
+        let of_one = books.most_open_of_one_key().map(|(_, open)| open);
         Self {
             cells: (u64::try_from(books.cells().len()).unwrap_or(u64::MAX), ceilings.cells),
             open: (books.open_count(), ceilings.open_awus),
-            open_of_one: of_one
-                .map(|(key, open)| (key.clone(), open, ceilings.of_one_key(ceilings.open_awus))),
+            open_of_one: of_one.map(|open| (open, ceilings.of_one_key(ceilings.open_awus))),
         }
     }
 
-    /// What is used up to more than four fifths.
+    /// What is used up to four fifths. Anybody may be told, so no key is named.
     fn told(&self) -> impl Iterator<Item = String> {
-        let is_crowded = |(is, most): (u64, u64)| is > most / 10 * 8;
+        let is_crowded = |(is, most): (u64, u64)| u128::from(is) * 5 >= u128::from(most) * 4;
         let (cells, cells_most) = self.cells;
         let cells = is_crowded(self.cells).then(|| {
             format!(
@@ -156,11 +155,11 @@ impl Crowding {
                  those in doubt, or raise `limits.open_awus`"
             )
         });
-        let of_one = self.open_of_one.as_ref().filter(|(_, open, most)| is_crowded((*open, *most)));
-        let of_one = of_one.map(|(key, open, most)| {
+        let of_one = self.open_of_one.filter(|of_one| is_crowded(*of_one));
+        let of_one = of_one.map(|(open, most)| {
             format!(
-                "the key `{key}` has {open} AWUs open of the {most} that one key may have: beyond that nothing of it is \
-                 decided until some end; look at its caller, or raise `limits.one_key_percent`"
+                "one key of a caller has {open} AWUs open of the {most} that one key may have: beyond that nothing of it is \
+                 decided until some end; see whose AWUs are open, or raise `limits.one_key_percent`"
             )
         });
         cells.into_iter().chain(open).chain(of_one)
@@ -227,13 +226,17 @@ mod tests {
             assert!(told.len() == 6 && told[0].contains(what), "{told:?}");
             assert!(told[2].contains("90000 s ahead") && told[3].starts_with("9 of 10 cells"), "{told:?}");
             assert!(told[4].starts_with("90 of 100 AWUs are open"), "{told:?}");
-            assert!(told[5].starts_with("the key `batch` has 45 AWUs open of the 50"), "{told:?}");
+            assert!(told[5].starts_with("one key of a caller has 45 AWUs open of the 50"), "{told:?}");
         }
-        assert_eq!(troubles(None, Some(0), Duration::ZERO, &crowding(8, 80, 40)), Vec::<String>::new());
+        assert_eq!(troubles(None, Some(0), Duration::ZERO, &crowding(7, 79, 39)), Vec::<String>::new());
+        assert_eq!(
+            troubles(None, Some(0), Duration::ZERO, &crowding(8, 80, 40)).len(),
+            3,
+            "from four fifths on"
+        );
     }
 
     fn crowding(cells: u64, open: u64, of_one: u64) -> Crowding {
-        let open_of_one = Some((Name::new("batch").unwrap(), of_one, 50));
-        Crowding { cells: (cells, 10), open: (open, 100), open_of_one }
+        Crowding { cells: (cells, 10), open: (open, 100), open_of_one: Some((of_one, 50)) }
     }
 }
