@@ -5,8 +5,8 @@ use genops_core::ledger::{Alert, Command, Entry, Grant};
 use genops_core::news;
 use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
+use genops_core::record::AwuRecord;
 use genops_core::selector::Facet;
-use genops_core::spec::event;
 use genops_core::{Amount, Unit};
 
 use super::shares::act;
@@ -155,7 +155,7 @@ fn a_policy_tells_nothing_of_periods_that_are_over_and_counts_the_grants_that_ho
 }
 
 #[test]
-fn what_a_policy_and_the_end_of_a_grant_reach_are_events_like_any_other() {
+fn what_a_policy_and_the_end_of_a_grant_reach_are_events_of_no_awu_and_not_of_the_specification() {
     let mut world = under(vec![told(1_000, &[80])]);
     let grant = grants(&mut world, None, 1_000, 10);
     uses(&mut world, 900);
@@ -163,7 +163,11 @@ fn what_a_policy_and_the_end_of_a_grant_reach_are_events_like_any_other() {
     let cut = adopts(&mut world, told(500, &[80, 150]));
     for entry in [ended, cut] {
         let events: Vec<_> = news::events(&entry).iter().map(|event| event.name).collect();
-        assert_eq!(events, [event::BUDGET_ALERT.name], "{entry:?}");
+        assert_eq!(
+            (events, AwuRecord::subject(&entry.command)),
+            (vec![news::BUDGET_ALERT], None),
+            "{entry:?}"
+        );
     }
 }
 
@@ -186,6 +190,36 @@ fn who_is_not_told_of_by_a_policy_for_their_number_is_told_of_with_the_next_char
     let entry = adopts(&mut world, each(&percents));
     assert_eq!(alerts(&entry).len(), 63 * 16);
     assert_eq!([62, 63, 69].map(|customer| asks(&mut world, customer)), [0, 16, 16]);
+}
+
+/// What has been told is known of a cell, and that it has fallen below is seen in its window, which the policy does not move.
+#[test]
+fn in_a_rolling_window_who_is_not_told_of_again_for_their_number_is_told_of_when_they_reach_it_anew() {
+    let percents: Vec<u16> = (1..=16).collect();
+    let period = Period::Rolling { length_ns: 100 * SECOND, parts: 10 };
+    let each = |limit| {
+        let each = vec![Facet::CustomerId];
+        Budget { each, period: period.clone(), ..told(limit, &percents) }
+    };
+    let all: Vec<_> = (0..70).collect();
+    let mut world = under(vec![each(1_000)]);
+    let asks = |world: &mut World, customers: &[usize]| -> Vec<usize> {
+        let of = |number| of_customer(&format!("customer {number}"));
+        let awus: Vec<_> = customers
+            .iter()
+            .map(|number| world.runs(&genops_core::awu::Proposal { bound: sized(0, 0).bound, ..of(number) }))
+            .collect();
+        awus.into_iter().map(|awu| alerts(&world.settle(awu, completed(900, 0))).len()).collect()
+    };
+    assert_eq!(asks(&mut world, &all), [16; 70]);
+    world.wait(200 * SECOND);
+    adopts(&mut world, each(1_000_000));
+    assert_eq!(asks(&mut world, &all), [0; 70]);
+    // The first 63 have a thousand; the others have been told before, and are above all of it.
+    assert_eq!(alerts(&adopts(&mut world, each(1_000))).len(), 63 * 16);
+    assert_eq!(asks(&mut world, &[62, 63, 69]), [0; 3]);
+    world.wait(200 * SECOND);
+    assert_eq!(asks(&mut world, &[62, 63, 69]), [16; 3]);
 }
 
 // === the end of a grant ===
@@ -254,6 +288,33 @@ fn the_end_of_a_grant_is_told_of_in_the_cells_that_it_was_for() {
             End::Lapses => world.apply(Command::Lapse { grant: of_acme }),
         };
         assert_eq!(told(&entry), ["b (acme)"], "{end:?}");
+    }
+}
+
+/// The cell of a share is looked up, so it has to be the right one: of this share, in the window that goes on.
+#[test]
+fn the_end_of_a_grant_for_a_share_tells_of_that_share_in_this_period_alone() {
+    for end in [End::Revoked, End::Lapses] {
+        let period = Period::Calendar { span: Span::Day, zone: name("UTC") };
+        let each = vec![Facet::CustomerId];
+        let mut world = under(vec![Budget { each, period, ..told(20_000, &[50]) }]);
+        let spend = |world: &mut World| {
+            let grant = grants(world, Some("acme"), 20_000, 10);
+            for work in [of_customer("acme"), of_customer("zeta")] {
+                let awu = world.runs(&work);
+                world.settle(awu, completed(15_000, 0));
+            }
+            grant
+        };
+        // Each day has cells of its own: of yesterday's nothing is told.
+        let yesterdays = spend(&mut world);
+        world.wait(DAY);
+        assert_eq!(alerts(&world.apply(Command::Lapse { grant: yesterdays })), [], "{end:?}");
+        let granted = spend(&mut world);
+        let entry = ends(&mut world, end, granted);
+        let told = news::alerts(&entry.outcome).iter();
+        let told: Vec<_> = told.map(|alert| (alert.key.to_string(), alert.key.window.to_string())).collect();
+        assert_eq!(told, [("b (acme)".to_owned(), "2026-11-19".to_owned())], "{end:?}");
     }
 }
 

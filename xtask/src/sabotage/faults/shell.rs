@@ -148,14 +148,6 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops", "--test", "held"],
     },
     Fault {
-        name: "keep-grants-for-good",
-        what: "the keeper lets go of no grant whose time is over",
-        file: "crates/genops/src/keeper.rs",
-        find: "books.lapsing(wall.max(books.at()), AT_A_TIME)",
-        put: "books.lapsing(Timestamp::default(), AT_A_TIME)",
-        test: &["-p", "genops", "--test", "held", "keeper"],
-    },
-    Fault {
         name: "orphan-what-others-hold",
         what: "recovery gives up what a workload holds elsewhere",
         file: "crates/genops-ledger/src/recover.rs",
@@ -306,5 +298,13 @@ pub const FAULTS: &[Fault] = &[
         find: "record?.filter(|record| filter.is_about(record))",
         put: "record?",
         test: &["-p", "genops-gateway", "--test", "governed", "awus_are_found"],
+    },
+    Fault {
+        name: "keep-grants-for-good",
+        what: "the keeper lets go of no grant whose time is over",
+        file: "crates/genops/src/keeper.rs",
+        find: "books.lapsing(wall.max(books.at()), LAPSES_AT_A_TIME)",
+        put: "books.lapsing(Timestamp::default(), LAPSES_AT_A_TIME)",
+        test: &["-p", "genops", "--test", "held", "keeper"],
     },
 ];
