@@ -329,7 +329,7 @@ impl Follower {
         let parcel = parcel.inspect_err(|_| self.walk.go_back())?;
         let cursor = self.walk.standing();
         if parcel.is_none() && cursor.through > self.walk.cursor.through {
-            self.acknowledge(cursor)?;
+            self.acknowledge(cursor, 0)?;
         }
         Ok(parcel)
     }
@@ -361,7 +361,7 @@ impl Follower {
             self.troubled = false;
             self.source.report(&format!("telemetry to {} is taken again", self.name));
         }
-        if let Err(trouble) = self.acknowledge(parcel.cursor) {
+        if let Err(trouble) = self.acknowledge(parcel.cursor, parcel.part) {
             self.tell(&trouble);
         }
     }
@@ -462,9 +462,9 @@ impl Follower {
                 return Ok(Resent::Closing);
             }
             match self.send(&parcel).await {
-                Sent::Taken => walk.cursor = parcel.cursor,
+                Sent::Taken => (walk.cursor, walk.part) = (parcel.cursor, parcel.part),
                 Sent::Rejected(records, reason) => {
-                    walk.cursor = parcel.cursor;
+                    (walk.cursor, walk.part) = (parcel.cursor, parcel.part);
                     rejected.push(self.letter(&parcel, records, reason));
                 }
                 Sent::Smaller | Sent::Outdated => walk.go_back(),
@@ -483,8 +483,8 @@ impl Follower {
         self.resend.filter(|(at, _)| *at <= Instant::now()).map(|(_, pause)| pause)
     }
 
-    fn acknowledge(&mut self, cursor: Cursor) -> Result<(), String> {
-        self.walk.cursor = cursor;
+    fn acknowledge(&mut self, cursor: Cursor, part: usize) -> Result<(), String> {
+        (self.walk.cursor, self.walk.part) = (cursor, part);
         self.source.move_cursor(&self.name, cursor)
     }
 
@@ -493,7 +493,7 @@ impl Follower {
             follower: self.name.clone(),
             after: parcel.before.through,
             from: parcel.before.from,
-            through: parcel.cursor.through,
+            through: parcel.through(),
             records,
             reason,
             again: false,
