@@ -356,7 +356,7 @@ pub struct Forgetting {
 const FORGOTTEN: &str = "\
 Its place in the journal and its dead letters are forgotten, so that it keeps no entry from being archived; nothing else of
 the ledger changes. Take the destination out of the configuration first: a server that still sends there begins anew, with the
-first entry that the ledger has.
+first entry that the ledger has; a webhook is told of the alerts that come.
 
 Exit codes: 0 done, 1 it could not be, 2 an argument cannot be used, or --yes is missing.";
 

@@ -38,11 +38,18 @@ impl Batch {
         }
     }
 
-    /// Adds the alerts of an entry.
-    pub fn alerts(&mut self, entry: &Entry) {
-        if let Self::Json(_, records, bytes) = self {
-            webhook::alerts(entry).into_iter().for_each(|alert| push(records, bytes, alert));
+    /// Adds the alerts of an entry, without so many of the first, until the request holds about so many bytes. Gives how many
+    /// it added.
+    pub fn alerts(&mut self, entry: &Entry, without: usize, bytes_max: usize) -> usize {
+        let Self::Json(_, records, bytes) = self else { return 0 };
+        let before = records.len();
+        for alert in webhook::alerts(entry, without) {
+            if *bytes >= bytes_max {
+                break;
+            }
+            push(records, bytes, alert);
         }
+        records.len() - before
     }
 
     /// About how many bytes the request will take before it is compressed.

@@ -32,12 +32,19 @@ pub trait Source: Send + Sync + 'static {
     /// In words for people.
     fn entries(&self) -> Result<Box<dyn Entries>, String>;
 
-    /// Where a follower stands.
+    /// Where a follower stands, as it was last moved.
     ///
     /// # Errors
     ///
     /// In words for people.
     fn cursor(&self, follower: &str) -> Result<Cursor, String>;
+
+    /// The last entry that has left for an archive; 0 where none has.
+    ///
+    /// # Errors
+    ///
+    /// In words for people.
+    fn archived(&self) -> Result<u64, String>;
 
     /// Moves a follower's cursor.
     ///
@@ -244,12 +251,15 @@ enum Resent {
     Closing,
 }
 
-/// Where a follower goes on. One that tells of alerts and has never been there begins with what comes: nobody wants to be
-/// woken by those of last year.
+/// Where a follower goes on. One that has never been there begins with what has not been archived; the others come after that
+/// anyhow. One that tells of alerts begins with what comes then: nobody wants to be woken by those of last year.
 fn beginning(source: &dyn Source, name: &str, signal: Signal, durable: u64) -> Result<Cursor, String> {
     let cursor = source.cursor(name)?;
+    // Asked of what was kept: what has been archived makes nobody less new.
     if signal != Signal::Alerts || cursor != Cursor::default() {
-        return Ok(cursor);
+        let archived = source.archived()?;
+        let from = cursor.from.max(archived.saturating_add(1));
+        return Ok(Cursor { through: cursor.through.max(archived), from });
     }
     let cursor = Cursor { through: durable, from: durable.saturating_add(1) };
     source.move_cursor(name, cursor)?;
@@ -329,7 +339,7 @@ impl Follower {
         let parcel = parcel.inspect_err(|_| self.walk.go_back())?;
         let cursor = self.walk.standing();
         if parcel.is_none() && cursor.through > self.walk.cursor.through {
-            self.acknowledge(cursor)?;
+            self.acknowledge(cursor, 0)?;
         }
         Ok(parcel)
     }
@@ -361,7 +371,7 @@ impl Follower {
             self.troubled = false;
             self.source.report(&format!("telemetry to {} is taken again", self.name));
         }
-        if let Err(trouble) = self.acknowledge(parcel.cursor) {
+        if let Err(trouble) = self.acknowledge(parcel.cursor, parcel.part) {
             self.tell(&trouble);
         }
     }
@@ -462,9 +472,9 @@ impl Follower {
                 return Ok(Resent::Closing);
             }
             match self.send(&parcel).await {
-                Sent::Taken => walk.cursor = parcel.cursor,
+                Sent::Taken => (walk.cursor, walk.part) = (parcel.cursor, parcel.part),
                 Sent::Rejected(records, reason) => {
-                    walk.cursor = parcel.cursor;
+                    (walk.cursor, walk.part) = (parcel.cursor, parcel.part);
                     rejected.push(self.letter(&parcel, records, reason));
                 }
                 Sent::Smaller | Sent::Outdated => walk.go_back(),
@@ -483,8 +493,8 @@ impl Follower {
         self.resend.filter(|(at, _)| *at <= Instant::now()).map(|(_, pause)| pause)
     }
 
-    fn acknowledge(&mut self, cursor: Cursor) -> Result<(), String> {
-        self.walk.cursor = cursor;
+    fn acknowledge(&mut self, cursor: Cursor, part: usize) -> Result<(), String> {
+        (self.walk.cursor, self.walk.part) = (cursor, part);
         self.source.move_cursor(&self.name, cursor)
     }
 
@@ -493,7 +503,7 @@ impl Follower {
             follower: self.name.clone(),
             after: parcel.before.through,
             from: parcel.before.from,
-            through: parcel.cursor.through,
+            through: parcel.through(),
             records,
             reason,
             again: false,
@@ -581,8 +591,8 @@ mod tests {
 
     type Reads = VecDeque<Result<Vec<Journaled>, String>>;
 
-    /// A journal whose reads come out as they are listed.
-    struct Scripted(Arc<Mutex<Reads>>);
+    /// A journal whose reads come out as they are listed, where a follower stands in it, and what has been archived.
+    struct Scripted(Arc<Mutex<Reads>>, Cursor, u64);
 
     impl Entries for Scripted {
         fn after(&mut self, _: u64) -> Result<Vec<Journaled>, String> {
@@ -596,11 +606,15 @@ mod tests {
 
     impl Source for Scripted {
         fn entries(&self) -> Result<Box<dyn Entries>, String> {
-            Ok(Box::new(Self(Arc::clone(&self.0))))
+            Ok(Box::new(Self(Arc::clone(&self.0), self.1, self.2)))
         }
 
         fn cursor(&self, _: &str) -> Result<Cursor, String> {
-            Ok(Cursor::default())
+            Ok(self.1)
+        }
+
+        fn archived(&self) -> Result<u64, String> {
+            Ok(self.2)
         }
 
         fn move_cursor(&self, _: &str, _: Cursor) -> Result<(), String> {
@@ -644,7 +658,7 @@ mod tests {
     fn a_read_that_fails_in_the_middle_of_a_request_loses_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let reads = [Ok(vec![refusal()]), Err("the disk is away".to_owned()), Ok(vec![refusal()])];
-        let source = Arc::new(Scripted(Arc::new(Mutex::new(reads.into()))));
+        let source = Arc::new(Scripted(Arc::new(Mutex::new(reads.into())), Cursor::default(), 0));
         let destination = Destination::Directory { path: directory.path().to_owned() };
         let hears = Hears {
             durable: watch::channel(2).1,
@@ -657,5 +671,29 @@ mod tests {
         assert_eq!(follower.walk.position, 0, "it is read again");
         let parcel = follower.gather().unwrap().unwrap();
         assert_eq!((parcel.records, parcel.cursor.through), (1, 2));
+    }
+
+    #[test]
+    fn a_follower_goes_on_after_what_has_been_archived_and_a_new_one_of_alerts_with_what_comes() {
+        let at = |through, from| Cursor { through, from };
+        let new = Cursor::default();
+        // Where it stood, how much has been archived, and where it goes on in a journal of 9 entries: for logs, for alerts.
+        for (stood, archived, logs, alerts) in [
+            (new, 0, at(0, 1), at(9, 10)),
+            (new, 5, at(5, 6), at(9, 10)),
+            (at(3, 2), 0, at(3, 2), at(3, 2)),
+            (at(3, 2), 5, at(5, 6), at(5, 6)),
+            (at(7, 6), 5, at(7, 6), at(7, 6)),
+            (at(7, 8), 5, at(7, 8), at(7, 8)),
+        ] {
+            let source = Scripted(Arc::default(), stood, archived);
+            for (signal, goes_on) in [(Signal::Logs, logs), (Signal::Alerts, alerts)] {
+                assert_eq!(
+                    beginning(&source, "f", signal, 9),
+                    Ok(goes_on),
+                    "{signal:?} {stood:?} {archived}"
+                );
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct Parcel {
     pub before: Cursor,
     /// … and the one once it has been acknowledged.
     pub cursor: Cursor,
+    /// How many alerts of the entry after that have been told with it, where they are too many for a request.
+    pub part: usize,
     /// How many had been erased before it was gathered.
     pub erasures: u64,
     /// The pseudonyms of those whom it names by value.
@@ -55,7 +57,13 @@ impl Parcel {
         let named = naming.named;
         let (records, is_small) = (batch.count(), batch.len() < bytes_max / 2);
         let payload = way.payload(batch, resource)?;
-        Ok(Some(Self { payload, records, is_small, before, cursor: walk.standing(), erasures, named }))
+        let (cursor, part) = (walk.standing(), walk.standing_part());
+        Ok(Some(Self { payload, records, is_small, before, cursor, part, erasures, named }))
+    }
+
+    /// The last entry that it tells of.
+    pub fn through(&self) -> u64 {
+        self.cursor.through.saturating_add(u64::from(self.part > 0))
     }
 
     /// Whether it names anybody by value.

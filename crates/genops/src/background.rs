@@ -47,17 +47,12 @@ impl Source for Feed {
     }
 
     fn cursor(&self, follower: &str) -> Result<Cursor, String> {
-        let cursor = self.with_views(|views| views.cursor(follower))?;
-        // A follower that is new begins with what has not been archived; the others come after that anyhow.
+        self.with_views(|views| views.cursor(follower))
+    }
+
+    fn archived(&self) -> Result<u64, String> {
         let archived = self.journals.open().and_then(|mut journal| journal.archived());
-        let archived = archived.map_err(|error| error.to_string())?;
-        Ok(match archived {
-            0 => cursor,
-            archived => Cursor {
-                through: cursor.through.max(archived),
-                from: cursor.from.max(archived.saturating_add(1)),
-            },
-        })
+        archived.map_err(|error| error.to_string())
     }
 
     fn move_cursor(&self, follower: &str, cursor: Cursor) -> Result<(), String> {

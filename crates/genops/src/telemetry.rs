@@ -165,8 +165,8 @@ pub fn resend_in_file(path: &Path, follower: Option<&str>) -> Result<ResendRepor
 }
 
 /// Forgets a follower in a ledger file: its place in the journal, and its dead letters. So it keeps no entry from being
-/// archived any more. If a server sends there again, it begins with the first entry that is there. Without `is_meant`,
-/// nothing is done, and what would be forgotten is told.
+/// archived any more. If a server sends there again, it begins with the first entry that is there, or, where it
+/// tells a webhook of alerts, with what comes. Without `is_meant`, nothing is done, and what would be forgotten is told.
 ///
 /// # Errors
 ///

@@ -49,10 +49,10 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// The alerts of an entry.
-pub fn alerts(entry: &Entry) -> Vec<Json> {
+/// The alerts of an entry, without so many of the first.
+pub fn alerts(entry: &Entry, without: usize) -> impl Iterator<Item = Json> {
     let awu = AwuRecord::subject(&entry.command).map(|awu| awu.to_string());
-    let alert = |(place, alert): (usize, &Alert)| {
+    let alert = move |(place, alert): (usize, &Alert)| {
         let Alert { cell: _, key, percent, used, allocated } = alert;
         let (window, unit) = (key.window.to_string(), key.unit.to_string());
         json!({
@@ -70,7 +70,7 @@ pub fn alerts(entry: &Entry) -> Vec<Json> {
             "text": format!("Budget {key}, {window}: {used} of {allocated} {unit} used, {percent} % reached."),
         })
     };
-    news::alerts(&entry.outcome).iter().enumerate().map(alert).collect()
+    news::alerts(&entry.outcome).iter().enumerate().skip(without).map(alert)
 }
 
 /// The body of a request.
