@@ -170,7 +170,7 @@ async fn limits_that_come_down() -> tempfile::TempDir {
         }
     })
     .await
-    .expect("the grant ends");
+    .unwrap();
     governor.adopt(Arc::new(policy("0.00015"))).await.unwrap();
     governor.close().await.unwrap();
     let logs = std::fs::read_to_string(directory.path().join("telemetry/logs.jsonl")).unwrap();
