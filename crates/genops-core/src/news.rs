@@ -9,9 +9,14 @@ use crate::attribution::Attribution;
 use crate::event::{Event, Fact, Value, add_amount, runtime, text};
 use crate::ledger::{Act, Alert, Command, Entry, Note, Outcome, Reported, Revision, Settled};
 use crate::name::Name;
+use crate::record::AwuRecord;
 
 /// The event that tells late news: what an AWU is charged instead of what was told of it.
 pub const CORRECTION: &str = "genops_runtime.correction";
+
+/// The event that tells an alert that is about no AWU: a policy lowered a limit, or a grant ended. The specification's own
+/// belongs to one AWU (AWU-2.1-3).
+pub const BUDGET_ALERT: &str = "genops_runtime.budget_alert";
 
 /// The events of an entry that belong to no decision and no end.
 #[must_use]
@@ -30,7 +35,8 @@ pub fn events(entry: &Entry) -> Vec<Event<'_>> {
         }
         _ => Vec::new(),
     };
-    events.extend(alerts(&entry.outcome).iter().map(|alert| event(event::BUDGET_ALERT.name, alerted(alert))));
+    let name = AwuRecord::subject(&entry.command).map_or(BUDGET_ALERT, |_| event::BUDGET_ALERT.name);
+    events.extend(alerts(&entry.outcome).iter().map(|alert| event(name, alerted(alert))));
     events
 }
 

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use foldhash::{HashMap, HashMapExt as _, HashSet};
 use genops::core::AwuId;
 use genops::core::event::runtime;
+use genops::core::news::BUDGET_ALERT;
 use genops::core::record::AwuRecord;
 use genops::ledger::StoreError;
-use genops::spec::event::BUDGET_ALERT;
 use genops_conformance::input::{self, Inputs};
 use genops_conformance::otlp::record::{Event, Log, Span};
 use genops_conformance::otlp::request::Records;
@@ -112,7 +112,7 @@ impl Records for Comparing<'_> {
         if !is_ours(log.event.name) {
             return;
         }
-        if log.span_id.is_empty() && log.event.name == BUDGET_ALERT.name && is_own(&log.event.attributes) {
+        if log.span_id.is_empty() && log.event.name == BUDGET_ALERT && is_own(&log.event.attributes) {
             return self.take_alone(&log.event);
         }
         if let Some(place) = self.place(log.trace_id, log.span_id, &log.event.attributes) {
@@ -304,7 +304,7 @@ impl Comparing<'_> {
             self.findings.add(Kind::Missing, About::Awu(place), what);
         }
         for entry in self.index.untold_alone() {
-            let what = format!("not delivered: an alert that is about no AWU, {}", BUDGET_ALERT.name);
+            let what = format!("not delivered: an alert that is about no AWU, {BUDGET_ALERT}");
             self.findings.add(Kind::Missing, About::Entry(entry), what);
         }
     }

@@ -271,7 +271,7 @@ fn alerts_that_are_about_no_awu_are_told_and_held_against_the_journal() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let told = runtime.block_on(record_limits_that_come_down());
     let alone = std::cell::RefCell::new(Vec::new());
-    told.edited("genops.budget.alert", |record| {
+    told.edited("genops_runtime.budget_alert", |record| {
         assert_eq!((&record["traceId"], &record["spanId"]), (&Value::Null, &Value::Null), "{record:#}");
         let attributes = record["attributes"].as_array().unwrap().iter();
         let percent = attributes.filter(|one| one["key"] == "genops_runtime.budget.alert_percent");
@@ -287,9 +287,9 @@ fn alerts_that_are_about_no_awu_are_told_and_held_against_the_journal() {
     assert_eq!(kinds(&told.logs), (vec![], 0));
     let twice = format!("{0}{0}", told.logs);
     assert_eq!(kinds(&twice), (vec![], 0));
-    let dropped = told.edited("genops.budget.alert", |_| None);
+    let dropped = told.edited("genops_runtime.budget_alert", |_| None);
     assert_eq!(kinds(&dropped), (vec!["missing".to_owned(); 2], 1));
-    let later = told.edited("genops.budget.alert", |mut record| {
+    let later = told.edited("genops_runtime.budget_alert", |mut record| {
         record["timeUnixNano"] = json!("1795000000000000001");
         Some(record)
     });

@@ -5,8 +5,8 @@ use genops_core::ledger::{Alert, Command, Entry, Grant};
 use genops_core::news;
 use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
+use genops_core::record::AwuRecord;
 use genops_core::selector::Facet;
-use genops_core::spec::event;
 use genops_core::{Amount, Unit};
 
 use super::shares::act;
@@ -155,7 +155,7 @@ fn a_policy_tells_nothing_of_periods_that_are_over_and_counts_the_grants_that_ho
 }
 
 #[test]
-fn what_a_policy_and_the_end_of_a_grant_reach_are_events_like_any_other() {
+fn what_a_policy_and_the_end_of_a_grant_reach_are_events_of_no_awu_and_not_of_the_specification() {
     let mut world = under(vec![told(1_000, &[80])]);
     let grant = grants(&mut world, None, 1_000, 10);
     uses(&mut world, 900);
@@ -163,7 +163,11 @@ fn what_a_policy_and_the_end_of_a_grant_reach_are_events_like_any_other() {
     let cut = adopts(&mut world, told(500, &[80, 150]));
     for entry in [ended, cut] {
         let events: Vec<_> = news::events(&entry).iter().map(|event| event.name).collect();
-        assert_eq!(events, [event::BUDGET_ALERT.name], "{entry:?}");
+        assert_eq!(
+            (events, AwuRecord::subject(&entry.command)),
+            (vec![news::BUDGET_ALERT], None),
+            "{entry:?}"
+        );
     }
 }
 

@@ -3,12 +3,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use genops::core::awu::Proposal;
-use genops::core::ledger::Admit;
+use genops::core::awu::{End, Execution, Proposal, Used};
+use genops::core::budget::Budget;
+use genops::core::ledger::{Act, Admit, Grant};
+use genops::core::news;
+use genops::core::policy::Policy;
 use genops::core::price::{Price, Tokens};
-use genops::core::{Attribution, Name};
+use genops::core::{Amount, Attribution, Name, Timestamp, Unit};
+use genops::report::{EntryFilter, EntryKind};
+use genops::spec::event;
 use genops::{Admission, Awu, Destination, Governor, Reserved, Settings};
 use genops_conformance::awu::State;
 use genops_conformance::checker::OPEN_BYTES_MAX;
@@ -55,6 +61,7 @@ async fn every_way_in_which_an_awu_can_go_is_told_so_that_full_compliance_is_ver
         StandIn { status: StatusCode::INTERNAL_SERVER_ERROR, says: Some("oops"), ..StandIn::default() };
     directories.push(one_call(fails, StatusCode::INTERNAL_SERVER_ERROR).await);
     directories.push(released_and_in_doubt().await);
+    directories.push(limits_that_come_down().await);
 
     let (judgement, standing) = judged(&directories);
     assert_full_and_verified(&judgement, &standing);
@@ -131,6 +138,48 @@ async fn released_and_in_doubt() -> tempfile::TempDir {
     after
 }
 
+/// One alert by the end of a grant, and one by a policy that cuts the limit: neither is about an AWU.
+async fn limits_that_come_down() -> tempfile::TempDir {
+    const START: u64 = 1_795_000_000_000_000_000;
+    const LATER: u64 = START + 30_000_000_000;
+    let directory = tempfile::tempdir().unwrap();
+    let name = |text: &str| Name::new(text).unwrap();
+    let policy = |limit: &str| {
+        let all = Budget::new(name("all"), Unit::Usd, limit.parse().unwrap());
+        Policy { budgets: vec![Budget { alerts: vec![10, 90], ..all }], ..Policy::unrestricted() }
+    };
+    let now = Arc::new(AtomicU64::new(START));
+    let hand = Arc::clone(&now);
+    let governor = opened(Settings {
+        clock: Arc::new(move || Timestamp::from_nanos(hand.load(Ordering::SeqCst))),
+        ..settings(directory.path(), policy("0.0005"))
+    })
+    .await;
+    let act = Act { author: name("operator"), reason: name("a launch") };
+    let until = Timestamp::from_nanos(LATER);
+    let grant = Grant { budget: name("all"), each: Vec::new(), amount: Amount::from_whole(1), until, act };
+    governor.grant(grant).await.unwrap();
+    let used = Used::Reported(Tokens::new(100, 20));
+    let execution = Execution { end: End::Completed, used, ..Execution::abandoned(1_000) };
+    admitted(&governor).await.start().await.unwrap().settle(execution).unwrap();
+    now.store(LATER, Ordering::SeqCst);
+    let lapsed = EntryFilter { kind: Some(EntryKind::Lapsed), ..EntryFilter::default() };
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while governor.entries(lapsed, 1).unwrap().entries.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    governor.adopt(Arc::new(policy("0.00015"))).await.unwrap();
+    governor.close().await.unwrap();
+    let logs = std::fs::read_to_string(directory.path().join("telemetry/logs.jsonl")).unwrap();
+    let told =
+        [news::BUDGET_ALERT, event::BUDGET_ALERT.name].map(|name| logs.matches(&format!("{name}\"")).count());
+    assert_eq!(told, [2, 0]);
+    directory
+}
+
 async fn admitted(governor: &Governor) -> Awu<Reserved> {
     match governor.admit_as(proposal(governor)).await.unwrap() {
         Admission::Admitted(awu) => awu,
@@ -139,11 +188,18 @@ async fn admitted(governor: &Governor) -> Awu<Reserved> {
 }
 
 async fn open(directory: &Path) -> Governor {
-    let settings = Settings {
-        destinations: vec![Destination::Directory { path: directory.join("telemetry") }],
-        ..Settings::in_file(directory.join("genops.db"), genops::core::policy::Policy::unrestricted())
-    };
+    opened(settings(directory, Policy::unrestricted())).await
+}
+
+async fn opened(settings: Settings) -> Governor {
     Governor::open(settings).await.unwrap().0
+}
+
+fn settings(directory: &Path, policy: Policy) -> Settings {
+    Settings {
+        destinations: vec![Destination::Directory { path: directory.join("telemetry") }],
+        ..Settings::in_file(directory.join("genops.db"), policy)
+    }
 }
 
 fn proposal(governor: &Governor) -> Admit {
