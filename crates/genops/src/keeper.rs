@@ -21,8 +21,11 @@ use crate::clock;
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// So many AWUs are expired at a time, and so many grants let go of, so that the books are not held for long.
+/// So many AWUs are expired at a time, so that the books are not held for long.
 const AT_A_TIME: usize = 256;
+
+/// So many grants are let go of at a time: the end of one may look at every cell.
+const LAPSES_AT_A_TIME: usize = 32;
 
 /// A wall clock that is so far from the time that has passed has been set.
 const JUMP_NS: u64 = 60_000_000_000;
@@ -103,7 +106,7 @@ impl Watch {
         let mut look = Look::default();
         let last = self.last.replace((wall, passed));
         self.look_back(books, wall, &mut look);
-        let lapsing = books.lapsing(wall.max(books.at()), AT_A_TIME);
+        let lapsing = books.lapsing(wall.max(books.at()), LAPSES_AT_A_TIME);
         look.commands.extend(lapsing.into_iter().map(|grant| Command::Lapse { grant }));
         let held = || books.overdue(Timestamp::from_nanos(u64::MAX), usize::MAX).into_iter();
         let Some((last_wall, last_passed)) = last else {

@@ -389,8 +389,8 @@ pub const FAULTS: &[Fault] = &[
         name: "keep-grants-for-good",
         what: "the keeper lets go of no grant whose time is over",
         file: "crates/genops/src/keeper.rs",
-        find: "books.lapsing(wall.max(books.at()), AT_A_TIME)",
-        put: "books.lapsing(Timestamp::default(), AT_A_TIME)",
+        find: "books.lapsing(wall.max(books.at()), LAPSES_AT_A_TIME)",
+        put: "books.lapsing(Timestamp::default(), LAPSES_AT_A_TIME)",
         test: &["-p", "genops", "--test", "held", "keeper"],
     },
     Fault {

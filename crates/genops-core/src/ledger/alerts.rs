@@ -7,9 +7,12 @@
 
 use super::act::{Alert, Grant};
 use super::books::Books;
+use super::books::grants::with_each_of;
 use super::cell::{Cell, CellId};
 use crate::amount::Amount;
-use crate::budget::Budget;
+use crate::budget::{Budget, CellKey};
+use crate::period::Window;
+use crate::selector::Share;
 use crate::time::Timestamp;
 
 /// So many alerts stand in an entry that is about many cells. Whoever is not told of then is told of with the next charge.
@@ -32,7 +35,7 @@ pub fn of_postings(books: &Books, at: Timestamp, postings: &[(CellId, Amount)]) 
         let Some(limit) = cell.standing.allocated else { continue };
         let used = cell.used_at(at);
         let Some(more) = used.checked_add(*amount) else { continue };
-        let allocated = books.with_kept_grants(&cell.key, limit, at, None);
+        let allocated = books.with_kept_grants(&cell.key, limit, at);
         let [before, after] = [used, more].map(|used| Level { used, allocated });
         tell(&mut alerts, (*id, cell), budget, before, after);
     }
@@ -52,7 +55,7 @@ pub fn of_policy(
     if alerts.len() >= MOST || !may_be_news(known, budget, Level { used, allocated: budget.limit }) {
         return;
     }
-    let level = |limit| Level { used, allocated: books.with_kept_grants(&known.key, limit, at, None) };
+    let level = |limit| Level { used, allocated: books.with_kept_grants(&known.key, limit, at) };
     let (Some(before), after) = (known.standing.allocated.map(level), level(budget.limit)) else { return };
     tell(alerts, cell, budget, before, after);
 }
@@ -64,21 +67,39 @@ pub fn of_end(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Vec<A
     let Some((budget, Some(window))) = budget.filter(|(budget, _)| !budget.alerts.is_empty()) else {
         return alerts;
     };
-    for (id, cell) in books.cells_from(CellId::default()) {
+    let kept = books.kept_grants_of(&grant.budget);
+    for (id, cell) in reached_by(books, grant, budget, window) {
         if alerts.len() >= MOST {
             break;
         }
-        if !cell.key.is_of(&grant.budget, &grant.each) || !cell.key.is_current(budget, window) {
-            continue;
-        }
         let (Some(limit), used) = (cell.standing.allocated, cell.used_at(at)) else { continue };
         if may_be_news(cell, budget, Level { used, allocated: limit }) {
-            let level =
-                |without| Level { used, allocated: books.with_kept_grants(&cell.key, limit, at, without) };
+            let level = |without| {
+                let others = kept.iter().filter(|(number, _)| Some(*number) != without);
+                let allocated = with_each_of(others.map(|(_, grant)| *grant), &cell.key, limit, at);
+                Level { used, allocated }
+            };
             tell(&mut alerts, (id, cell), budget, level(None), level(Some(number)));
         }
     }
     alerts
+}
+
+/// The cells of `budget` in `window` that a grant is for. That of a share is looked up: many may be granted more, and
+/// nobody decides while all cells are walked for each.
+fn reached_by<'a>(
+    books: &'a Books,
+    grant: &Grant,
+    budget: &Budget,
+    window: Window,
+) -> impl Iterator<Item = (CellId, &'a Cell)> {
+    let shares = budget.each.iter().zip(&grant.each);
+    let each = shares.map(|(facet, value)| Share { facet: *facet, value: value.clone() }).collect();
+    let key = CellKey { budget: Some(grant.budget.clone()), each, unit: budget.unit, window };
+    let is_whole = grant.each.is_empty();
+    let all = is_whole.then(|| books.cells_from(CellId::default())).into_iter().flatten();
+    let one = if is_whole { None } else { books.find(&key) };
+    all.chain(one).filter(move |(_, cell)| cell.key.is_current(budget, window))
 }
 
 /// Whether a threshold may be told, as far as that can be said without a look at the grants, which only make more of the

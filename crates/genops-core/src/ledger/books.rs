@@ -2,7 +2,7 @@
 //!
 //! No rule is applied here. What an entry says happened, happened.
 
-mod grants;
+pub(in crate::ledger) mod grants;
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -261,6 +261,33 @@ fn the_end_of_a_grant_is_told_of_in_the_cells_that_it_was_for() {
     }
 }
 
+/// The cell of a share is looked up, so it has to be the right one: of this share, in the window that goes on.
+#[test]
+fn the_end_of_a_grant_for_a_share_tells_of_that_share_in_this_period_alone() {
+    for end in [End::Revoked, End::Lapses] {
+        let period = Period::Calendar { span: Span::Day, zone: name("UTC") };
+        let each = vec![Facet::CustomerId];
+        let mut world = under(vec![Budget { each, period, ..told(20_000, &[50]) }]);
+        let spend = |world: &mut World| {
+            let grant = grants(world, Some("acme"), 20_000, 10);
+            for work in [of_customer("acme"), of_customer("zeta")] {
+                let awu = world.runs(&work);
+                world.settle(awu, completed(15_000, 0));
+            }
+            grant
+        };
+        // Each day has cells of its own: of yesterday's nothing is told.
+        let yesterdays = spend(&mut world);
+        world.wait(DAY);
+        assert_eq!(alerts(&world.apply(Command::Lapse { grant: yesterdays })), [], "{end:?}");
+        let granted = spend(&mut world);
+        let entry = ends(&mut world, end, granted);
+        let told = news::alerts(&entry.outcome).iter();
+        let told: Vec<_> = told.map(|alert| (alert.key.to_string(), alert.key.window.to_string())).collect();
+        assert_eq!(told, [("b (acme)".to_owned(), "2026-11-19".to_owned())], "{end:?}");
+    }
+}
+
 /// Between a grant's time and the entry that ends it, people are told by the limit with it; then once by the limit without.
 #[test]
 fn nothing_is_told_twice_where_grants_end_together_and_something_is_charged_in_between() {

@@ -6,6 +6,7 @@ use super::Books;
 use crate::amount::Amount;
 use crate::budget::CellKey;
 use crate::ledger::{Cell, Grant};
+use crate::name::Name;
 use crate::time::Timestamp;
 
 impl Books {
@@ -19,22 +20,15 @@ impl Books {
         holding.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
     }
 
-    /// As [`with_grants`](Self::with_grants), but with the grants whose end is not in the journal, except for one of them.
-    pub(in crate::ledger) fn with_kept_grants(
-        &self,
-        key: &CellKey,
-        limit: Amount,
-        at: Timestamp,
-        without: Option<u64>,
-    ) -> Amount {
-        if key.window.is_over(at) {
-            return limit;
-        }
-        let others = self
-            .grants
-            .iter()
-            .filter(|(number, grant)| Some(**number) != without && key.is_of(&grant.budget, &grant.each));
-        others.fold(limit, |limit, (_, grant)| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
+    /// As [`with_grants`](Self::with_grants), but with the grants whose end is not in the journal.
+    pub(in crate::ledger) fn with_kept_grants(&self, key: &CellKey, limit: Amount, at: Timestamp) -> Amount {
+        with_each_of(self.grants.values().map(Arc::as_ref), key, limit, at)
+    }
+
+    /// The grants of a budget whose end is not in the journal, each with the entry that made it.
+    pub(in crate::ledger) fn kept_grants_of(&self, budget: &Name) -> Vec<(u64, &Grant)> {
+        let kept = self.grants.iter().filter(|(_, grant)| grant.budget == *budget);
+        kept.map(|(number, grant)| (*number, grant.as_ref())).collect()
     }
 
     /// The grants whose time is over at `at` and whose end is not in the journal, the oldest first, at most `most`.
@@ -83,4 +77,18 @@ impl Books {
             .filter(|cell| cell.key.is_of(&grant.budget, &grant.each))
             .all(|cell| granted(cell).is_some())
     }
+}
+
+/// The limit of a cell with those of these grants that are for it.
+pub(in crate::ledger) fn with_each_of<'a>(
+    grants: impl Iterator<Item = &'a Grant>,
+    key: &CellKey,
+    limit: Amount,
+    at: Timestamp,
+) -> Amount {
+    if key.window.is_over(at) {
+        return limit;
+    }
+    let of_cell = grants.filter(|grant| key.is_of(&grant.budget, &grant.each));
+    of_cell.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
 }
