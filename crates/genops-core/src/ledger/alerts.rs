@@ -15,7 +15,8 @@ use crate::period::Window;
 use crate::selector::Share;
 use crate::time::Timestamp;
 
-/// So many alerts stand in an entry that is about many cells. Whoever is not told of then is told of with the next charge.
+/// So many alerts stand in an entry that is about many cells. Whoever is not told of then is told of with the next charge;
+/// where the window moves, of what had been told before only once that has fallen below it and reaches it anew.
 const MOST: usize = 1_000;
 
 /// How much of a cell has been used, and of how much.

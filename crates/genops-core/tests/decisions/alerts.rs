@@ -192,6 +192,36 @@ fn who_is_not_told_of_by_a_policy_for_their_number_is_told_of_with_the_next_char
     assert_eq!([62, 63, 69].map(|customer| asks(&mut world, customer)), [0, 16, 16]);
 }
 
+/// What has been told is known of a cell, and that it has fallen below is seen in its window, which the policy does not move.
+#[test]
+fn in_a_rolling_window_who_is_not_told_of_again_for_their_number_is_told_of_when_they_reach_it_anew() {
+    let percents: Vec<u16> = (1..=16).collect();
+    let period = Period::Rolling { length_ns: 100 * SECOND, parts: 10 };
+    let each = |limit| {
+        let each = vec![Facet::CustomerId];
+        Budget { each, period: period.clone(), ..told(limit, &percents) }
+    };
+    let all: Vec<_> = (0..70).collect();
+    let mut world = under(vec![each(1_000)]);
+    let asks = |world: &mut World, customers: &[usize]| -> Vec<usize> {
+        let of = |number| of_customer(&format!("customer {number}"));
+        let awus: Vec<_> = customers
+            .iter()
+            .map(|number| world.runs(&genops_core::awu::Proposal { bound: sized(0, 0).bound, ..of(number) }))
+            .collect();
+        awus.into_iter().map(|awu| alerts(&world.settle(awu, completed(900, 0))).len()).collect()
+    };
+    assert_eq!(asks(&mut world, &all), [16; 70]);
+    world.wait(200 * SECOND);
+    adopts(&mut world, each(1_000_000));
+    assert_eq!(asks(&mut world, &all), [0; 70]);
+    // The first 63 have a thousand; the others have been told before, and are above all of it.
+    assert_eq!(alerts(&adopts(&mut world, each(1_000))).len(), 63 * 16);
+    assert_eq!(asks(&mut world, &[62, 63, 69]), [0; 3]);
+    world.wait(200 * SECOND);
+    assert_eq!(asks(&mut world, &[62, 63, 69]), [16; 3]);
+}
+
 // === the end of a grant ===
 
 #[derive(Debug, Clone, Copy, PartialEq)]
