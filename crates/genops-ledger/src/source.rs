@@ -218,19 +218,23 @@ impl Sources {
         matches!(self.files.first(), Some((_, Source::Ledger(..))))
     }
 
-    /// The policy that was in force before the first entry; `None` where a file that was not given says that.
+    /// The policies that were in force where files begin: each with the first entry of its file, as far as the file says that.
     ///
     /// # Errors
     ///
     /// A file cannot be read.
-    pub fn policy(&self) -> Result<Option<Arc<Policy>>, StoreError> {
+    pub fn policies(&self) -> Result<Vec<(u64, Arc<Policy>)>, StoreError> {
         let empty = || Arc::new(Policy::unrestricted());
-        match self.files.last() {
-            Some((path, Source::Ledger(..))) => {
-                Ok(Some(Snapshots::read(path)?.archived_policy()?.unwrap_or_else(empty)))
+        let mut policies = Vec::new();
+        for (path, source) in &self.files {
+            let (first, _) = source.begins();
+            if matches!(source, Source::Ledger(..)) {
+                policies.push((first, Snapshots::read(path)?.archived_policy()?.unwrap_or_else(empty)));
+            } else if first == 1 {
+                policies.push((first, empty()));
             }
-            _ => Ok((self.begins.0 == 1).then(empty)),
         }
+        Ok(policies)
     }
 
     /// The archives that the entries before the first have left for, as far as the first file is a ledger and says so.

@@ -42,11 +42,16 @@ impl Recorded {
     pub fn find(files: &[PathBuf], awu: AwuId) -> Result<Self, ReportError> {
         let sources = Sources::open(files)?;
         let persons = Persons::of_files(files)?;
-        let (mut policy, archives, (first, _)) = (sources.policy()?, sources.archives()?, sources.begins());
-        let (mut record, mut decided): (Option<AwuRecord>, _) = (None, None);
+        let (policies, archives, (first, _)) = (sources.policies()?, sources.archives()?, sources.begins());
+        let (mut policy, mut record, mut decided): (_, Option<AwuRecord>, _) = (None, None, None);
         let is_ledger = sources.end_in_a_ledger();
         let last = sources.walk(|frame, entries| {
             for entry in entries {
+                // Archives before may adopt none, so that only the ledger says which was in force.
+                if policy.is_none() {
+                    let here = policies.iter().find(|(first, _)| *first == entry.sequence);
+                    policy = here.map(|(_, policy)| Arc::clone(policy));
+                }
                 match &entry.command {
                     Command::AdoptPolicy(adopted) => policy = Some(Arc::clone(adopted)),
                     command if AwuRecord::subject(command) != Some(awu) => {}

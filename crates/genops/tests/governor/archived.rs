@@ -85,7 +85,9 @@ async fn what_has_left_the_ledger_is_said_to_be_archived_and_everything_else_is_
     // Its policy was adopted in an entry that has left, and is in force.
     let explained = governor.explain(third).unwrap();
     assert!(explained.is_some());
-    drop(admitted(&governor).await);
+    let left = admitted(&governor).await;
+    let last = left.id();
+    drop(left);
     governor.close().await.unwrap();
 
     // It stays known when another is in force.
@@ -130,6 +132,10 @@ async fn what_has_left_the_ledger_is_said_to_be_archived_and_everything_else_is_
     assert!(matches!(found.explanation(), Err(ReportError::NoPolicy(_))));
     let all = ["a.jsonl", "b.jsonl", "genops.db"].map(|name| folder.path().join(name));
     assert_eq!(Recorded::find(&all, third).unwrap().explanation().ok(), explained);
+    // Given with that archive, which adopts no policy, the ledger still says what was in force where it begins.
+    let [of_all, of_two, of_one] = [&all[..], &all[1..], &all[2..]]
+        .map(|files| Recorded::find(files, last).unwrap().explanation().unwrap());
+    assert_eq!((&of_two, &of_one), (&of_all, &of_all));
 }
 
 const DAY: u64 = 86_400_000_000_000;
