@@ -236,7 +236,7 @@ fn old_entries_leave_for_an_archive_and_both_are_verified_together() {
             assert_eq!(&folder.text(&asked(command, number, "a.jsonl genops.db")), before, "{command}");
         }
         for (files, expected) in [
-            ("a.jsonl", "no AWU 0202"),
+            ("a.jsonl", "is in what was given, which goes through entry 2; what was decided after"),
             ("genops.db a.jsonl", "`a.jsonl` begins with entry 1 where entry 5 is due"),
             ("a.jsonl a.jsonl genops.db", "`a.jsonl` begins with entry 1 where entry 3 is due"),
             ("signing.key genops.db", "signing.key` cannot be read"),

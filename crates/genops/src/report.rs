@@ -102,12 +102,14 @@ pub enum ReportError {
         through: u64,
     },
     /// An AWU is not in the files that were given.
-    #[error("no AWU {awu} is in {}", looked_in(*.first, .archives))]
+    #[error("no AWU {awu} is in {}", looked_in(*.first, *.end, .archives))]
     NotRecorded {
         /// The AWU.
         awu: AwuId,
         /// The first entry that they have.
         first: u64,
+        /// The last entry that they have, where the last file is no ledger.
+        end: Option<u64>,
         /// The last entry of each archive from before, and what its file was called.
         archives: Vec<(u64, String)>,
     },
@@ -214,16 +216,22 @@ impl Governor {
 }
 
 /// Where an AWU was looked for in files, and where else it may be.
-fn looked_in(first: u64, archives: &[(u64, String)]) -> String {
-    if first == 1 {
-        return "this ledger".to_owned();
+fn looked_in(first: u64, end: Option<u64>, archives: &[(u64, String)]) -> String {
+    let through = end.map(|end| format!("goes through entry {end}"));
+    let after =
+        "what was decided after that is elsewhere, so give what comes after it as well, the ledger last";
+    match (first, &through) {
+        (1, None) => return "this ledger".to_owned(),
+        (1, Some(through)) => return format!("what was given, which {through}; {after}"),
+        _ => {}
     }
+    let through = through.map(|through| format!(" and {through}; {after}")).unwrap_or_default();
     let files = match listed(archives, 1) {
         files if files.is_empty() => files,
         files => format!(": {files}"),
     };
     format!(
-        "what was given, which begins with entry {first}; what was decided before is archived, so give the archives as well, \
+        "what was given, which begins with entry {first}{through}; what was decided before is archived, so give the archives as well, \
          in their order and before the ledger, `--ledger ARCHIVE... LEDGER`{files}"
     )
 }

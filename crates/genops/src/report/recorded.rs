@@ -66,9 +66,10 @@ impl Recorded {
             }
             Ok::<_, ReportError>(())
         })?;
+        let end = (!is_ledger).then_some(last);
         let (record, decided) =
-            record.zip(decided).ok_or(ReportError::NotRecorded { awu, first, archives })?;
-        Ok(Self { record, decided, end: (!is_ledger).then_some(last), persons })
+            record.zip(decided).ok_or(ReportError::NotRecorded { awu, first, end, archives })?;
+        Ok(Self { record, decided, end, persons })
     }
 
     /// The AWU.
