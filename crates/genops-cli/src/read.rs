@@ -168,18 +168,24 @@ pub async fn show(showing: &Showing) -> Result<(), Trouble> {
         }
     };
     if place.format == Format::Json {
-        return print_json(&awu);
+        return print_json_of(&awu, end);
     }
     print_awu(&awu);
-    end.iter().for_each(|end| output::write(end));
+    end.iter().for_each(|end| say!("\n{end}"));
     Ok(())
+}
+
+/// Prints JSON, and on standard error what has to be said where the last of the files is no ledger.
+pub fn print_json_of<T: Serialize>(value: &T, end: Option<String>) -> Result<(), Trouble> {
+    end.iter().for_each(|end| eprintln!("genops: {end}"));
+    print_json(value)
 }
 
 /// What has to be said where the last of the files is no ledger.
 pub fn end_of(found: &Recorded) -> Option<String> {
     let end = found.end()?;
     Some(format!(
-        "\nas of entry {end}, the last one there: what was learned later, and whose the AWU is, stands in the ledger\n"
+        "as of entry {end}, the last one there: what was learned later, and whose the AWU is, stands in the ledger"
     ))
 }
 

@@ -149,6 +149,17 @@ fn what_takes_no_export_says_that_it_is_one_and_what_does_take_it() {
         assert_eq!(same, of_ledger);
         assert_eq!(end.contains("as of entry 4, the last one there"), command != "receipt", "{end}");
     }
+    // A program reads the same JSON of both, and people are told of the end beside it.
+    for command in ["show", "explain"] {
+        let [of_ledger, of_export] = ["genops.db", "journal.jsonl"]
+            .map(|file| folder.run(&format!("{command} {awu} --format json --ledger {file}")));
+        assert_eq!(of_ledger.stdout, of_export.stdout);
+        let told = [of_ledger, of_export].map(|output| String::from_utf8(output.stderr).unwrap());
+        assert!(
+            told[0].is_empty() && told[1].starts_with("genops: as of entry 4, the last one there"),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

@@ -23,8 +23,11 @@ pub async fn run(id: AwuId, place: &Place) -> Result<(), Trouble> {
         }
     };
     match place.format {
-        Format::Json => read::print_json(&explanation),
-        Format::Table => print_all(&(laid_out(&explanation) + &end.unwrap_or_default())),
+        Format::Json => read::print_json_of(&explanation, end),
+        Format::Table => {
+            let end = end.map(|end| format!("\n{end}\n")).unwrap_or_default();
+            print_all(&(laid_out(&explanation) + &end))
+        }
     }
 }
 
