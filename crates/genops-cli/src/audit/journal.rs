@@ -113,14 +113,16 @@ struct Expected {
     is_told: bool,
 }
 
-/// An alert that is about no AWU: a new policy, or the end of a grant, reached a threshold.
+/// Alerts that are about no AWU: a new policy, or the end of a grant, reached a threshold. More than one where they differ in
+/// nothing but a person whose name is not known.
+#[derive(Default)]
 struct Alone {
-    /// The entry that says it.
-    entry: u64,
-    /// Whether it is of the time that is audited.
+    /// The entry that says it, for each of them.
+    entries: Vec<u64>,
+    /// Whether they are of the time that is audited.
     is_due: bool,
-    /// Whether it was delivered.
-    is_told: bool,
+    /// What was delivered of them, with whose it is said to be: as many at most as there are.
+    told: HashSet<Print>,
 }
 
 /// Whether a provider has anything to bill.
@@ -252,8 +254,12 @@ impl Index {
             let mut names = alert.key.each.iter().filter_map(|share| share.value.as_ref());
             let is_unnamed = names.any(|name| person::number(name).is_some());
             let print = Facts::of_event(event).of_whom(is_unnamed).print();
-            let alone = Alone { entry: entry.sequence, is_due: times.contains(&entry.at), is_told: false };
-            self.alone.insert(print, alone);
+            let alone = self.alone.entry(print).or_default();
+            // With a name, whoever says the same says it of the same.
+            if is_unnamed || alone.entries.is_empty() {
+                alone.entries.push(entry.sequence);
+            }
+            alone.is_due = times.contains(&entry.at);
         }
         self.hold_news(news::alerts(&entry.outcome).len())
     }
@@ -264,7 +270,9 @@ impl Index {
         // It may have been delivered before the person was erased whose share it is.
         for print in [with_name, delivered.of_whom(true).print()] {
             if let Some(alone) = self.alone.get_mut(&print) {
-                alone.is_told = true;
+                if alone.told.len() < alone.entries.len() {
+                    alone.told.insert(with_name);
+                }
                 return true;
             }
         }
@@ -273,8 +281,9 @@ impl Index {
 
     /// The entries whose alerts are about no AWU and were not delivered, one for each alert.
     pub fn untold_alone(&self) -> Vec<u64> {
-        let untold = self.alone.values().filter(|alone| alone.is_due && !alone.is_told);
-        let mut entries: Vec<_> = untold.map(|alone| alone.entry).collect();
+        let due = self.alone.values().filter(|alone| alone.is_due);
+        let untold = due.flat_map(|alone| alone.entries.iter().skip(alone.told.len()));
+        let mut entries: Vec<_> = untold.copied().collect();
         entries.sort_unstable();
         entries
     }

@@ -6,12 +6,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use genops::core::amount::Quantity;
-use genops::core::awu::{AwuId, End, Execution, Proposal, Used};
+use genops::core::awu::{AwuId, End, Execution, Labels, Proposal, Used};
 use genops::core::budget::Budget;
 use genops::core::finding::Mode;
 use genops::core::ledger::{Act, Admit, Grant, Reported};
 use genops::core::policy::Policy;
 use genops::core::price::{Price, Tokens};
+use genops::core::selector::Facet;
 use genops::core::{Attribution, Timestamp, Unit};
 use genops::report::{EntryFilter, EntryKind};
 use genops::{Governor, Settings};
@@ -389,4 +390,73 @@ fn late_news_of_an_awu_of_another_time_are_passed_over_and_nothing_else_is() {
     folder.write("logs.jsonl", TOLD.edited("genops_runtime.correction", elsewhere));
     let (report, code) = TOLD.audit(&folder, &all);
     assert_eq!((found(&report), code), (vec![("rewritten", stranger.as_str())], 1), "{report:#}");
+}
+
+/// Alerts of two customers by a policy that cuts the limit of each, which differ in nothing but the customer.
+async fn record_customers_whose_limit_comes_down() -> Told {
+    let folder = tempfile::tempdir().unwrap();
+    let telemetry = folder.path().join("telemetry");
+    let policy = |limit: &str| {
+        let each = Budget::new(name("each"), Unit::Usd, limit.parse().unwrap());
+        let each = Budget { each: vec![Facet::CustomerId], alerts: vec![90], ..each };
+        Policy { budgets: vec![each], ..Policy::unrestricted() }
+    };
+    let settings = Settings::in_file(folder.path().join("genops.db"), policy("1"));
+    let governor = open_with(settings, &telemetry).await;
+    for customer in ["acme", "globex"] {
+        let attribution = Attribution::new(Some("search"), Some("ranking"), Some("test")).unwrap();
+        let price = Price::flat(name("list"), "0.15".parse().unwrap(), "0.6".parse().unwrap());
+        let proposal = Proposal {
+            bound: Tokens::new(100, 100),
+            price: Some(price),
+            labels: Labels { customer_id: Some(name(customer)), ..Labels::default() },
+            ..Proposal::new(attribution, name("rank"), name("inference"), name("provider"), name("small"))
+        };
+        let request = Admit { starts: true, ..Admit::new(governor.new_id(), proposal) };
+        let awu = governor.propose(request).await.unwrap().what.id();
+        let used = Used::Reported(Tokens::new(100, 100));
+        governor.settle(awu, execution(End::Completed, used)).await.unwrap();
+    }
+    governor.adopt(Arc::new(policy("0.00008"))).await.unwrap();
+    until_told(&governor).await;
+    governor.close().await.unwrap();
+    let read = |file: &str| std::fs::read_to_string(telemetry.join(file)).unwrap();
+    let (traces, logs) = (read("traces.jsonl"), read("logs.jsonl"));
+    let [corrected, measured, resolved, never_sent] = [const { String::new() }; 4];
+    Told { folder, traces, logs, corrected, measured, resolved, never_sent }
+}
+
+#[test]
+fn of_alerts_that_differ_in_a_person_whom_nobody_knows_each_that_is_missing_is_found() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let told = runtime.block_on(record_customers_whose_limit_comes_down());
+    // An export knows nobody, as a ledger that has erased all of them.
+    let journal = told.folder.path().join("journal.jsonl");
+    let mut export = std::process::Command::new(env!("CARGO_BIN_EXE_genops"));
+    export.current_dir(told.folder.path()).args(["export", "--to", "journal.jsonl"]);
+    assert!(export.status().unwrap().success());
+    // How many are missing without those of so many customers.
+    let missing = |without: &[&str], times: usize| {
+        let of_one = |record: &str| without.iter().any(|customer| record.contains(customer));
+        let mut logs = String::new();
+        for line in told.logs.lines() {
+            let mut request: Value = serde_json::from_str(line).unwrap();
+            let records = request.pointer_mut("/resourceLogs/0/scopeLogs/0/logRecords").unwrap();
+            let is_alone = |record: &Value| record["traceId"].is_null();
+            records.as_array_mut().unwrap().retain(|one| !is_alone(one) || !of_one(&one.to_string()));
+            logs.push_str(&format!("{request}\n").repeat(times));
+        }
+        let folder = Folder::new();
+        folder.write("traces.jsonl", &told.traces);
+        folder.write("logs.jsonl", logs);
+        let arguments = ["--otlp", "traces.jsonl", "logs.jsonl", "--format", "json"];
+        let (report, _) = read(&folder.audit_of(&journal, &arguments));
+        let findings = report["findings"].as_array().unwrap();
+        assert!(findings.iter().all(|finding| finding["kind"] == "missing"), "{report:#}");
+        findings.len()
+    };
+    for times in [1, 3] {
+        let counts = [&[][..], &["acme"], &["globex"], &["acme", "globex"]].map(|gone| missing(gone, times));
+        assert_eq!(counts, [0, 1, 1, 2], "each record delivered {times} times");
+    }
 }
