@@ -168,7 +168,7 @@ pub async fn show(showing: &Showing) -> Result<(), Trouble> {
         }
     };
     if place.format == Format::Json {
-        return print_json_of(&awu, end);
+        return print_json_of(&awu, end.as_deref());
     }
     print_awu(&awu);
     end.iter().for_each(|end| say!("\n{end}"));
@@ -176,7 +176,7 @@ pub async fn show(showing: &Showing) -> Result<(), Trouble> {
 }
 
 /// Prints JSON, and on standard error what has to be said where the last of the files is no ledger.
-pub fn print_json_of<T: Serialize>(value: &T, end: Option<String>) -> Result<(), Trouble> {
+pub fn print_json_of<T: Serialize>(value: &T, end: Option<&str>) -> Result<(), Trouble> {
     end.iter().for_each(|end| eprintln!("genops: {end}"));
     print_json(value)
 }

@@ -23,7 +23,7 @@ pub async fn run(id: AwuId, place: &Place) -> Result<(), Trouble> {
         }
     };
     match place.format {
-        Format::Json => read::print_json_of(&explanation, end),
+        Format::Json => read::print_json_of(&explanation, end.as_deref()),
         Format::Table => {
             let end = end.map(|end| format!("\n{end}\n")).unwrap_or_default();
             print_all(&(laid_out(&explanation) + &end))
