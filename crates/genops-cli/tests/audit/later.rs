@@ -258,10 +258,15 @@ async fn record_limits_that_come_down() -> Told {
         assert!(Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    governor.adopt(Arc::new(policy("0.00008"))).await.unwrap();
+    told_of_a_cut(governor, policy("0.00008"), folder).await
+}
+
+/// Adopts a policy with a lower limit, and gives what was told when all of it has been.
+async fn told_of_a_cut(governor: Governor, policy: Policy, folder: tempfile::TempDir) -> Told {
+    governor.adopt(Arc::new(policy)).await.unwrap();
     until_told(&governor).await;
     governor.close().await.unwrap();
-    let read = |file: &str| std::fs::read_to_string(telemetry.join(file)).unwrap();
+    let read = |file: &str| std::fs::read_to_string(folder.path().join("telemetry").join(file)).unwrap();
     let (traces, logs) = (read("traces.jsonl"), read("logs.jsonl"));
     let [corrected, measured, resolved, never_sent] = [const { String::new() }; 4];
     Told { folder, traces, logs, corrected, measured, resolved, never_sent }
@@ -417,13 +422,7 @@ async fn record_customers_whose_limit_comes_down() -> Told {
         let used = Used::Reported(Tokens::new(100, 100));
         governor.settle(awu, execution(End::Completed, used)).await.unwrap();
     }
-    governor.adopt(Arc::new(policy("0.00008"))).await.unwrap();
-    until_told(&governor).await;
-    governor.close().await.unwrap();
-    let read = |file: &str| std::fs::read_to_string(telemetry.join(file)).unwrap();
-    let (traces, logs) = (read("traces.jsonl"), read("logs.jsonl"));
-    let [corrected, measured, resolved, never_sent] = [const { String::new() }; 4];
-    Told { folder, traces, logs, corrected, measured, resolved, never_sent }
+    told_of_a_cut(governor, policy("0.00008"), folder).await
 }
 
 #[test]

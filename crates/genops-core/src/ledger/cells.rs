@@ -91,11 +91,6 @@ impl Cells {
         self.cells.len()
     }
 
-    /// Each of them, in that order.
-    pub fn iter(&self) -> impl Iterator<Item = &Cell> {
-        self.cells.iter()
-    }
-
     /// Each of them, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cell> {
         self.cells.iter_mut()

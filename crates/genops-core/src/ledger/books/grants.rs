@@ -13,11 +13,8 @@ impl Books {
     /// The limit of a cell that may not have been opened yet, with the grants that hold at `at`.
     #[must_use]
     pub fn with_grants(&self, key: &CellKey, limit: Amount, at: Timestamp) -> Amount {
-        let holding =
-            self.grants.values().filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each));
-        // A grant is for what goes on, not for what is over.
-        let holding = holding.filter(|_| !key.window.is_over(at));
-        holding.fold(limit, |limit, grant| limit.checked_add(grant.amount).unwrap_or(Amount::MAX))
+        let holding = self.grants.values().filter(|grant| grant.until > at);
+        with_each_of(holding.map(Arc::as_ref), key, limit, at)
     }
 
     /// As [`with_grants`](Self::with_grants), but with the grants whose end is not in the journal.
@@ -53,7 +50,7 @@ impl Books {
     /// How many of the cells that have been opened a grant reaches at `at`.
     #[must_use]
     pub fn reached_by(&self, grant: &Grant, at: Timestamp) -> usize {
-        let keys = self.cells.iter().map(|cell| &cell.key);
+        let keys = self.cells().iter().map(|cell| &cell.key);
         keys.filter(|key| key.is_of(&grant.budget, &grant.each) && !key.window.is_over(at)).count()
     }
 
@@ -72,7 +69,7 @@ impl Books {
         let granted = |cell: &Cell| {
             cell.totals.granted.checked_add(grant.amount)?.checked_add(cell.standing.allocated?)
         };
-        self.cells
+        self.cells()
             .iter()
             .filter(|cell| cell.key.is_of(&grant.budget, &grant.each))
             .all(|cell| granted(cell).is_some())
@@ -86,6 +83,7 @@ pub(in crate::ledger) fn with_each_of<'a>(
     limit: Amount,
     at: Timestamp,
 ) -> Amount {
+    // A grant is for what goes on, not for what is over.
     if key.window.is_over(at) {
         return limit;
     }
