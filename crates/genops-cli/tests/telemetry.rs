@@ -22,6 +22,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 const KEY: &str = "gk-of-the-test";
 
@@ -109,17 +110,23 @@ async fn until_dead(governor: &Governor, count: u64) {
     }
 }
 
+/// A server over the governor: where it is, what stops it, and its end.
+async fn serve(governor: &Governor, config: &Config) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+    let gateway = Gateway::new(governor.clone(), config.clone()).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(async move { gateway.serve(listener, async { drop(stopped.await) }).await });
+    (url, stop, serving)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_rejected_is_shown_and_sent_again_by_a_server_and_after_it() {
     let place = tempfile::tempdir().unwrap();
     let answers = Arc::new(AtomicU16::new(400));
     let config = config(place.path(), collector(Arc::clone(&answers)).await).await;
     let governor = open(&config).await;
-    let gateway = Gateway::new(governor.clone(), config.clone()).unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move { gateway.serve(listener, async { drop(stopped.await) }).await });
+    let (url, stop, serving) = serve(&governor, &config).await;
     call(&url).await;
     // Three log records and two spans.
     until_dead(&governor, 3 + 2).await;
@@ -170,11 +177,7 @@ async fn a_destination_that_nothing_is_sent_to_any_more_keeps_entries_until_it_i
     let config = config(place.path(), collector(Arc::new(AtomicU16::new(400))).await).await;
     let path = place.path().join("genops.db");
     let governor = open(&config).await;
-    let gateway = Gateway::new(governor.clone(), config.clone()).unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(async move { gateway.serve(listener, async { drop(stopped.await) }).await });
+    let (url, stop, serving) = serve(&governor, &config).await;
     call(&url).await;
     until_dead(&governor, 3 + 2).await;
     let names: Vec<_> =
