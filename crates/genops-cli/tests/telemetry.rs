@@ -163,10 +163,7 @@ async fn what_was_rejected_is_shown_and_sent_again_by_a_server_and_after_it() {
     // In the file: the others are taken by the next server.
     let output = genops(&["telemetry", "resend", "--all", file[0], file[1]]).await;
     let told = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        told.starts_with("dead letters: 1, records: 2;") && told.contains("when a server opens"),
-        "{told}"
-    );
+    assert!(told.contains(", records: 2;") && told.contains("when a server opens"), "{told}");
     let governor = open(&config).await;
     until_dead(&governor, 0).await;
 }
@@ -205,7 +202,8 @@ async fn a_destination_that_nothing_is_sent_to_any_more_keeps_entries_until_it_i
         let advice =
             |name: &&String| told.contains(&format!("genops telemetry forget --follower \"{name}\""));
         let name = names.iter().find(advice).unwrap();
-        let lost = format!("dead letters: 1, records: {}", if name.ends_with(" logs") { 3 } else { 2 });
+        // In one letter or several: as they were gathered.
+        let lost = format!(", records: {}", if name.ends_with(" logs") { 3 } else { 2 });
         let told = said(&[&forget[..], &[name]].concat(), 2).await;
         assert!(
             told.contains("would be forgotten") && told.contains("--yes") && told.contains(&lost),
