@@ -183,8 +183,8 @@ pub const FAULTS: &[Fault] = &[
         name: "grant-for-good",
         what: "a grant holds beyond its end",
         file: "crates/genops-core/src/ledger/books/grants.rs",
-        find: "filter(|grant| grant.until > at && key.is_of(&grant.budget, &grant.each))",
-        put: "filter(|grant| key.is_of(&grant.budget, &grant.each))",
+        find: "let holding = self.grants.values().filter(|grant| grant.until > at);",
+        put: "let holding = self.grants.values();",
         test: &["-p", "genops-core", "--test", "decisions"],
     },
     Fault {
