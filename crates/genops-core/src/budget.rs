@@ -79,6 +79,21 @@ impl Budget {
             mode: Mode::Enforce,
         }
     }
+
+    /// Whether it is divided by the facets of these shares, in this order.
+    #[must_use]
+    pub fn is_divided_as(&self, shares: &[Share]) -> bool {
+        shares.iter().map(|share| &share.facet).eq(&self.each)
+    }
+
+    /// The shares with these values, one for each facet that it is divided by; of no values none. `None` where there are
+    /// more or fewer values.
+    #[must_use]
+    pub fn shares(&self, values: Vec<Option<Name>>) -> Option<Box<[Share]>> {
+        let fits = values.is_empty() || values.len() == self.each.len();
+        let shares = self.each.iter().zip(values).map(|(facet, value)| Share { facet: *facet, value });
+        fits.then(|| shares.collect())
+    }
 }
 
 /// How far reservations may pass a budget's limit.
@@ -153,22 +168,19 @@ impl CellKey {
         self.budget.as_ref().map_or(UNBUDGETED, Name::as_str)
     }
 
-    /// Whether the cell is a part of the budget called `budget`: of all of it, or of the share that the values in `each`
-    /// name.
+    /// Whether the cell is a part of the budget called `budget`: of all of it, or of the share that `each` names.
     #[must_use]
-    pub fn is_of(&self, budget: &Name, each: &[Option<Name>]) -> bool {
-        let values = || self.each.iter().map(|share| &share.value);
-        self.budget.as_ref() == Some(budget) && (each.is_empty() || values().eq(each))
+    pub fn is_of(&self, budget: &Name, each: &[Share]) -> bool {
+        self.budget.as_ref() == Some(budget) && (each.is_empty() || *self.each == *each)
     }
 
     /// Whether it is the cell of a share of `budget` in `window`: divided, and counted, as the budget is.
     #[must_use]
     pub fn is_current(&self, budget: &Budget, window: Window) -> bool {
-        let facets = self.each.iter().map(|share| &share.facet);
         self.budget.as_ref() == Some(&budget.name)
             && self.unit == budget.unit
             && self.window == window
-            && facets.eq(&budget.each)
+            && budget.is_divided_as(&self.each)
     }
 }
 

@@ -262,8 +262,8 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
         Some(_) if grant.amount <= Amount::ZERO => misfits("it has to be more than nothing"),
         Some(_) if !grant.amount.is_step() => misfits("it has to be at most 1000000000000000"),
         Some(_) if grant.until <= at => misfits("it has ended before it begins"),
-        Some((budget, _)) if !grant.each.is_empty() && grant.each.len() != budget.each.len() => {
-            misfits("it has to name one value for each facet of the budget's `each`, or none")
+        Some((budget, _)) if !grant.each.is_empty() && !budget.is_divided_as(&grant.each) => {
+            Err(Rejection::GrantOfNoShare)
         }
         Some(_) if books.all_grants().count() >= GRANTS_MAX => {
             misfits("a thousand grants hold already; let some of them end first")

@@ -88,10 +88,7 @@ impl Entry {
             Command::Correct(correction) => {
                 Arc::make_mut(correction).revision.attribution.rename(&mut |_, name| other(name));
             }
-            Command::Grant(grant) => {
-                let each = Arc::make_mut(grant).each.iter_mut().flatten();
-                each.for_each(|name| put(name, &mut *other));
-            }
+            Command::Grant(grant) => rename_each(&mut Arc::make_mut(grant).each, other),
             Command::Report(note) => Arc::make_mut(note).attribution.rename(&mut |_, name| other(name)),
             // What was erased stays what it is.
             Command::Erase { .. }

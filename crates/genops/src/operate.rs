@@ -11,7 +11,7 @@ use genops_core::awu::{AwuId, Execution};
 use genops_core::ledger::{Act, Command, Correction, Grant, Rejection, Revision};
 use genops_core::period::Period;
 use genops_core::record::{AwuRecord, Later, News};
-use genops_core::selector::Facet;
+use genops_core::selector::{Facet, Share};
 use genops_core::{Name, Timestamp};
 use genops_ledger::recover::{self, OpenError};
 use genops_ledger::sqlite::SqliteStore;
@@ -130,6 +130,23 @@ impl Governor {
             books.grant(number).map_or(0, |grant| books.reached_by(grant, at))
         })?;
         Ok(Told { what: Granted { number, cells }, is_repeated })
+    }
+
+    /// The shares of a budget with these values, one for each facet that the policy in force divides it by, or none for all
+    /// of it.
+    ///
+    /// # Errors
+    ///
+    /// There are more values or fewer; or the ledger has failed.
+    pub fn shares(&self, budget: &Name, values: Vec<Option<Name>>) -> Result<Box<[Share]>, HeldError> {
+        let shares = self.ledger().read(|books| {
+            let mut budgets = books.policy().budgets.iter();
+            // Of a budget that is not there, that is said to whoever grants.
+            budgets
+                .find(|known| known.name == *budget)
+                .map_or(Some(Box::default()), |known| known.shares(values))
+        })?;
+        shares.ok_or_else(|| LedgerError::Rejected(Rejection::GrantOfNoShare).into())
     }
 
     /// Whether a grant is new, and for a fixed range of time that it never meets. That is no rule of the ledger: a journal

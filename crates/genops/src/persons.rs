@@ -16,7 +16,7 @@ use genops_core::naming::OfAny;
 use genops_core::person::{self, Person};
 use genops_core::policy::Policy;
 use genops_core::record::AwuRecord;
-use genops_core::selector::Facet;
+use genops_core::selector::{Facet, Share};
 use genops_core::{Digest, Name, Timestamp};
 use genops_ledger::source::open_persons;
 use genops_ledger::store::PersonReader;
@@ -208,22 +208,16 @@ impl Persons {
         posted.map(Some)
     }
 
-    /// Submits a grant, with pseudonyms in it. `each` are the facets of its budget.
+    /// Submits a grant, with pseudonyms in it.
     pub(crate) fn grant(
         &self,
         ledger: &Ledger,
         wall: Timestamp,
         mut grant: Grant,
     ) -> Result<Posted, LedgerError> {
-        // Under the lock of whoever adopts a policy, so that the facets are those that it is decided by.
-        let mut known = self.known();
-        let each = ledger.read(|books| {
-            let mut budgets = books.policy().budgets.iter();
-            budgets.find(|budget| budget.name == grant.budget).map(|budget| budget.each.clone())
-        })?;
-        known.submit(ledger, wall, |entering| {
-            for (value, facet) in grant.each.iter_mut().zip(each.unwrap_or_default()) {
-                let other = value.as_ref().and_then(|value| entering.pseudonym(facet, value));
+        self.known().submit(ledger, wall, |entering| {
+            for Share { facet, value } in &mut grant.each {
+                let other = value.as_ref().and_then(|value| entering.pseudonym(*facet, value));
                 *value = other.or_else(|| value.take());
             }
             Command::Grant(Arc::new(grant))

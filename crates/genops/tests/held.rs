@@ -173,7 +173,7 @@ async fn the_keeper_lets_go_of_a_grant_whose_time_is_over_and_tells_of_what_is_r
     let (governor, _) = Governor::open(hand.settings(settings)).await.unwrap();
     let until = Timestamp::from_nanos(START + MINUTE / 2);
     let grant =
-        Grant { budget: name("all"), each: Vec::new(), amount: Amount::from_whole(1), until, act: act() };
+        Grant { budget: name("all"), each: Box::default(), amount: Amount::from_whole(1), until, act: act() };
     let number = governor.grant(grant).await.unwrap().what.number;
     let awu = started(&governor).await;
     governor.settle(awu, execution()).await.unwrap();
@@ -289,7 +289,7 @@ async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     assert_eq!(refused.what.state(), "REFUSED");
     let grant = Grant {
         budget: name("all"),
-        each: Vec::new(),
+        each: Box::default(),
         amount: Amount::from_whole(1),
         until: Timestamp::from_nanos(START + 2 * MINUTE),
         act: act(),

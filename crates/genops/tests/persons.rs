@@ -167,7 +167,7 @@ async fn nothing_of_a_person_stands_in_the_journal_and_everything_that_is_told_n
     work(&governor, "big-customer", None).await;
     let grant = Grant {
         budget: name("each"),
-        each: vec![Some(name(ACME)), None],
+        each: governor.shares(&name("each"), vec![Some(name(ACME)), None]).unwrap(),
         amount: "0.0001".parse().unwrap(),
         until: Timestamp::from_nanos(u64::MAX),
         act: act(),

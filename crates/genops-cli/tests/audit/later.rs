@@ -247,7 +247,7 @@ async fn record_limits_that_come_down() -> Told {
     let governor = open_with(Settings { clock, ..settings }, &telemetry).await;
     let until = Timestamp::from_nanos(START + 30_000_000_000);
     let amount = "1".parse().unwrap();
-    let grant = Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() };
+    let grant = Grant { budget: name("all"), each: Box::default(), amount, until, act: act() };
     governor.grant(grant).await.unwrap();
     let awu = started(&governor, Unit::Usd, None).await;
     governor.settle(awu, execution(End::Completed, Used::Reported(Tokens::new(100, 100)))).await.unwrap();

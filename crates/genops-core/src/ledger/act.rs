@@ -11,6 +11,7 @@ use crate::attribution::Attribution;
 use crate::awu::AwuId;
 use crate::budget::CellKey;
 use crate::name::Name;
+use crate::selector::Share;
 use crate::time::Timestamp;
 
 /// Who did it, and why.
@@ -27,8 +28,8 @@ pub struct Act {
 pub struct Grant {
     /// The budget's name.
     pub budget: Name,
-    /// The share of the budget, by the values of its `each`; empty for every cell of it.
-    pub each: Vec<Option<Name>>,
+    /// Whose share of the budget, as its `each` divides it; empty for every cell of it.
+    pub each: Box<[Share]>,
     /// How much more may be used in each of its cells.
     pub amount: Amount,
     /// Until when.

@@ -12,7 +12,6 @@ use super::cell::{Cell, CellId};
 use crate::amount::Amount;
 use crate::budget::{Budget, CellKey};
 use crate::period::Window;
-use crate::selector::Share;
 use crate::time::Timestamp;
 
 /// So many alerts stand in an entry that is about many cells. Whoever is not told of then is told of with the next charge;
@@ -94,8 +93,7 @@ fn reached_by<'a>(
     budget: &Budget,
     window: Window,
 ) -> impl Iterator<Item = (CellId, &'a Cell)> {
-    let shares = budget.each.iter().zip(&grant.each);
-    let each = shares.map(|(facet, value)| Share { facet: *facet, value: value.clone() }).collect();
+    let each = grant.each.clone();
     let key = CellKey { budget: Some(grant.budget.clone()), each, unit: budget.unit, window };
     let is_whole = grant.each.is_empty();
     let all = is_whole.then(|| books.cells_from(CellId::default())).into_iter().flatten();

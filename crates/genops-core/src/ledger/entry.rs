@@ -392,6 +392,11 @@ pub enum Rejection {
     /// A grant of nothing, or for no time, or for a budget that nobody has.
     #[error("the grant does not fit: {0}")]
     GrantMisfits(&'static str),
+    /// The grant is for a share that its budget does not have: it is divided otherwise.
+    #[error(
+        "the grant does not fit: it has to name one value for each facet of the budget's `each`, or none"
+    )]
+    GrantOfNoShare,
     /// No AWU of this identity is open.
     #[error("AWU {awu} is not open: it was never admitted here, or has ended")]
     NotOpen {

@@ -6,7 +6,7 @@ use genops_core::news;
 use genops_core::period::{Period, Span};
 use genops_core::policy::Policy;
 use genops_core::record::AwuRecord;
-use genops_core::selector::Facet;
+use genops_core::selector::{Facet, Share};
 use genops_core::{Amount, Unit};
 
 use super::shares::act;
@@ -43,7 +43,10 @@ fn uses(world: &mut World, tokens: u64) -> Entry {
 fn grants(world: &mut World, each: Option<&str>, tokens: u64, seconds: u64) -> u64 {
     let grant = Grant {
         budget: name("b"),
-        each: each.into_iter().map(|value| Some(name(value))).collect(),
+        each: each
+            .into_iter()
+            .map(|one| Share { facet: Facet::CustomerId, value: Some(name(one)) })
+            .collect(),
         amount: Amount::from_whole(tokens),
         until: world.now().plus_nanos(seconds * SECOND),
         act: act(),

@@ -7,7 +7,7 @@ use genops_core::ledger::{Act, Command, Entry, Grant, Outcome};
 use genops_core::policy::Policy;
 use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
 use genops_core::record::{AwuRecord, Journaled};
-use genops_core::selector::{Facet, Selector};
+use genops_core::selector::{Facet, Selector, Share};
 use genops_core::spec::ReasonCode;
 use genops_core::{Amount, Attribution, Digest, Quantity, Unit, UnitName};
 
@@ -396,7 +396,9 @@ fn a_new_limit_is_for_the_cells_that_are_divided_by_what_the_policy_says() {
 // === grants ===
 
 fn grant(world: &mut World, each: Vec<Option<&str>>, tokens: u64, seconds: u64) -> Entry {
-    let each = each.into_iter().map(|value| value.map(name)).collect();
+    let values = each.into_iter().map(|value| value.map(name)).collect();
+    let [budget] = &world.books.policy().budgets[..] else { panic!("one budget") };
+    let each = budget.shares(values).unwrap();
     let until = world.now().plus_nanos(seconds * SECOND);
     let amount = Amount::from_whole(tokens);
     world.apply(Command::Grant(Grant { budget: name("b"), each, amount, until, act: act() }.into()))
@@ -447,6 +449,34 @@ fn a_grant_is_for_one_share_or_for_all_those_too_that_nobody_has_used_yet() {
     assert_eq!(world.cells("b"), [told[0], told[1], "b (-) none: 2000 out, 0 used of 3507"]);
 }
 
+#[test]
+fn a_grant_for_a_share_is_not_for_the_share_of_another_facet_that_has_the_same_value() {
+    let mut world = World::under(divided(&[Facet::Project]));
+    let attribution = Attribution::new(Some("search"), Some("search"), Some("production")).unwrap();
+    let proposal = Proposal { attribution, ..call() };
+    world.runs(&proposal);
+    world.adopt(divided(&[Facet::Team]));
+    world.runs(&proposal);
+    let entry = grant(&mut world, vec![Some("search")], 1_000, 10);
+    let told = ["b (search) none: 2000 out, 0 used of 3000", "b (search) none: 2000 out, 0 used of 4000"];
+    assert_eq!(world.cells("b"), told);
+    let granted = world.books.grant(entry.sequence).unwrap();
+    assert_eq!(world.books.reached_by(granted, world.now()), 1);
+    let of_project = [Share { facet: Facet::Project, value: Some(name("search")) }];
+    let misfit = Grant { each: of_project.into(), ..granted.clone() };
+    assert!(world.rejected(Command::Grant(misfit.into())).contains("one value for each facet"));
+}
+
+#[test]
+fn shares_are_named_by_one_value_for_each_facet_or_by_none() {
+    let divided = Budget { each: vec![Facet::Team, Facet::Model], ..budget(Unit::Tokens, 1) };
+    for (values, fits) in [(0, true), (1, false), (2, true), (3, false)] {
+        let shares = divided.shares(vec![None; values]);
+        assert_eq!(shares.is_some(), fits, "{values}");
+        assert!(shares.is_none_or(|shares| shares.is_empty() || divided.is_divided_as(&shares)));
+    }
+}
+
 /// A grant for team `search` becomes none for project `search`.
 #[test]
 fn a_budget_that_a_grant_names_a_share_of_is_not_divided_by_another_facet_while_it_holds() {
@@ -487,7 +517,7 @@ fn a_grant_that_does_not_fit_is_rejected() {
     let now = world.now();
     let good = Grant {
         budget: name("b"),
-        each: Vec::new(),
+        each: Box::default(),
         amount: Amount::from_whole(1),
         until: now.plus_nanos(1),
         act: act(),
@@ -497,7 +527,7 @@ fn a_grant_that_does_not_fit_is_rejected() {
         (Grant { amount: Amount::ZERO, ..good.clone() }, "it has to be more than nothing"),
         (Grant { until: now, ..good.clone() }, "it has ended before it begins"),
         (
-            Grant { each: vec![None], ..good.clone() },
+            Grant { each: [Share { facet: Facet::Team, value: None }].into(), ..good.clone() },
             "it has to name one value for each facet of the budget's `each`, or none",
         ),
         (Grant { amount: Amount::MAX, ..good.clone() }, "it has to be at most 1000000000000000"),

@@ -127,6 +127,7 @@ pub async fn grant(
 ) -> Result<Json<GrantMade>, Problem> {
     let Granted { budget, each, amount: Decimal(amount), until: Moment(until), reason } = granted;
     let each = each.into_iter().map(|value| value.map(|Named(value)| value)).collect();
+    let each = gateway.governor.shares(&budget.0, each)?;
     let grant = Grant { budget: budget.0, each, amount, until, act: act(&asker, reason) };
     let Told { what: genops::operate::Granted { number, cells }, is_repeated } =
         gateway.governor.grant(grant).await?;

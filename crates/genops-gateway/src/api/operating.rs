@@ -280,9 +280,10 @@ impl From<HeldError> for Problem {
                 Rejection::CellClosed { .. } => Self::Gone(message),
                 Rejection::TooManyKeys { .. } => Self::Full { code: Code::TooManyIdempotencyKeys, message },
                 Rejection::TooManyOpen { .. } => Self::Full { code: Code::TooManyOpenAwus, message },
-                Rejection::GrantMisfits(_) | Rejection::UnitTwice(_) | Rejection::TooMuch(_) => {
-                    Self::Bad { field: None, message }
-                }
+                Rejection::GrantMisfits(_)
+                | Rejection::GrantOfNoShare
+                | Rejection::UnitTwice(_)
+                | Rejection::TooMuch(_) => Self::Bad { field: None, message },
                 _ => Self::Conflict { code: Code::AwuState, message },
             },
             HeldError::Report(error) => error.into(),

@@ -157,7 +157,8 @@ async fn limits_that_come_down() -> tempfile::TempDir {
     .await;
     let act = Act { author: name("operator"), reason: name("a launch") };
     let until = Timestamp::from_nanos(LATER);
-    let grant = Grant { budget: name("all"), each: Vec::new(), amount: Amount::from_whole(1), until, act };
+    let grant =
+        Grant { budget: name("all"), each: Box::default(), amount: Amount::from_whole(1), until, act };
     governor.grant(grant).await.unwrap();
     let used = Used::Reported(Tokens::new(100, 20));
     let execution = Execution { end: End::Completed, used, ..Execution::abandoned(1_000) };

@@ -13,6 +13,7 @@ use genops_core::ledger::{
 };
 use genops_core::price::{Price, Rates, Tier, Tokens};
 use genops_core::rule::{Assessment, ContentKind, Found};
+use genops_core::selector::{Facet, Share};
 use genops_core::{Amount, Attribution, Digest, Name, Quantity, Timestamp, Unit};
 
 use crate::policies;
@@ -206,10 +207,11 @@ impl Story {
         self.tell(Command::Correct(Arc::new(correction)));
         let until = Timestamp::from_nanos(1_796_000_000 * SECOND);
         let budget = name("each customer");
-        let grant = Grant { budget, each: vec![Some(name("acme"))], amount: amount("5"), until, act: act() };
+        let share = Share { facet: Facet::CustomerId, value: Some(name("acme")) };
+        let grant = Grant { budget, each: [share].into(), amount: amount("5"), until, act: act() };
         let made = self.tell(Command::Grant(Arc::new(grant.clone()))).sequence;
         self.tell(Command::Revoke { grant: made, act: act() });
-        self.tell(Command::Grant(Arc::new(Grant { each: Vec::new(), ..grant })));
+        self.tell(Command::Grant(Arc::new(Grant { each: Box::default(), ..grant })));
         let evaluation = Reported::Evaluation {
             metric: name("faithfulness"),
             score: amount("0.93"),
@@ -374,7 +376,7 @@ impl Story {
     fn grant_that_ends(&mut self) {
         let until = self.books.at().plus_nanos(4 * SECOND);
         let (budget, amount) = (name("granted"), amount("5000"));
-        let grant = Grant { budget, each: Vec::new(), amount, until, act: act() };
+        let grant = Grant { budget, each: Box::default(), amount, until, act: act() };
         let grant = self.tell(Command::Grant(Arc::new(grant))).sequence;
         self.runs("granted");
         self.tell(Command::Lapse { grant });

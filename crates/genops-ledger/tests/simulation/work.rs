@@ -134,7 +134,7 @@ fn grant(random: &mut Random, books: &Books) -> Command {
     }
     let until = books.at().plus_nanos(random.below(60_000_000_000));
     let amount = Amount::from_atoms(i128::from(random.below(4_000)) * 1_000_000);
-    Command::Grant(Arc::new(Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() }))
+    Command::Grant(Arc::new(Grant { budget: name("all"), each: Box::default(), amount, until, act: act() }))
 }
 
 /// Cells of periods that were over by some time; now and then by one that has not come.

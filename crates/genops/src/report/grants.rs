@@ -71,7 +71,7 @@ impl GrantReport {
         Self {
             number,
             budget: text(&grant.budget),
-            each: grant.each.iter().map(|value| value.as_ref().map(text)).collect(),
+            each: grant.each.iter().map(|share| share.value.as_ref().map(text)).collect(),
             unit,
             amount: text(grant.amount),
             until: text(grant.until),

@@ -166,7 +166,7 @@ async fn what_a_policy_or_the_end_of_a_grant_reaches_arrives_and_is_of_no_awu() 
     let act = || Act { author: name("ops"), reason: name("more") };
     let until = governor.now().plus_nanos(3_600_000_000_000);
     let amount = Amount::from_whole(1);
-    let grant = Grant { budget: name("all"), each: Vec::new(), amount, until, act: act() };
+    let grant = Grant { budget: name("all"), each: Box::default(), amount, until, act: act() };
     let granted = governor.grant(grant).await.unwrap().what.number;
     work(&governor, 2).await;
     governor.revoke(granted, act()).await.unwrap();

@@ -188,6 +188,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-core", "--test", "decisions"],
     },
     Fault {
+        name: "grant-by-value",
+        what: "a grant for a team is for the project of that name too",
+        file: "crates/genops-core/src/budget.rs",
+        find: "(each.is_empty() || *self.each == *each)",
+        put: "(each.is_empty() || self.each.iter().map(|one| &one.value).eq(each.iter().map(|one| &one.value)))",
+        test: &["-p", "genops-core", "--test", "decisions"],
+    },
+    Fault {
         name: "forget-too-early",
         what: "what was used leaves a rolling window a part too early",
         file: "crates/genops-core/src/ledger/aging.rs",

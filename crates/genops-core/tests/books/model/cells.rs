@@ -92,8 +92,7 @@ impl Model {
             _ => None,
         });
         let of_cell = grants.filter(|grant| {
-            let each: Vec<_> = key.each.iter().map(|share| share.value.clone()).collect();
-            key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == each)
+            key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == key.each)
         });
         of_cell.map(|grant| grant.amount.atoms()).sum()
     }

@@ -197,7 +197,8 @@ impl Model {
     fn can_grant(&self, grant: &Grant, at: Timestamp) -> bool {
         let budget = self.policy.budgets.iter().find(|budget| budget.name == grant.budget);
         budget.is_some_and(|budget| {
-            let names_share = grant.each.is_empty() || grant.each.len() == budget.each.len();
+            let facets: Vec<_> = grant.each.iter().map(|share| share.facet).collect();
+            let names_share = facets.is_empty() || facets == budget.each;
             let is_new = !self.holding(at).any(|of| **of == *grant);
             names_share
                 && grant.amount > Amount::ZERO

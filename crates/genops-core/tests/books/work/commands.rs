@@ -9,7 +9,8 @@ use genops_core::ledger::{
 use genops_core::price::{Price, Tokens};
 use genops_core::record::AwuRecord;
 use genops_core::rule::Assessment;
-use genops_core::{Amount, Attribution, Digest, Name, Quantity, Timestamp, Unit};
+use genops_core::selector::{Facet, Share};
+use genops_core::{Amount, Attribution, Digest, Quantity, Timestamp, Unit};
 
 use super::policies::{limit_in, policy, seconds, unit_of};
 use super::{
@@ -206,12 +207,17 @@ fn correction(fix: &Fix, books: &Books, records: &[AwuRecord]) -> Option<Correct
 }
 
 fn grant(lent: &Lent, at: Timestamp) -> Grant {
-    let share = |values: &[Option<&str>]| lent.of.map(|of| values[of].map(name));
-    let each: Option<Option<Name>> = match BUDGETS.get(lent.budget).copied() {
-        Some("team-rolling") => share(&TEAMS.map(Some)),
-        Some("requests-hour") => share(&CUSTOMERS),
+    let share =
+        |facet, values: &[Option<&str>]| lent.of.map(|of| Share { facet, value: values[of].map(name) });
+    let each = match BUDGETS.get(lent.budget).copied() {
+        // The policy divides it by the one or by the other; a team is called as a project is.
+        Some("team-rolling") => {
+            let facet = if lent.amount.is_multiple_of(2) { Facet::Team } else { Facet::Project };
+            share(facet, &TEAMS.map(Some))
+        }
+        Some("requests-hour") => share(Facet::CustomerId, &CUSTOMERS),
         // One value too many, sometimes.
-        _ => share(&[None, None, None]).filter(|_| lent.amount.is_multiple_of(8)),
+        _ => share(Facet::Team, &[None, None, None]).filter(|_| lent.amount.is_multiple_of(8)),
     };
     let budget = BUDGETS.get(lent.budget).copied().unwrap_or("nobody's");
     Grant {
