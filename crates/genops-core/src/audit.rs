@@ -94,7 +94,7 @@ impl Auditor {
                 .map_err(|(invariant, what)| breach(invariant, what))?,
             (Command::Admit(request), _) => {
                 self.expect_new(request.awu).map_err(|(invariant, what)| breach(invariant, what))?;
-                self.ended.put(request.awu, Remains::uncharged(entry.sequence, request));
+                self.ended.put(entry.sequence, Remains::uncharged(request));
                 Vec::new()
             }
             (Command::AdoptPolicy(_), Outcome::PolicyAdopted { reallocated, .. }) => {
@@ -289,13 +289,16 @@ impl Auditor {
     }
 
     /// A report is of an AWU that was decided, and of whom it belongs to.
-    fn check_report(&self, Note { awu, attribution, .. }: &Note) -> Result<(), String> {
-        let of_open = self.open.get(awu).map(|life| life.request.proposal.attribution == *attribution);
-        match of_open.or_else(|| self.ended.is_of(*awu, attribution)) {
+    fn check_report(&self, Note { awu, decided, attribution, .. }: &Note) -> Result<(), String> {
+        let open = self.open.get(awu).filter(|life| life.sequence == *decided);
+        let of_open = open.map(|life| life.request.proposal.attribution == *attribution);
+        match of_open.or_else(|| self.ended.is_of(*decided, *awu, attribution)) {
             Some(true) => Ok(()),
-            Some(false) => Err(format!("a report says that AWU {awu} belongs to somebody else")),
-            None if self.unknown_through > 0 => Ok(()),
-            None => Err(format!("AWU {awu} is reported of, and was never decided")),
+            Some(false) => Err(format!(
+                "a report is of AWU {awu}, and entry {decided} decided another one, or for others"
+            )),
+            None if *decided <= self.unknown_through => Ok(()),
+            None => Err(format!("AWU {awu} is reported of, and entry {decided} did not decide it")),
         }
     }
 
@@ -363,10 +366,11 @@ impl Auditor {
         }
         let remains = match outcome {
             Outcome::Settled(settled) => life.settled(at, awu, settled)?.ok_or_else(no_sum)?,
-            _ => Remains::uncharged(life.sequence, &life.request),
+            _ => Remains::uncharged(&life.request),
         };
+        let decided = life.sequence;
         self.open.remove(&awu);
-        self.ended.put(awu, remains);
+        self.ended.put(decided, remains);
         Ok(touched)
     }
 
@@ -429,7 +433,7 @@ impl Life {
             return Err(("I2", format!("AWU {awu}: {what}")));
         }
         let settlement = Settlement { at, doubted_at, actual: &settled.actual };
-        Ok(Remains::settled(self.sequence, &self.request, &self.admitted, &settlement))
+        Ok(Remains::settled(&self.request, &self.admitted, &settlement))
     }
 }
 

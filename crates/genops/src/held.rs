@@ -210,7 +210,7 @@ impl Governor {
     pub async fn record(&self, awu: AwuId, what: Reported) -> Result<u64, HeldError> {
         let known = self.known_by_pseudonyms(awu).await?;
         let attribution = known.request.proposal.attribution.clone();
-        let note = Note { awu, attribution, what };
+        let note = Note { awu, decided: known.sequence, attribution, what };
         Ok(self.take(Command::Report(Arc::new(note))).await?.sequence)
     }
 

@@ -17,21 +17,21 @@ use crate::digest::Digest;
 use crate::ledger::{Admit, CellId, Correction, Posting, Revision};
 use crate::time::Timestamp;
 
-/// The AWUs that have ended.
+/// The AWUs that have ended, by the entries that decided them: an identity may be used again.
 #[derive(Debug, Default)]
 pub struct Ended {
     /// Where each begins in `bytes`.
-    places: HashMap<AwuId, usize>,
+    places: HashMap<u64, usize>,
     bytes: Vec<u8>,
     /// Those that were charged late, or corrected.
-    changed: HashMap<AwuId, Remains>,
+    changed: HashMap<u64, Remains>,
 }
 
 /// What is remembered of an AWU.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Remains {
-    /// The entry that decided it.
-    decided: u64,
+    /// The beginning of the digest of its identity.
+    awu: [u8; 8],
     /// The beginning of the digest of whom it belongs to.
     attribution: [u8; 8],
     /// `None` where it was refused, or released.
@@ -68,54 +68,54 @@ pub struct Settlement<'a> {
 }
 
 impl Ended {
-    /// Takes one in. Where its identity was used before, what was remembered of that AWU goes: it can no longer be told of.
-    pub fn put(&mut self, awu: AwuId, remains: Remains) {
+    /// Takes one in that the entry `decided` decided.
+    pub fn put(&mut self, decided: u64, remains: Remains) {
         if remains.is_changed() {
-            self.changed.insert(awu, remains);
+            self.changed.insert(decided, remains);
             return;
         }
-        self.changed.remove(&awu);
         let place = self.bytes.len();
         // Encoding into a growing vector cannot fail for plain data.
         self.bytes = postcard::to_extend(&remains, std::mem::take(&mut self.bytes)).unwrap_or_default();
-        self.places.insert(awu, place);
+        self.places.insert(decided, place);
     }
 
-    /// Whether it belongs to whom somebody says; `None` where it is not known.
-    pub fn is_of(&self, awu: AwuId, attribution: &Attribution) -> Option<bool> {
-        let is = |remains: &Remains| remains.attribution == digest_of(attribution);
-        self.changed.get(&awu).map(is).or_else(|| self.read(awu).as_ref().map(is))
+    /// Whether the entry `decided` decided this AWU for whom somebody says; `None` where it is not known.
+    pub fn is_of(&self, decided: u64, awu: AwuId, attribution: &Attribution) -> Option<bool> {
+        let is = |remains: &Remains| {
+            remains.is_of(awu) && remains.attribution == digest_of_attribution(attribution)
+        };
+        self.changed.get(&decided).map(is).or_else(|| self.read(decided).as_ref().map(is))
     }
 
     /// Takes in a correction; `None` where the AWU is not known.
     pub fn correct(&mut self, at: Timestamp, correction: &Correction) -> Option<Result<(), Finding>> {
-        let read = self.read(correction.awu);
-        let remains = match self.changed.entry(correction.awu) {
+        let read = self.read(correction.admitted);
+        let remains = match self.changed.entry(correction.admitted) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(read?),
         };
         Some(remains.correct(at, correction))
     }
 
-    fn read(&self, awu: AwuId) -> Option<Remains> {
-        let bytes = self.bytes.get(*self.places.get(&awu)?..)?;
+    fn read(&self, decided: u64) -> Option<Remains> {
+        let bytes = self.bytes.get(*self.places.get(&decided)?..)?;
         postcard::take_from_bytes(bytes).ok().map(|(remains, _)| remains)
     }
 }
 
 impl Remains {
     /// Of an AWU that was refused or released: nothing is charged.
-    pub fn uncharged(decided: u64, request: &Admit) -> Self {
-        Self { decided, attribution: digest_of(&request.proposal.attribution), charge: None }
+    pub fn uncharged(request: &Admit) -> Self {
+        Self {
+            awu: digest_of(request.awu),
+            attribution: digest_of_attribution(&request.proposal.attribution),
+            charge: None,
+        }
     }
 
     /// Of an AWU that was settled; `None` where that has no sum.
-    pub fn settled(
-        decided: u64,
-        request: &Admit,
-        admitted: &Admitted,
-        settlement: &Settlement<'_>,
-    ) -> Option<Self> {
+    pub fn settled(request: &Admit, admitted: &Admitted, settlement: &Settlement<'_>) -> Option<Self> {
         let Settlement { at, doubted_at, actual } = *settlement;
         let charged = admitted.path().iter().zip(actual).map(|(step, actual)| {
             let more = actual.checked_sub(step.amount)?;
@@ -130,7 +130,11 @@ impl Remains {
             accounting: admitted.accounting().map(|(position, step)| (position, step.amount)),
             cells: charged.collect::<Option<_>>()?,
         };
-        Some(Self { charge: Some(charge), ..Self::uncharged(decided, request) })
+        Some(Self { charge: Some(charge), ..Self::uncharged(request) })
+    }
+
+    fn is_of(&self, awu: AwuId) -> bool {
+        self.awu == digest_of(awu)
     }
 
     fn is_changed(&self) -> bool {
@@ -139,19 +143,15 @@ impl Remains {
     }
 
     fn correct(&mut self, at: Timestamp, correction: &Correction) -> Result<(), Finding> {
-        let awu = correction.awu;
-        if correction.admitted != self.decided {
-            let (decided, said) = (self.decided, correction.admitted);
-            let what = format!(
-                "AWU {awu} was decided by entry {decided}, and its correction says that by entry {said}"
-            );
-            return Err(("I5", what));
+        let Correction { awu, admitted, .. } = correction;
+        if !self.is_of(*awu) {
+            return Err(("I5", format!("AWU {awu} is corrected, and entry {admitted} decided another one")));
         }
         let Some(charge) = &mut self.charge else {
             return Err(("I5", format!("AWU {awu} is corrected, and was refused or released")));
         };
         let of_charge = |what| ("I2", format!("the correction of AWU {awu} {what}"));
-        if self.attribution != digest_of(&correction.revision.attribution) {
+        if self.attribution != digest_of_attribution(&correction.revision.attribution) {
             return Err(of_charge("says that it belongs to somebody else".to_owned()));
         }
         charge.agree(&correction.revision).map_err(of_charge)?;
@@ -248,8 +248,15 @@ impl Charged {
 
 const NO_SUM: &str = "has no sum";
 
+fn digest_of(awu: AwuId) -> [u8; 8] {
+    beginning(Digest::of_value("genops audit AWU 1", &awu))
+}
+
+fn digest_of_attribution(attribution: &Attribution) -> [u8; 8] {
+    beginning(Digest::of_value("genops audit attribution 1", attribution))
+}
+
 /// Long enough that nobody finds another one with the same.
-fn digest_of(attribution: &Attribution) -> [u8; 8] {
-    let digest = Digest::of_value("genops audit attribution 1", attribution);
+fn beginning(digest: Digest) -> [u8; 8] {
     digest.bytes().first_chunk().copied().unwrap_or_default()
 }

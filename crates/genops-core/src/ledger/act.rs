@@ -85,6 +85,8 @@ pub struct Revision {
 pub struct Note {
     /// The AWU.
     pub awu: AwuId,
+    /// The entry that decided it.
+    pub decided: u64,
     /// Whom it belongs to.
     pub attribution: Attribution,
     /// What is reported.

@@ -225,7 +225,8 @@ impl Story {
             model: Some(name("large")),
         };
         for what in [evaluation, cost] {
-            self.tell(Command::Report(Arc::new(Note { awu, attribution: attribution.clone(), what })));
+            let note = Note { awu, decided: admitted, attribution: attribution.clone(), what };
+            self.tell(Command::Report(Arc::new(note)));
         }
         self.tell(Command::Erase { pseudonym: name("p-4711"), act: act() });
     }

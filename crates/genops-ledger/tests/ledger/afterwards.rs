@@ -87,6 +87,12 @@ struct Story {
 }
 
 impl Story {
+    fn of(entries: Vec<Entry>) -> Self {
+        let mut books = Books::default();
+        entries.iter().for_each(|entry| ledger::evolve(&mut books, entry).unwrap());
+        Self { books, entries }
+    }
+
     fn tell(&mut self, command: Command) {
         let at = Timestamp::from_nanos(wall().nanos() + self.books.sequence() * 60 * SECOND);
         self.entries.push(ledger::apply(&mut self.books, at, command).unwrap());
@@ -127,8 +133,10 @@ impl Story {
     fn report(&mut self, number: u32) {
         let what =
             Reported::Evaluation { metric: name("taste"), score: amount("1"), threshold: None, passed: None };
-        let attribution = self.record(number).request.proposal.attribution.clone();
-        self.tell(Command::Report(Arc::new(Note { awu: awu(number), attribution, what })));
+        let record = self.record(number);
+        let attribution = record.request.proposal.attribution.clone();
+        let note = Note { awu: record.id(), decided: record.sequence, attribution, what };
+        self.tell(Command::Report(Arc::new(note)));
     }
 
     /// Every form in which something is said of AWUs that have ended.
@@ -309,6 +317,8 @@ fn forgeries() -> Vec<(&'static str, Forge, u64, &'static str)> {
         ),
         ("late news that are not told as such", late(|late| *late = None), LATE_NEWS, "I2"),
         ("a report of what never was", report(|note| note.awu = awu(99)), REPORT, "I5"),
+        ("a report of another entry", report(|note| note.decided = 4), REPORT, "I5"),
+        ("a report of an entry that decided nothing", report(|note| note.decided = 1), REPORT, "I5"),
         ("a report of somebody else", report(|note| note.attribution = somebody_else()), REPORT, "I5"),
     ]
 }
@@ -328,23 +338,29 @@ fn verify_notices_what_is_not_so_of_an_awu_that_has_ended_and_names_entry_and_in
     }
 }
 
-/// Whoever embeds the library may choose identities, and takes one again: the ledger opens, and knows the later AWU.
+/// Whoever embeds the library may choose identities, and takes one again: what is said of the one AWU, or of the other, holds.
 #[test]
 fn an_identity_may_be_used_again_once_its_awu_has_ended() {
+    let is_charged = |ended| [SETTLED, LATE].contains(&ended);
     for (ended, how) in
         [(SETTLED, "settled"), (LATE, "charged twice"), (RELEASED, "released"), (REFUSED, "refused")]
     {
-        let mut story = Story { entries: Vec::new(), ..Story::default() };
-        for entry in Story::whole() {
-            ledger::evolve(&mut story.books, &entry).unwrap();
-            story.entries.push(entry);
-        }
+        // What is said of the earlier one.
+        let mut story = Story::of(Story::whole());
         let before = story.entries.len();
+        if is_charged(ended) {
+            story.correct(ended, Unit::Usd, "0.4");
+        }
+        story.report(ended);
+        let of_earlier: Vec<_> = story.entries[before..].iter().map(|entry| entry.command.clone()).collect();
+
+        let mut story = Story::of(Story::whole());
         story.tell(asks(ended, "acme", 500, true));
         story.tell(settles(ended, 300));
         let whole = std::mem::take(&mut story.entries);
         story.entries = whole[before..].to_vec();
         story.correct(ended, Unit::Usd, "0.01");
+        of_earlier.iter().cloned().for_each(|command| story.tell(command));
         story.report(ended);
         let all: Vec<_> = whole[..before].iter().chain(&story.entries).cloned().collect();
         verified(&all).unwrap_or_else(|error| panic!("{how}: {error:?}"));

@@ -116,7 +116,8 @@ fn report(random: &mut Random, journal: &[Entry]) -> Option<Command> {
     let what =
         Reported::Cost { total: Amount::from_whole(1), currency: name("USD"), provider: None, model: None };
     let attribution = record.request.proposal.attribution.clone();
-    Some(Command::Report(Arc::new(Note { awu: record.id(), attribution, what })))
+    let (awu, decided) = (record.id(), record.sequence);
+    Some(Command::Report(Arc::new(Note { awu, decided, attribution, what })))
 }
 
 fn grant(random: &mut Random, books: &Books) -> Command {

@@ -87,7 +87,8 @@ pub fn command(
             // Whatever became of it.
             let record = records.get(which.place.checked_rem(records.len())?)?;
             let attribution = record.request.proposal.attribution.clone();
-            Command::Report(Arc::new(Note { awu: record.id(), attribution, what }))
+            let (awu, decided) = (record.id(), record.sequence);
+            Command::Report(Arc::new(Note { awu, decided, attribution, what }))
         }
         Step::Erase => Command::Erase { pseudonym: name("somebody"), act: act() },
         Step::Close { nanos, ahead } => {
