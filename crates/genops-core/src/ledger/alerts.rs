@@ -35,7 +35,7 @@ pub fn of_postings(books: &Books, at: Timestamp, postings: &[(CellId, Amount)]) 
         let Some(limit) = cell.standing.allocated else { continue };
         let used = cell.used_at(at);
         let Some(more) = used.checked_add(*amount) else { continue };
-        let allocated = books.with_kept_grants(&cell.key, limit, at);
+        let allocated = books.limit_with_kept_grants(cell, limit, at);
         let [before, after] = [used, more].map(|used| Level { used, allocated });
         tell(&mut alerts, (*id, cell), budget, before, after);
     }
@@ -55,7 +55,7 @@ pub fn of_policy(
     if alerts.len() >= MOST || !may_be_news(known, budget, Level { used, allocated: budget.limit }) {
         return;
     }
-    let level = |limit| Level { used, allocated: books.with_kept_grants(&known.key, limit, at) };
+    let level = |limit| Level { used, allocated: books.limit_with_kept_grants(known, limit, at) };
     let (Some(before), after) = (known.standing.allocated.map(level), level(budget.limit)) else { return };
     tell(alerts, cell, budget, before, after);
 }

@@ -226,12 +226,13 @@ impl Books {
         Some((id, self.cell(id)?))
     }
 
-    /// What holds in a cell at `at`: with the grants that hold then, and without what its window has left.
+    /// What holds in a cell at `at`: with the grants that hold then, and without what its window has left. Where its period is
+    /// over, with everything that it was granted.
     #[must_use]
     pub fn standing(&self, cell: &Cell, at: Timestamp) -> Standing {
         let Standing { allocated, out, .. } = cell.standing;
         Standing {
-            allocated: allocated.map(|limit| self.with_grants(&cell.key, limit, at)),
+            allocated: allocated.map(|limit| self.limit_with_grants(cell, limit, at)),
             out,
             used: cell.used_at(at),
         }

@@ -155,6 +155,12 @@ impl Cell {
         used.checked_sub(self.aging.left_by(self.key.window, at)).unwrap_or(used)
     }
 
+    /// A limit with everything that the cell was ever granted, where its period is over by `at`.
+    pub(super) fn limit_after(&self, limit: Amount, at: Timestamp) -> Option<Amount> {
+        let all = || limit.checked_add(self.totals.granted).unwrap_or(Amount::MAX);
+        self.key.window.is_over(at).then(all)
+    }
+
     /// Notes that people are told of a threshold.
     pub(super) fn alert(&mut self, percent: u16) {
         self.alerted = self.alerted.max(percent);

@@ -271,6 +271,22 @@ fn the_end_of_a_grant_tells_of_what_is_reached_without_it() {
     }
 }
 
+/// Work of the last second of a day comes to its end in the next.
+#[test]
+fn of_a_day_that_is_over_people_are_told_by_what_that_day_had() {
+    let period = Period::Calendar { span: Span::Day, zone: name("UTC") };
+    for (used, told) in [(1_500, &[][..]), (3_300, &[80][..])] {
+        let mut world = under(vec![Budget { period: period.clone(), ..self::told(2_000, &[80]) }]);
+        grants(&mut world, None, 2_000, 10 * 86_400);
+        let late = world.runs(&sized(0, 0));
+        world.wait(86_400 * SECOND);
+        assert_eq!(alerts(&world.settle(late, completed(used, 0))), told, "{used}");
+        let cell = world.books.cells().iter().find(|cell| cell.key.budget.is_some()).unwrap();
+        let standing = world.books.standing(cell, world.now());
+        assert_eq!(standing.allocated, Some(Amount::from_whole(4_000)));
+    }
+}
+
 #[test]
 fn the_end_of_a_grant_is_told_of_in_the_cells_that_it_was_for() {
     for end in [End::Revoked, End::Lapses] {

@@ -17,9 +17,21 @@ impl Books {
         with_each_of(holding.map(Arc::as_ref), key, limit, at)
     }
 
-    /// As [`with_grants`](Self::with_grants), but with the grants whose end is not in the journal.
-    pub(in crate::ledger) fn with_kept_grants(&self, key: &CellKey, limit: Amount, at: Timestamp) -> Amount {
-        with_each_of(self.grants.values().map(Arc::as_ref), key, limit, at)
+    /// A limit of a cell with the grants that hold at `at`; of one whose period is over, with all that it ever had: which of
+    /// them held to its end is not remembered.
+    pub(in crate::ledger) fn limit_with_grants(&self, cell: &Cell, limit: Amount, at: Timestamp) -> Amount {
+        cell.limit_after(limit, at).unwrap_or_else(|| self.with_grants(&cell.key, limit, at))
+    }
+
+    /// The same, but with the grants whose end is not in the journal.
+    pub(in crate::ledger) fn limit_with_kept_grants(
+        &self,
+        cell: &Cell,
+        limit: Amount,
+        at: Timestamp,
+    ) -> Amount {
+        let kept = || with_each_of(self.grants.values().map(Arc::as_ref), &cell.key, limit, at);
+        cell.limit_after(limit, at).unwrap_or_else(kept)
     }
 
     /// The grants of a budget whose end is not in the journal, each with the entry that made it.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use genops_core::budget::{Budget, CellKey};
-use genops_core::ledger::Books;
+use genops_core::ledger::{Books, Grant};
 use genops_core::period::Window;
 use genops_core::{Timestamp, Unit};
 
@@ -30,6 +30,10 @@ fn rolling(key: &CellKey) -> Option<(i128, i128)> {
         Window::Rolling { length_ns, part_ns } => Some((i128::from(length_ns), i128::from(part_ns))),
         _ => None,
     }
+}
+
+fn is_for(grant: &Grant, key: &CellKey) -> bool {
+    key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == key.each)
 }
 
 impl Model {
@@ -81,9 +85,8 @@ impl Model {
 
     /// The same, of grants whose time is over no earlier than at `by`.
     fn granted_by(&self, key: &CellKey, at: i128, by: i128) -> i128 {
-        // A grant is for what goes on, not for what is over.
-        if key.window.until().is_some_and(|until| nanos(until) <= at) {
-            return 0;
+        if let Some(until) = key.window.until().map(nanos).filter(|until| *until <= at) {
+            return self.ever_granted(key, until);
         }
         let grants = self.history.iter().filter_map(|(_, event)| match event {
             Event::Granted(number, grant) if nanos(grant.until) > by && !self.has_ended(*number) => {
@@ -91,10 +94,30 @@ impl Model {
             }
             _ => None,
         });
-        let of_cell = grants.filter(|grant| {
-            key.budget.as_ref() == Some(&grant.budget) && (grant.each.is_empty() || grant.each == key.each)
-        });
-        of_cell.map(|grant| grant.amount.atoms()).sum()
+        grants.filter(|grant| is_for(grant, key)).map(|grant| grant.amount.atoms()).sum()
+    }
+
+    /// The grants that held when a cell was opened, and those that were made from then on until it was over.
+    fn ever_granted(&self, key: &CellKey, until: i128) -> i128 {
+        let (mut opened, mut holding) = (false, BTreeMap::new());
+        for (at, event) in self.history.iter().filter(|(at, _)| *at < until) {
+            match event {
+                Event::Granted(number, grant) if is_for(grant, key) => {
+                    holding.insert(*number, grant);
+                }
+                Event::Ended(number) if !opened => {
+                    holding.remove(number);
+                }
+                Event::Admitted(place)
+                    if !opened && self.works[*place].ruled.path.iter().any(|step| step.key == *key) =>
+                {
+                    opened = true;
+                    holding.retain(|_, grant| nanos(grant.until) > *at);
+                }
+                _ => {}
+            }
+        }
+        holding.values().map(|grant| grant.amount.atoms()).sum()
     }
 
     // === charges ===
