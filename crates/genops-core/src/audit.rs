@@ -119,7 +119,7 @@ impl Auditor {
                 Vec::new()
             }
             (Command::CloseCells { .. }, Outcome::CellsClosed { cells }) => {
-                self.closed(cells, books).map_err(|what| breach("I6", what))?;
+                self.closed(entry.at, cells, books).map_err(|what| breach("I6", what))?;
                 Vec::new()
             }
             (
@@ -314,11 +314,15 @@ impl Auditor {
     }
 
     /// Drops what is known of cells that were closed. They were held against the books when they were last touched.
-    fn closed(&mut self, cells: &[CellRange], books: &Books) -> Result<(), String> {
+    fn closed(&mut self, at: Timestamp, cells: &[CellRange], books: &Books) -> Result<(), String> {
         for id in cells.iter().flat_map(|range| range.numbers()) {
             let number = id.index();
-            let tally =
+            let mut tally =
                 self.cells.remove(&id).ok_or_else(|| format!("cell {number} is closed, and is none"))?;
+            tally.pass_time(at);
+            if sum(tally.leaving.values().copied().map(Some)) != Some(Amount::ZERO) {
+                return Err(format!("cell {number} is closed while its window counts something"));
+            }
             if !tally.outstanding.is_empty() || !tally.doubted.is_empty() {
                 return Err(format!("cell {number} is closed while an AWU is open in it"));
             }

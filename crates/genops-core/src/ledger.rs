@@ -293,16 +293,21 @@ fn strands_a_grant(books: &Books, at: Timestamp, new: &Policy) -> bool {
 fn adopt_policy(books: &Books, at: Timestamp, policy: &Arc<Policy>) -> Outcome {
     let in_force = InForce::new(Arc::clone(policy));
     let (mut reallocated, mut alerts) = (Vec::new(), Vec::new());
+    // There may be a million cells, and nobody decides meanwhile: what is of a budget is worked out once.
+    let with_grants = |(name, running)| (name, (running, books.kept_grants_of(name)));
+    let running: HashMap<_, _> = in_force.running(at).into_iter().map(with_grants).collect();
     for (id, cell) in books.cells_from(CellId::default()) {
-        let budget = cell.key.budget.as_ref().and_then(|name| in_force.budget(name, at));
-        let Some((budget, Some(window))) = budget else { continue };
-        if !cell.key.is_current(budget, window) {
+        let Some(((budget, window), grants)) = cell.key.budget.as_ref().and_then(|name| running.get(name))
+        else {
+            continue;
+        };
+        if !cell.key.is_current(budget, *window) {
             continue;
         }
         if cell.standing.allocated != Some(budget.limit) {
             reallocated.push(Reallocation { cell: id, allocated: budget.limit });
         }
-        alerts::of_policy(&mut alerts, books, at, (id, cell), budget);
+        alerts::of_policy(&mut alerts, at, (id, cell), budget, grants);
     }
     Outcome::PolicyAdopted { version: in_force.version(), reallocated, alerts }
 }
@@ -312,15 +317,15 @@ fn end_grant(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Outcom
     Outcome::GrantEnded { alerts: alerts::of_end(books, at, number, grant) }
 }
 
-/// Which cells are closed whose windows were over by `before`. An open AWU will be charged in the cells of its path, also
-/// where it has reserved nothing in one.
+/// Which cells are closed in which nothing counts any more and nothing was charged since `before`. An open AWU will be charged
+/// in the cells of its path, also where it has reserved nothing in one.
 fn close_cells(books: &Books, at: Timestamp, before: Timestamp) -> Result<Outcome, Rejection> {
     if before > at {
         return Err(Rejection::ClosesAhead { before });
     }
     let open = books.open_awus();
     let held: HashSet<_> = open.iter().flat_map(|(_, open)| open.path()).map(|step| step.cell).collect();
-    let is_left = |(id, cell): &(CellId, &Cell)| cell.key.window.is_over(before) && !held.contains(id);
+    let is_left = |(id, cell): &(CellId, &Cell)| cell.is_over(before, at) && !held.contains(id);
     let left = books.cells_from(CellId::default()).filter(is_left);
     let cells = CellRange::of(left.map(|(id, _)| id));
     if cells.is_empty() { Err(Rejection::NothingToClose) } else { Ok(Outcome::CellsClosed { cells }) }

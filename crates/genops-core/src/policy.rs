@@ -371,6 +371,13 @@ impl InForce {
         Some((self.policy.budgets.get(place)?, self.windows.get(place)?.at(at)))
     }
 
+    /// The budgets whose periods go on at `at`, by name, each with the occurrence of its period.
+    pub(crate) fn running(&self, at: Timestamp) -> HashMap<&Name, (&Budget, Window)> {
+        let budgets = self.policy.budgets.iter().zip(&self.windows);
+        let running = budgets.filter_map(|(budget, windows)| Some((&budget.name, (budget, windows.at(at)?))));
+        running.collect()
+    }
+
     /// The rate of this name.
     #[must_use]
     pub fn rate(&self, name: &Name) -> Option<&RateRule> {

@@ -42,20 +42,24 @@ pub fn of_postings(books: &Books, at: Timestamp, postings: &[(CellId, Amount)]) 
     alerts
 }
 
-/// The thresholds of a cell of `budget` that are reached once a policy is in force that has the budget.
+/// The thresholds of a cell of `budget` that are reached once a policy is in force that has the budget. `grants` are those of
+/// the budget whose end is not in the journal.
 pub fn of_policy(
     alerts: &mut Vec<Alert>,
-    books: &Books,
     at: Timestamp,
     cell: (CellId, &Cell),
     budget: &Budget,
+    grants: &[(u64, &Grant)],
 ) {
     let (_, known) = cell;
     let used = known.used_at(at);
     if alerts.len() >= MOST || !may_be_news(known, budget, Level { used, allocated: budget.limit }) {
         return;
     }
-    let level = |limit| Level { used, allocated: books.limit_with_kept_grants(known, limit, at) };
+    let level = |limit| {
+        let allocated = with_each_of(grants.iter().map(|(_, grant)| *grant), &known.key, limit, at);
+        Level { used, allocated }
+    };
     let (Some(before), after) = (known.standing.allocated.map(level), level(budget.limit)) else { return };
     tell(alerts, cell, budget, before, after);
 }

@@ -138,13 +138,11 @@ impl Cells {
         self.next = self.next.next();
     }
 
-    /// Closes cells whose windows are over by `at`, and in which nothing is outstanding or in doubt; `None` where one is not
+    /// Closes cells in which nothing counts any more at `at`, and nothing is outstanding or in doubt; `None` where one is not
     /// so, or is not there.
     pub fn close(&mut self, closed: &[CellRange], at: Timestamp) -> Option<()> {
         let may_go = |cell: &Cell| {
-            cell.key.window.is_over(at)
-                && cell.standing.out == Amount::ZERO
-                && cell.totals.in_doubt == Amount::ZERO
+            cell.is_over(at, at) && cell.standing.out == Amount::ZERO && cell.totals.in_doubt == Amount::ZERO
         };
         let mut closed = closed.iter().flat_map(|range| range.numbers()).peekable();
         let rows = mem::take(&mut self.rows);

@@ -120,7 +120,8 @@ pub enum Command {
         /// Who erased it, and why.
         act: Act,
     },
-    /// Close the cells whose windows were over by some time and that no open AWU has a reservation in: they leave the books.
+    /// Close the cells in which nothing counts any more, nothing was charged since some time and no open AWU has a reservation:
+    /// they leave the books. Those are of windows that were over by then, or move and have left everything.
     CloseCells {
         /// The time. What was decided before it has left for an archive.
         before: Timestamp,
@@ -355,21 +356,21 @@ pub enum Rejection {
     CorrectionMisfits,
     /// A correction of what was charged in a cell that has been closed.
     #[error(
-        "the correction is about cell {}, whose period is over and archived: it has been closed, and nothing is charged in \
-         it any more", cell.index()
+        "the correction is about cell {}, which is over and archived: it has been closed, and nothing is charged in it any \
+         more", cell.index()
     )]
     CellClosed {
         /// Which.
         cell: CellId,
     },
     /// Cells were to be closed by a time that has not come.
-    #[error("cells are closed whose periods are over by a time that has come, and {before} has not")]
+    #[error("cells are closed that are over by a time that has come, and {before} has not")]
     ClosesAhead {
         /// The time.
         before: Timestamp,
     },
     /// There are no cells to close.
-    #[error("no cell is there whose period was over by then and in which nothing is open")]
+    #[error("no cell is there that was over by then and in which nothing is open")]
     NothingToClose,
     /// The same grant holds already.
     #[error("the same grant holds already, with the same end and reason: number {sequence}")]

@@ -31,7 +31,17 @@ pub struct Model {
     posts: Vec<Post>,
     /// Every number that a cell has had.
     numbers: BTreeMap<CellId, CellKey>,
-    closed: BTreeSet<CellKey>,
+    /// The numbers of those that were closed.
+    closed: BTreeSet<CellId>,
+    /// Of what was closed last in a cell's place: how many works and how much history there was.
+    begun: BTreeMap<CellKey, Begun>,
+}
+
+/// Where the cell begins that may have come into the place of another.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Begun {
+    works: usize,
+    history: usize,
 }
 
 /// What happened; the numbers are places in the list of works.
@@ -134,6 +144,7 @@ impl Default for Model {
             posts: Vec::new(),
             numbers: BTreeMap::new(),
             closed: BTreeSet::new(),
+            begun: BTreeMap::new(),
         }
     }
 }
@@ -212,11 +223,12 @@ impl Model {
             }
             (Command::Report(_) | Command::Erase { .. }, Outcome::Noted) => Event::Noted,
             (Command::CloseCells { before, .. }, Outcome::CellsClosed { cells }) => {
-                let told = cells.iter().flat_map(|range| range.numbers());
-                let told: Vec<_> = told.map(|number| self.numbers[&number].clone()).collect();
-                let closed: BTreeSet<_> = told.iter().cloned().collect();
-                assert_eq!((closed.len(), &closed), (told.len(), &self.closable(*before)));
-                self.closed.extend(closed);
+                let told: Vec<_> = cells.iter().flat_map(|range| range.numbers()).collect();
+                let closed: BTreeSet<_> = told.iter().map(|number| self.numbers[number].clone()).collect();
+                assert_eq!((closed.len(), &closed), (told.len(), &self.closable(*before, at)));
+                let begun = Begun { works: self.works.len(), history: self.history.len() };
+                self.begun.extend(closed.into_iter().map(|key| (key, begun)));
+                self.closed.extend(told);
                 Event::Noted
             }
             (command, outcome) => panic!("{command:?} came to {outcome:?}"),
@@ -247,7 +259,7 @@ impl Model {
             for step in admitted.path() {
                 let before = self.numbers.insert(step.cell, step.key.clone());
                 assert!(before.is_none_or(|key| key == step.key), "{:?} is two cells", step.cell);
-                assert!(!self.closed.contains(&step.key), "{:?} was closed", step.key);
+                assert!(!self.closed.contains(&step.cell), "{:?} was closed", step.key);
             }
         }
         let deadline = request.within_ns.map(|within| (at + i128::from(within)).min(i128::from(u64::MAX)));

@@ -19,6 +19,8 @@ use super::world::{SECOND, World, amount, call, completed, name, of_customer, sa
 
 const DAY: u64 = 86_400 * SECOND;
 
+const NOTHING: &str = "no cell is there that was over by then and in which nothing is open";
+
 fn close(before: Timestamp) -> Command {
     Command::CloseCells { before, act: act() }
 }
@@ -54,6 +56,44 @@ fn numbers(world: &World) -> Vec<u32> {
 fn closed(entry: &Entry) -> u32 {
     let Outcome::CellsClosed { cells } = &entry.outcome else { panic!("{:?}", entry.outcome) };
     cells.iter().map(|range| range.count).sum()
+}
+
+/// A new customer is one more cell for good, if the cells of those who have gone do not leave.
+#[test]
+fn a_cell_whose_window_has_left_everything_leaves_and_the_next_one_begins_with_nothing() {
+    let period = Period::Rolling { length_ns: 10 * SECOND, parts: 2 };
+    let budget = Budget {
+        each: vec![Facet::CustomerId],
+        period,
+        ..Budget::new(name("rolling"), Unit::Tokens, Amount::from_whole(3_000))
+    };
+    let mut world = World::under(Policy {
+        accounting_unit: Unit::Tokens,
+        budgets: vec![budget],
+        ..Policy::unrestricted()
+    });
+    world.ran(&of_customer("acme"), completed(1_500, 0));
+    let zeta = world.runs(&of_customer("zeta"));
+    world.wait(5 * SECOND);
+    world.ran(&of_customer("nova"), completed(1_500, 0));
+    let charged = world.now();
+    world.wait(11 * SECOND);
+    // What nova was charged counts yet; what zeta reserved will be charged.
+    assert_eq!(closed(&world.apply(close(world.now()))), 1);
+    assert_eq!(numbers(&world), [1, 2]);
+    world.wait(5 * SECOND);
+    // Whoever may correct what nova was charged needs the cell.
+    assert_eq!(world.rejected(close(charged)), NOTHING);
+    assert_eq!(closed(&world.apply(close(charged.plus_nanos(1)))), 1);
+    world.settle(zeta, completed(2_000, 0));
+    assert_eq!(world.rejected(close(world.now())), NOTHING);
+    world.runs(&of_customer("acme"));
+    let told = [
+        "rolling (zeta) rolling 10s: 0 out, 2000 used of 3000",
+        "rolling (acme) rolling 10s: 2000 out, 0 used of 3000",
+    ];
+    assert_eq!(world.cells("rolling"), told);
+    assert_eq!(numbers(&world), [1, 3]);
 }
 
 #[test]
@@ -120,14 +160,18 @@ fn only_what_was_over_by_a_time_that_has_come_is_closed() {
     let mut world = world();
     world.ran(&call(), completed(1, 1));
     let midnight = Timestamp::from_nanos((world.now().nanos() / DAY + 1) * DAY);
-    let nothing = "no cell is there whose period was over by then and in which nothing is open";
-    assert_eq!(world.rejected(close(world.now())), nothing, "the day has not passed");
+    assert_eq!(world.rejected(close(world.now())), NOTHING, "the day has not passed");
     let ahead = world.rejected(close(midnight));
     assert!(ahead.contains("by a time that has come, and 2026-11-19T00:00:00.000Z has not"), "{ahead}");
     world.wait(DAY);
-    assert_eq!(world.rejected(close(midnight.minus_nanos(1))), nothing, "by then it was not over");
+    assert_eq!(
+        closed(&world.apply(close(midnight.minus_nanos(1)))),
+        1,
+        "what moves, and has left everything"
+    );
+    assert_eq!(numbers(&world), [0, 1], "by then the day was not over");
     assert_eq!(closed(&world.apply(close(midnight))), 1);
-    assert_eq!(world.rejected(close(world.now())), nothing, "what is never over stays");
+    assert_eq!(world.rejected(close(world.now())), NOTHING, "what is never over stays");
 }
 
 #[test]
@@ -157,7 +201,7 @@ fn what_was_charged_in_a_closed_cell_is_not_corrected_any_more() {
     world.apply(correct(1_500, &all));
     world.apply(close(world.now()));
     let told = world.rejected(correct(1_501, &all));
-    assert!(told.contains("cell 1, whose period is over and archived"), "{told}");
+    assert!(told.contains("cell 1, which is over and archived"), "{told}");
     let unknown = world.rejected(correct(1_501, &[world.books.next_cell()]));
     assert!(unknown.starts_with("the correction does not fit"), "{unknown}");
 }

@@ -206,5 +206,5 @@ fn the_bytes_of_the_books_are_those_of_their_version() {
     let digest = Digest::of("books", &[&postcard::to_stdvec(books).unwrap()]).to_string();
     let known = (BOOKS_VERSION, digest.as_str());
     // Where only the journal's commands have changed, the digest is put here anew; otherwise the version rises too.
-    assert_eq!(known, (2, "ada218d9989f0c9db8655322c2b9dcc8df586c29b4cfd8eda5d1461336ffa6a5"));
+    assert_eq!(known, (2, "a1d66465afa500fa413911a94050c77354bed8ed58ecb4ea37b8a6d76371ddf0"));
 }

@@ -7,7 +7,7 @@ use genops_core::ledger::{Books, Grant};
 use genops_core::period::Window;
 use genops_core::{Timestamp, Unit};
 
-use super::{Event, Model, Work, nanos};
+use super::{Begun, Event, Model, Work, nanos};
 
 /// A charge of a work in a cell, or what was taken away of it.
 pub struct Post {
@@ -53,7 +53,8 @@ impl Model {
     fn limit(&self, key: &CellKey) -> Option<i128> {
         let name = key.budget.as_ref()?;
         let (mut limit, mut opened, mut in_force) = (None, false, None);
-        for (_, event) in &self.history {
+        for (place, (_, event)) in self.history.iter().enumerate() {
+            let is_of_it = place >= self.begun(key).history;
             match event {
                 Event::Adopted(policy, windows) => {
                     let mut budgets = policy.budgets.iter().zip(windows);
@@ -67,7 +68,9 @@ impl Model {
                     }
                 }
                 Event::Admitted(place)
-                    if !opened && self.works[*place].ruled.path.iter().any(|step| step.key == *key) =>
+                    if !opened
+                        && is_of_it
+                        && self.works[*place].ruled.path.iter().any(|step| step.key == *key) =>
                 {
                     opened = true;
                     limit = Some(in_force.unwrap().limit.atoms());
@@ -131,7 +134,8 @@ impl Model {
     /// What is counted as used in a cell at `at`. Where the window moves, that is what was charged in the parts that it
     /// has not left.
     pub(super) fn counted(&self, key: &CellKey, at: i128) -> i128 {
-        let posts = self.posts.iter().filter(|post| post.key == *key);
+        let begun = self.begun(key).works;
+        let posts = self.posts.iter().filter(|post| post.key == *key && post.work >= begun);
         let counts = |post: &&Post| {
             rolling(key).is_none_or(|(length, part)| (post.at / part + 1) * part + length > at)
         };
@@ -187,16 +191,35 @@ impl Model {
 
     // === closing ===
 
-    /// The cells that were over by a time, and in which no work is open.
-    pub(super) fn closable(&self, before: Timestamp) -> BTreeSet<CellKey> {
-        let is_over = |key: &CellKey| key.window.until().is_some_and(|until| until <= before);
-        let cells = |wanted: bool| {
-            let is_open = |work: &Work| !matches!(work.state, "settled" | "released");
-            let works = self.works.iter().filter(move |work| is_open(work) == wanted);
-            works.flat_map(|work| &work.ruled.path).map(|step| step.key.clone()).collect::<BTreeSet<_>>()
+    /// The cells in which nothing counts any more at `at`, nothing was charged since `before`, and no work is open.
+    pub(super) fn closable(&self, before: Timestamp, at: i128) -> BTreeSet<CellKey> {
+        let is_over = |key: &CellKey| {
+            let begun = self.begun(key).works;
+            let of_it = |post: &&Post| post.key == *key && post.work >= begun;
+            let is_empty = || {
+                let mut charges = self.posts.iter().filter(of_it);
+                charges.all(|post| post.at < nanos(before)) && self.counted(key, at) == 0
+            };
+            key.window.until().is_some_and(|until| until <= before) || (rolling(key).is_some() && is_empty())
         };
-        let cells = cells(false).difference(&cells(true)).cloned().collect::<BTreeSet<_>>();
-        cells.into_iter().filter(|key| is_over(key) && !self.closed.contains(key)).collect()
+        let is_open = |work: &Work| !matches!(work.state, "settled" | "released");
+        let works = self.works.iter().filter(|work| is_open(work));
+        let held: BTreeSet<_> = works.flat_map(|work| &work.ruled.path).map(|step| &step.key).collect();
+        self.there().into_iter().filter(|key| is_over(key) && !held.contains(key)).collect()
+    }
+
+    /// The cells that have been opened, and not closed since.
+    pub(super) fn there(&self) -> BTreeSet<CellKey> {
+        let works = self.works.iter().enumerate();
+        let reserved =
+            works.flat_map(|(place, work)| work.ruled.path.iter().map(move |step| (place, &step.key)));
+        let there = reserved.filter(|(place, key)| *place >= self.begun(key).works);
+        there.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Where a cell begins.
+    fn begun(&self, key: &CellKey) -> Begun {
+        self.begun.get(key).copied().unwrap_or_default()
     }
 
     // === alerts ===
@@ -224,7 +247,7 @@ impl Model {
             used > 0 && used >= (allocated * i128::from(percent)).div_euclid(100)
         };
         let is_told = |percent: u16| {
-            self.history
+            self.history[self.begun(key).history..]
                 .iter()
                 .any(|(_, event)| matches!(event, Event::Told(of, told) if of == key && *told >= percent))
         };
@@ -270,7 +293,7 @@ impl Model {
     /// Outstanding, ever used, admitted, settled, released, in doubt.
     fn sums(&self, key: &CellKey) -> [i128; 6] {
         let mut sums = [0; 6];
-        for work in &self.works {
+        for work in &self.works[self.begun(key).works..] {
             for (at, step) in work.ruled.path.iter().enumerate().filter(|(_, step)| step.key == *key) {
                 sums[2] += step.atoms;
                 match work.state {
@@ -287,7 +310,7 @@ impl Model {
                 }
             }
         }
-        for (_, event) in &self.history {
+        for (_, event) in &self.history[self.begun(key).history..] {
             let Event::Corrected(postings) = event else { continue };
             sums[1] += postings.iter().filter(|(of, _)| of == key).map(|(_, atoms)| atoms).sum::<i128>();
         }
@@ -317,9 +340,7 @@ impl Model {
             assert!(seen.insert(key.clone()), "two cells for {key:?}");
             assert!(cell.totals.aged.atoms() == 0 || rolling(key).is_some(), "{key:?}");
         }
-        let reserved = self.works.iter().flat_map(|work| &work.ruled.path).map(|step| step.key.clone());
-        let expected: BTreeSet<_> = reserved.filter(|key| !self.closed.contains(key)).collect();
-        assert_eq!(seen, expected);
+        assert_eq!(seen, self.there());
         assert!(seen.iter().all(|key| key.budget.is_some() || key.window == Window::Always));
         assert!(
             seen.iter().all(|key| key.unit != Unit::Requests || key.budget.is_none() || key.each.len() == 1)

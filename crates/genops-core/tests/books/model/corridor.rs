@@ -1,7 +1,5 @@
 //! The model's corridor: what an admission has to come to, question by question, from the history alone.
 
-use std::collections::BTreeSet;
-
 use genops_core::awu::Proposal;
 use genops_core::budget::{Budget, CellKey, OnInsufficient, Overdraft};
 use genops_core::finding::{Mode, Question};
@@ -349,9 +347,8 @@ impl Model {
 
     /// Whether a cell is there, or may be, behind those of the path.
     fn has_place(&self, path: &[Step], key: &CellKey) -> bool {
-        let before = self.works.iter().flat_map(|work| &work.ruled.path).chain(path);
-        let opened: BTreeSet<_> =
-            before.map(|step| &step.key).filter(|key| !self.closed.contains(key)).collect();
+        let mut opened = self.there();
+        opened.extend(path.iter().map(|step| step.key.clone()));
         key.each.is_empty() || opened.contains(key) || (opened.len() as u64) < self.policy.ceilings.cells
     }
 

@@ -56,7 +56,9 @@ impl Model {
                 })
             }
             Command::Report(_) | Command::Erase { .. } => true,
-            Command::CloseCells { before, .. } => *before <= at && !self.closable(*before).is_empty(),
+            Command::CloseCells { before, .. } => {
+                *before <= at && !self.closable(*before, nanos(at)).is_empty()
+            }
             Command::Admit(request) => return self.admit_misfit(request, at),
             Command::Start { awu } | Command::Release { awu } => state(awu) == "reserved",
             Command::Extend { awu, .. } => deadline(awu).is_some(),
@@ -172,7 +174,7 @@ impl Model {
         let fits = postings.iter().all(|posting| posting.amount.atoms().abs() <= STEP_MAX);
         let cells: BTreeSet<_> = postings.iter().map(|posting| posting.cell).collect();
         let is_known = cells.len() <= work.ruled.path.len();
-        let is_there = |cell| self.numbers.get(cell).is_none_or(|key| !self.closed.contains(key));
+        let is_there = |cell| !self.closed.contains(cell);
         !postings.is_empty()
             && !is_twice
             && fits
