@@ -315,4 +315,12 @@ pub const FAULTS: &[Fault] = &[
         put: "books.lapsing(Timestamp::default(), LAPSES_AT_A_TIME)",
         test: &["-p", "genops", "--test", "held", "keeper"],
     },
+    Fault {
+        name: "end-a-simulation-at-a-ceiling",
+        what: "one call that comes while too many run ends the whole simulation",
+        file: "crates/genops-cli/src/simulate/run.rs",
+        find: "Err(ApplyError::Rejected(Rejection::TooManyOpen { .. })) => Ok(Err(Undecided::TooManyOpen)),",
+        put: "",
+        test: &["-p", "genops-cli", "--test", "simulate", "by_hand"],
+    },
 ];
