@@ -323,4 +323,12 @@ pub const FAULTS: &[Fault] = &[
         put: "",
         test: &["-p", "genops-cli", "--test", "simulate", "by_hand"],
     },
+    Fault {
+        name: "tell-all-of-an-entry-at-once",
+        what: "the log records of one entry stand in one request, however many they are",
+        file: "crates/genops-telemetry/src/batch.rs",
+        find: "let has_room = self.len() < bytes_max;",
+        put: "let has_room = true;",
+        test: &["-p", "genops-telemetry", "--lib", "walk"],
+    },
 ];
