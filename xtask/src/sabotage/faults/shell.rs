@@ -331,4 +331,12 @@ pub const FAULTS: &[Fault] = &[
         put: "let has_room = true;",
         test: &["-p", "genops-telemetry", "--lib", "walk"],
     },
+    Fault {
+        name: "say-what-no-record-has",
+        what: "a running ledger takes a correction that is not held against the AWU's record",
+        file: "crates/genops-ledger/src/ledger.rs",
+        find: "hold(&command, at, record).map_err(|what| LedgerError::NotSo { what })?;",
+        put: "let _ = hold(&command, at, record);",
+        test: &["-p", "genops-ledger", "--test", "ledger", "afterwards"],
+    },
 ];
