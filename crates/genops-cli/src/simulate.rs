@@ -97,7 +97,7 @@ fn simulate(
     let came = through(calls, &new.0, &new.1, &mut |decided| {
         let then = match (current, decided.then) {
             (Some(_), _) => before.next(),
-            (None, Some(then)) => Some(changes.number(Some(then.clone()))?),
+            (None, Some(then)) => Some(changes.number(Ok(then.clone()))?),
             (None, None) => None,
         };
         if let Some(then) = then {
@@ -105,7 +105,7 @@ fn simulate(
             changes.count(then, now);
         }
         match decisions.as_mut() {
-            Some(decisions) => decisions.write(calls, decided, then.map(|then| changes.said(then))),
+            Some(decisions) => decisions.write(calls, decided, then.and_then(|then| changes.said(then))),
             None => Ok(()),
         }
     })?;

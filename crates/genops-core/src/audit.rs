@@ -25,6 +25,8 @@ use crate::period::Window;
 use crate::time::Timestamp;
 use ended::{Ended, Remains, Settlement};
 
+pub use ended::hold;
+
 /// Follows a journal and says where it breaks an invariant.
 #[derive(Debug, Default)]
 pub struct Auditor {

@@ -125,7 +125,8 @@ pub fn decide(books: &Books, at: Timestamp, command: &Command) -> Result<Outcome
             Some(_) => Err(Rejection::GrantNotOver { number: *grant }),
             None => Err(Rejection::NoGrant { number: *grant }),
         },
-        Command::Report(_) | Command::Erase { .. } => Ok(Outcome::Noted),
+        Command::Report(note) => report(books, note),
+        Command::Erase { .. } => Ok(Outcome::Noted),
         Command::CloseCells { before, act: _ } => close_cells(books, at, *before),
     }
 }
@@ -203,6 +204,16 @@ fn give_up(books: &Books, at: Timestamp, awu: AwuId) -> Result<Outcome, Rejectio
     }
 }
 
+/// Of AWUs that have ended the books know nothing: see [`hold`](crate::audit::hold).
+fn report(books: &Books, Note { awu, decided, attribution, .. }: &Note) -> Result<Outcome, Rejection> {
+    match books.open_awu(*awu).filter(|open| open.admitted == *decided) {
+        Some(open) if open.proposal().attribution != *attribution => {
+            Err(Rejection::OfSomebodyElse { awu: *awu })
+        }
+        _ => Ok(Outcome::Noted),
+    }
+}
+
 fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outcome, Rejection> {
     if books.open_awu(correction.awu).is_some() {
         return Err(Rejection::StillOpen { awu: correction.awu });
@@ -238,7 +249,8 @@ fn correct(books: &Books, at: Timestamp, correction: &Correction) -> Result<Outc
 
 /// Whether a correction says something else of the accounting unit than it posts there, or what nobody can be charged, or
 /// that it is of an AWU which was not admitted yet. The books know nothing of AWUs that have ended: whether the rest is so
-/// is seen by who follows the journal ([`crate::audit`]).
+/// is held against the AWU's record before ([`hold`](crate::audit::hold)), and seen by who follows the journal
+/// ([`crate::audit`]).
 fn contradicts_itself(books: &Books, correction: &Correction, sums: &[(CellId, Amount)]) -> bool {
     let Revision { unit, before, actual, .. } = correction.revision;
     let change = actual.checked_sub(before);

@@ -23,8 +23,10 @@ mod tests;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use genops_core::audit::hold;
 use genops_core::ledger::{Books, Command, Entry, Rejection};
 use genops_core::person::Person;
+use genops_core::record::AwuRecord;
 use genops_core::{Digest, Timestamp};
 use tokio::sync::{oneshot, watch};
 
@@ -75,6 +77,12 @@ pub enum LedgerError {
     /// The command does not fit the AWU's state. Nothing has changed.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// What is said of an AWU is not so, or nobody has held it against the AWU's record. Nothing has changed.
+    #[error("what is said of the AWU is not so: {what}")]
+    NotSo {
+        /// What is not.
+        what: String,
+    },
     /// The disk is nearly full: nothing new is admitted, so that what runs can still be settled.
     #[error("the ledger's disk is nearly full; nothing new is admitted until there is space")]
     ShortOfSpace,
@@ -112,7 +120,8 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// The command does not fit, or the ledger takes nothing. Either way nothing has changed.
+    /// The command does not fit, or the ledger takes nothing. Either way nothing has changed. A correction or a report does not
+    /// fit here: see [`submit_of`](Self::submit_of).
     pub fn submit(&self, wall: Timestamp, command: Command) -> Result<Posted, LedgerError> {
         self.submit_with(wall, command, Vec::new())
     }
@@ -129,6 +138,32 @@ impl Ledger {
         command: Command,
         persons: Vec<Person>,
     ) -> Result<Posted, LedgerError> {
+        if matches!(command, Command::Correct(_) | Command::Report(_)) {
+            let what = "it was not held against the AWU's record (`Ledger::submit_of`)".to_owned();
+            return Err(LedgerError::NotSo { what });
+        }
+        self.post(wall, command, persons)
+    }
+
+    /// As [`submit`](Self::submit), for what is said of an AWU that may have ended: a correction or a report. The books know
+    /// nothing of those, so it is held against `record`, as [the journal has it](crate::views::Views::awu_now) by now. Whoever
+    /// corrects takes turns: a record from before another correction says what is not so any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit); or what is said is not so.
+    pub fn submit_of(
+        &self,
+        wall: Timestamp,
+        command: Command,
+        record: &AwuRecord,
+    ) -> Result<Posted, LedgerError> {
+        let at = self.read(|books| wall.max(books.at()))?;
+        hold(&command, at, record).map_err(|what| LedgerError::NotSo { what })?;
+        self.post(wall, command, Vec::new())
+    }
+
+    fn post(&self, wall: Timestamp, command: Command, persons: Vec<Person>) -> Result<Posted, LedgerError> {
         let mut state = self.shared.lock()?;
         let submitted = state.submit_with(wall, command, persons);
         let calls = state.writer_sleeps();

@@ -38,6 +38,18 @@ impl Batch {
         }
     }
 
+    /// Adds log records until the request holds about so many bytes. Gives how many it added.
+    pub fn logs_until(&mut self, logs: &[LogRecord<'_>], bytes_max: usize) -> usize {
+        let fitting = logs.iter().take_while(|log| {
+            let has_room = self.len() < bytes_max;
+            if has_room {
+                self.logs(std::slice::from_ref(*log));
+            }
+            has_room
+        });
+        fitting.count()
+    }
+
     /// Adds the alerts of an entry, without so many of the first, until the request holds about so many bytes. Gives how many
     /// it added.
     pub fn alerts(&mut self, entry: &Entry, without: usize, bytes_max: usize) -> usize {

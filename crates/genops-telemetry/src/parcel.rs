@@ -24,7 +24,7 @@ pub struct Parcel {
     pub before: Cursor,
     /// … and the one once it has been acknowledged.
     pub cursor: Cursor,
-    /// How many alerts of the entry after that have been told with it, where they are too many for a request.
+    /// How much of what the entry after that tells by itself has been told with it, where it is too much for a request.
     pub part: usize,
     /// How many had been erased before it was gathered.
     pub erasures: u64,

@@ -211,7 +211,7 @@ impl Governor {
         let known = self.known_by_pseudonyms(awu).await?;
         let attribution = known.request.proposal.attribution.clone();
         let note = Note { awu, decided: known.sequence, attribution, what };
-        Ok(self.take(Command::Report(Arc::new(note))).await?.sequence)
+        Ok(self.take_of(Command::Report(Arc::new(note)), &known).await?.sequence)
     }
 
     /// What is known of an AWU, as of everything that has happened by now.
@@ -259,6 +259,12 @@ impl Governor {
     /// Takes a command, and waits until it is durable.
     pub(crate) async fn take(&self, command: Command) -> Result<Entry, LedgerError> {
         self.ledger().submit(self.now(), command)?.durable().await
+    }
+
+    /// Takes what is said of an AWU that may have ended, and waits until it is durable. `record` is of the journal, by
+    /// pseudonyms.
+    pub(crate) async fn take_of(&self, command: Command, record: &AwuRecord) -> Result<Entry, LedgerError> {
+        self.ledger().submit_of(self.now(), command, record)?.durable().await
     }
 
     /// Waits until everything that has its place in the order is durable: what is told next may rest on any of it.

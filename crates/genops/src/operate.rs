@@ -101,7 +101,7 @@ impl Governor {
         let Some(correction) = correction else {
             return Ok(Told { what: self.known(awu).await?, is_repeated });
         };
-        match self.take(Command::Correct(Arc::new(correction))).await {
+        match self.take_of(Command::Correct(Arc::new(correction)), &record).await {
             Ok(_) => Ok(Told { what: self.known(awu).await?, is_repeated: false }),
             Err(error) => Err(self.explain_misfit(awu, error).await),
         }

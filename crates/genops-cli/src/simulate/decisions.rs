@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::cannot_write;
 use super::offered::Calls;
-use super::run::{Decided, Said};
+use super::run::{Answer, Decided, Undecided};
 use crate::Trouble;
 
 /// A file of decisions.
@@ -47,9 +47,11 @@ struct Line<'a> {
     before: Option<Decision<'a>>,
 }
 
-/// A decision; without a result where the model is not set up.
+/// A decision, or why there is none.
 #[derive(Serialize)]
 struct Decision<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_decided: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,11 +94,11 @@ impl Decisions {
         &mut self,
         calls: &Calls,
         decided: &Decided<'_>,
-        before: Option<Option<&Said>>,
+        before: Option<&Answer>,
     ) -> Result<(), Trouble> {
         let now = decided.said();
-        let proposal = decided.ruled.map(|(proposal, _)| proposal);
-        let (output_limit, cells) = reserved(decided.ruled.map(|(_, verdict)| verdict));
+        let proposal = decided.proposal;
+        let (output_limit, cells) = reserved(decided.verdict.ok());
         let line = Line {
             call: calls.place(decided.origin),
             at: Timestamp::to_string(&decided.at),
@@ -104,7 +106,7 @@ impl Decisions {
             project: proposal.map(|proposal| proposal.attribution.project()),
             environment: proposal.map(|proposal| proposal.attribution.environment()),
             model: decided.model,
-            decision: Decision::of(now.as_ref()),
+            decision: Decision::of(&now),
             output_limit,
             cells,
             before: before.map(Decision::of),
@@ -125,9 +127,11 @@ impl Decisions {
 }
 
 impl<'a> Decision<'a> {
-    fn of(said: Option<&'a Said>) -> Self {
+    fn of(answer: &'a Answer) -> Self {
+        let said = answer.as_ref().ok();
         let by = said.and_then(|said| said.by.as_ref());
         Self {
+            not_decided: answer.as_ref().err().copied().map(Undecided::as_str),
             result: said.map(|said| said.decision.state().as_str()),
             reason_code: said.and_then(|said| said.decision.reason_code()).map(ReasonCode::as_str),
             question: by.map(|(question, _)| Question::as_str(*question)),

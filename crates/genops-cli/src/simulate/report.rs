@@ -82,6 +82,9 @@ pub struct Under {
     pub rate_limited: u64,
     /// Calls whose model is not set up: a gateway answers 404.
     pub not_set_up: u64,
+    /// Calls that came while as many AWUs were open as `limits.open_awus` and `limits.one_key_percent` allow: a gateway
+    /// answers 503.
+    pub too_many_open: u64,
     /// These models, the most frequent first; the model is absent where calls name none.
     pub models_not_set_up: Vec<Model>,
     /// What the calls that ran cost, in US dollars.
@@ -132,7 +135,7 @@ pub struct Share {
     pub model: Option<String>,
     /// How many came.
     pub calls: u64,
-    /// How many were refused.
+    /// How many were refused, or came while too many were open.
     pub refused: u64,
     /// What the others cost, in US dollars.
     pub cost_usd: String,
@@ -260,6 +263,7 @@ impl Under {
             blocked: tally.of(DecisionState::Blocked),
             rate_limited: tally.of(DecisionState::RateLimited),
             not_set_up: tally.not_set_up,
+            too_many_open: tally.too_many_open,
             models_not_set_up: models_not_set_up(gaps),
             cost_usd: tally.cost.to_string(),
             by_rule: by_rule(tally),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use foldhash::{HashSet, HashSetExt as _};
 use genops::core::awu::{AwuId, Execution, Proposal, Used};
-use genops::core::ledger::{self, Admit, ApplyError, Books, Command, Outcome};
+use genops::core::ledger::{self, Admit, ApplyError, Books, Command, Outcome, Rejection};
 use genops::core::price::Tokens;
 use genops::core::record::Verdict;
 use genops::core::{Name, Timestamp};
@@ -19,7 +19,7 @@ use genops_gateway::Config;
 
 use super::offered::{Ended, Ends, Event, NotSetUp, Offered, Origin};
 
-pub use tally::{Said, Share, Tally};
+pub use tally::{Answer, Said, Share, Tally, Undecided};
 
 /// A policy at work.
 pub struct Run<'a> {
@@ -40,17 +40,18 @@ pub struct Decided<'a> {
     pub at: Timestamp,
     /// The model that it named.
     pub model: Option<&'a Name>,
-    /// What it asked, and what was decided; `None` where its model is not set up.
-    pub ruled: Option<(&'a Proposal, &'a Verdict)>,
+    /// What it asked; `None` where its model is not set up.
+    pub proposal: Option<&'a Proposal>,
+    /// What was decided.
+    pub verdict: Result<&'a Verdict, Undecided>,
     /// What was decided about it when it was recorded.
     pub then: Option<&'a Said>,
 }
 
 impl Decided<'_> {
-    /// The decision; `None` where the model is not set up.
-    #[must_use]
-    pub fn said(&self) -> Option<Said> {
-        self.ruled.map(|(_, verdict)| Said::of(tally::ruling(verdict)))
+    /// What is kept of the decision.
+    pub fn said(&self) -> Answer {
+        self.verdict.map(|verdict| Said::of(tally::ruling(verdict)))
     }
 }
 
@@ -94,7 +95,8 @@ impl<'a> Run<'a> {
                 self.settle_until(at)?;
                 self.tally.not_set_up += 1;
                 let (model, then) = (model.as_ref(), decided.as_ref());
-                Ok(Some(watch(&Decided { origin, at, model, ruled: None, then })))
+                let verdict = Err(Undecided::NotSetUp);
+                Ok(Some(watch(&Decided { origin, at, model, proposal: None, verdict, then })))
             }
             Event::End(Ended { awu, at, execution, output_max }) => {
                 self.settle_until(at)?;
@@ -115,21 +117,37 @@ impl<'a> Run<'a> {
         let awu = self.identity(origin);
         let assessed_under = Some(self.books.policy_version());
         let request = Arc::new(Admit { assessed_under, starts: true, ..Admit::new(awu, proposal) });
-        let entry = ledger::apply(&mut self.books, at, Command::Admit(Arc::clone(&request)))?;
         let proposal = &request.proposal;
-        let verdict = match entry.outcome {
-            Outcome::Admitted(admitted) => Verdict::Admitted(admitted),
-            Outcome::Refused(refused) => Verdict::Refused(refused),
-            // An admission comes to nothing else.
-            _ => return Err(ledger::Rejection::NotOpen { awu }.into()),
-        };
-        self.tally.decided(at, proposal, &verdict);
-        if let (Verdict::Admitted(_), Ends::After(execution)) = (&verdict, ends) {
+        let verdict = self.decide(at, &request)?;
+        match &verdict {
+            Ok(verdict) => self.tally.decided(at, proposal, verdict),
+            Err(_) => self.tally.turned_away(proposal),
+        }
+        if let (Ok(Verdict::Admitted(_)), Ends::After(execution)) = (&verdict, ends) {
             let ends = at.plus_nanos(execution.latency_ns);
             self.open.push(Reverse(Open { ends, call: self.calls, awu, execution }));
         }
-        let ruled = Some((proposal, &verdict));
-        Ok(watch(&Decided { origin, at, model: proposal.model.as_ref(), ruled, then: decided.as_ref() }))
+        let (model, verdict, then) = (proposal.model.as_ref(), verdict.as_ref(), decided.as_ref());
+        let verdict = verdict.map_err(|undecided| *undecided);
+        Ok(watch(&Decided { origin, at, model, proposal: Some(proposal), verdict, then }))
+    }
+
+    /// Decides a call, unless as many are open as may be.
+    fn decide(
+        &mut self,
+        at: Timestamp,
+        request: &Arc<Admit>,
+    ) -> Result<Result<Verdict, Undecided>, ApplyError> {
+        match ledger::apply(&mut self.books, at, Command::Admit(Arc::clone(request))) {
+            Ok(entry) => match entry.outcome {
+                Outcome::Admitted(admitted) => Ok(Ok(Verdict::Admitted(admitted))),
+                Outcome::Refused(refused) => Ok(Ok(Verdict::Refused(refused))),
+                // An admission comes to nothing else.
+                _ => Err(Rejection::NotOpen { awu: request.awu }.into()),
+            },
+            Err(ApplyError::Rejected(Rejection::TooManyOpen { .. })) => Ok(Err(Undecided::TooManyOpen)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Adds what the conditions come to that can be worked out from facts.

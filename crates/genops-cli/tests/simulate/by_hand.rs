@@ -145,6 +145,33 @@ fn beside_the_policy_in_force_it_says_what_is_decided_differently() {
     assert_eq!(same["changed"], json!([]));
 }
 
+/// A gateway decides nothing about such a call; and neither does a simulation end with it. The first call runs for a second.
+#[test]
+fn a_call_that_comes_while_as_many_are_open_as_may_be_is_counted_and_the_others_are_decided() {
+    let folder = folder();
+    folder.write("one.yaml", &format!("{}limits: {{open_awus: 1}}\n", config("0.005")));
+    let one = ["--config", "one.yaml", "--trace", "calls.csv", "--current", "new.yaml"];
+    let report = folder.json(&[&one[..], &["--decisions", "decisions.jsonl"]].concat());
+    let counts = |under: &Value| {
+        ["allowed", "warned", "blocked", "rate_limited", "too_many_open"]
+            .map(|of| under[of].as_u64().unwrap())
+    };
+    let [without, with] = [0, 1].map(|place| &report["policies"][place]);
+    assert_eq!((counts(without), counts(with)), ([3, 2, 3, 1, 0], [3, 2, 2, 1, 1]));
+    assert_eq!(without["by_team_and_model"], with["by_team_and_model"], "it is refused either way");
+    let before = "BLOCKED BUDGET_RESERVATION_FAILED (search-day)";
+    assert_eq!(report["changed"], json!([{"before": before, "after": "503 too many open", "calls": 1}]));
+    let line = &lines(&folder.read("decisions.jsonl"))[1];
+    assert_eq!(
+        texts(line, &["call", "team", "not_decided", "result"]),
+        ["calls.csv, line 10", "search", "too_many_open_awus", ""]
+    );
+    let text = folder.text(&one);
+    let told = "  1 answered 503, since as many were open as `limits` (open_awus, one_key_percent) allows\n";
+    assert!(text.contains(told), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+}
+
 /// The address of a policy depends on every byte of it.
 fn without_versions(text: &str) -> String {
     let line = |line: &str| match line.split_once(" (policy ") {

@@ -14,7 +14,8 @@ use crate::amount::{Amount, Unit};
 use crate::attribution::Attribution;
 use crate::awu::AwuId;
 use crate::digest::Digest;
-use crate::ledger::{Admit, CellId, Correction, Posting, Revision};
+use crate::ledger::{Admit, CellId, Command, Correction, Posting, Revision, Settled};
+use crate::record::{AwuRecord, Ending, How, Later, News, Verdict};
 use crate::time::Timestamp;
 
 /// The AWUs that have ended, by the entries that decided them: an identity may be used again.
@@ -65,6 +66,38 @@ pub struct Settlement<'a> {
     /// When it had been charged its reservation, in doubt.
     pub doubted_at: Option<Timestamp>,
     pub actual: &'a [Amount],
+}
+
+/// Holds what a correction or a report says of an AWU against its record, which has to be as of everything that was said of it
+/// before: whom it belongs to, and for a correction what it is charged, where and since when. [`decide`] knows that of AWUs that
+/// are open alone; what is not so would be found later, by whoever follows the journal. `at` is when it would be said.
+///
+/// # Errors
+///
+/// What is not so. Of other commands nothing is held.
+///
+/// [`decide`]: crate::ledger::decide
+pub fn hold(command: &Command, at: Timestamp, record: &AwuRecord) -> Result<(), String> {
+    let (known, said) = (record.id(), AwuRecord::subject(command));
+    match command {
+        Command::Correct(_) | Command::Report(_) if said != Some(known) => {
+            Err(format!("it is of another AWU than the record, which is of {known}"))
+        }
+        Command::Correct(correction) if correction.admitted != record.sequence => {
+            Err(format!("entry {} did not admit AWU {known}", correction.admitted))
+        }
+        Command::Report(note) if note.decided != record.sequence => {
+            Err(format!("entry {} did not decide AWU {known}", note.decided))
+        }
+        Command::Report(note) if note.attribution != record.request.proposal.attribution => {
+            Err(format!("AWU {known} belongs to somebody else"))
+        }
+        Command::Correct(correction) => match Remains::of(record) {
+            Some(mut remains) => remains.correct(at, correction).map_err(|(_, what)| what),
+            None => Err(format!("AWU {known} has not been settled")),
+        },
+        _ => Ok(()),
+    }
 }
 
 impl Ended {
@@ -135,6 +168,31 @@ impl Remains {
 
     fn is_of(&self, awu: AwuId) -> bool {
         self.awu == digest_of(awu)
+    }
+
+    /// Of the AWU of a record; `None` where it has not ended, or its record contradicts itself.
+    fn of(record: &AwuRecord) -> Option<Self> {
+        let request = &*record.request;
+        let Verdict::Admitted(admitted) = &record.verdict else {
+            return Some(Self::uncharged(request));
+        };
+        let Ending { at: ended_at, how, .. } = record.ending.as_ref()?;
+        let late = record.later.iter().find_map(|Later { at, news, .. }| match news {
+            News::Settled { settled, .. } => Some((*at, settled)),
+            News::Corrected(_) => None,
+        });
+        let (at, doubted_at, Settled { actual, .. }) = match (how, late) {
+            (How::Released, _) => return Some(Self::uncharged(request)),
+            (How::Settled { settled, .. }, _) => (*ended_at, None, settled),
+            (How::InDoubt, late) => late.map(|(at, settled)| (at, Some(*ended_at), settled))?,
+        };
+        let mut remains = Self::settled(request, admitted, &Settlement { at, doubted_at, actual })?;
+        for Later { at, news, .. } in &record.later {
+            if let News::Corrected(correction) = news {
+                remains.correct(*at, correction).ok()?;
+            }
+        }
+        Some(remains)
     }
 
     fn is_changed(&self) -> bool {

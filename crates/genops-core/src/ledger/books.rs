@@ -251,10 +251,10 @@ impl Books {
         self.remembered.oldest(at.minus_nanos(self.policy().remember_ns))
     }
 
-    /// How many idempotency keys are remembered. Those that are too old are forgotten with the next admission.
+    /// How many idempotency keys are remembered at `at`.
     #[must_use]
-    pub fn remembered_keys(&self) -> usize {
-        self.remembered.len()
+    pub fn remembered_keys(&self, at: Timestamp) -> usize {
+        self.remembered.used(at.minus_nanos(self.policy().remember_ns))
     }
 
     /// Where each open AWU stands, in no order.

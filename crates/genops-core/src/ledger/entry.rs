@@ -354,6 +354,12 @@ pub enum Rejection {
          can be counted"
     )]
     CorrectionMisfits,
+    /// A report says that an open AWU belongs to somebody else than it does.
+    #[error("AWU {awu} belongs to somebody else than the report says")]
+    OfSomebodyElse {
+        /// Which.
+        awu: AwuId,
+    },
     /// A correction of what was charged in a cell that has been closed.
     #[error(
         "the correction is about cell {}, which is over and archived: it has been closed, and nothing is charged in it any \

@@ -43,28 +43,30 @@ impl Remembered {
 
     /// Whether `most` keys have been used since `since`.
     pub fn is_full(&self, since: Timestamp, most: u64) -> bool {
-        let is_older = |of: &Use| self.known.get(of).is_none_or(|known| known.at < since);
-        let forgotten = self.order.partition_point(is_older);
-        let remembered = self.order.len().saturating_sub(forgotten);
-        u64::try_from(remembered).unwrap_or(u64::MAX) >= most
+        u64::try_from(self.used(since)).unwrap_or(u64::MAX) >= most
     }
 
     /// Whether a caller has used `most` keys since `since`.
     pub fn is_full_of(&self, caller: &Name, since: Timestamp, most: u64) -> bool {
         let Some(uses) = self.of_caller.get(caller) else { return most == 0 };
-        let forgotten = uses.partition_point(|at| *at < since);
-        u64::try_from(uses.len().saturating_sub(forgotten)).unwrap_or(u64::MAX) >= most
+        u64::try_from(used_of(uses, since)).unwrap_or(u64::MAX) >= most
+    }
+
+    /// How many keys have been used since `since`.
+    pub fn used(&self, since: Timestamp) -> usize {
+        let is_older = |of: &Use| self.known.get(of).is_none_or(|known| known.at < since);
+        self.order.len().saturating_sub(self.order.partition_point(is_older))
+    }
+
+    /// How many keys the caller has used since `since` that has used most; 0 where none has used any.
+    pub fn most_used(&self, since: Timestamp) -> usize {
+        self.of_caller.values().map(|uses| used_of(uses, since)).max().unwrap_or_default()
     }
 
     /// The oldest entry whose key has been used since `since`.
     pub fn oldest(&self, since: Timestamp) -> Option<u64> {
         let known = self.order.iter().filter_map(|of| self.known.get(of));
         known.filter(|known| known.at >= since).map(|known| known.sequence).min()
-    }
-
-    /// How many keys are known.
-    pub fn len(&self) -> usize {
-        self.known.len()
     }
 
     /// Takes in an admission, whatever came of it, and forgets what is older than `since`.
@@ -95,6 +97,11 @@ impl Remembered {
             }
         }
     }
+}
+
+/// How many of a caller's uses are of `since` or later.
+fn used_of(uses: &VecDeque<Timestamp>, since: Timestamp) -> usize {
+    uses.len().saturating_sub(uses.partition_point(|at| *at < since))
 }
 
 /// When a key was made, where it says so itself: as a UUID of version 7.

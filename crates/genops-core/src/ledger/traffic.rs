@@ -48,7 +48,7 @@ struct Taken {
 /// Fewer than that are not worth looking through.
 const CROWD_MIN: usize = 64;
 
-/// Where there are as many as may be, those that say nothing are looked for so often: ten seconds.
+/// Where there are nearly as many as may be, those that say nothing are looked for so often: ten seconds.
 const LOOK_NS: u64 = 10_000_000_000;
 
 // === reading ===
@@ -61,6 +61,11 @@ impl Traffic {
     /// Whether a flow is kept, or fewer than `most` are.
     pub fn has_place_for_flow(&self, key: &RateKey, most: u64) -> bool {
         !reaches(self.flows.len(), most) || self.flows.contains_key(key)
+    }
+
+    /// How many flows are kept, or classes of latencies where those are more.
+    pub fn kept(&self) -> usize {
+        self.flows.len().max(self.latencies.len())
     }
 
     pub fn in_flight(&self, key: &RateKey) -> u64 {
@@ -218,12 +223,12 @@ impl Traffic {
     }
 
     /// Forgets flows that are empty and latencies that are old. It looks for them each time that there are twice as
-    /// many as were left the last time, so that looking costs little for each admission; and where there are `most`, which
-    /// leaves no place for others, from time to time.
+    /// many as were left the last time, so that looking costs little for each admission; and from four fifths of `most` on,
+    /// which soon leaves no place for others, from time to time.
     pub fn forget(&mut self, at: Timestamp, most: u64) {
         let is_crowded = self.flows.len() + self.latencies.len() > self.crowded_at.max(CROWD_MIN);
-        let is_full = reaches(self.flows.len(), most) || reaches(self.latencies.len(), most);
-        let is_due = is_full && self.looked_at.plus_nanos(LOOK_NS) <= at;
+        let is_nearly_full = reaches(self.kept(), most.saturating_sub(most / 5));
+        let is_due = is_nearly_full && self.looked_at.plus_nanos(LOOK_NS) <= at;
         if !is_crowded && !is_due {
             return;
         }

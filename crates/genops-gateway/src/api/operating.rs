@@ -287,6 +287,7 @@ impl From<HeldError> for Problem {
                 _ => Self::Conflict { code: Code::AwuState, message },
             },
             HeldError::Report(error) => error.into(),
+            HeldError::Ledger(LedgerError::NotSo { .. }) => Self::Conflict { code: Code::AwuState, message },
             HeldError::Ledger(_) => Self::Unavailable(message),
         }
     }

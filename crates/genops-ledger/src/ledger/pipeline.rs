@@ -107,7 +107,8 @@ impl<W> Pipeline<W> {
     // === the callers' side ===
 
     /// Applies a command and lets its entry join the batch that is being gathered. Where the [writer
-    /// sleeps](Self::writer_sleeps), call it.
+    /// sleeps](Self::writer_sleeps), call it. What is said of an AWU that has ended is not held against anything
+    /// here: [`Ledger::submit_of`](crate::Ledger::submit_of) does that before.
     ///
     /// # Errors
     ///

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use genops_core::audit::{Auditor, Breach};
+use genops_core::audit::{Auditor, Breach, hold};
 use genops_core::awu::{End, Execution, Labels, Proposal, Used};
 use genops_core::budget::Budget;
 use genops_core::ledger::{
-    self, Act, Admit, Books, Command, Correction, Entry, Note, Outcome, Posting, Reported, Revision,
+    self, Act, Admit, Books, Command, Correction, Entry, Note, Outcome, Posting, Rejection, Reported,
+    Revision,
 };
 use genops_core::period::Period;
 use genops_core::policy::Policy;
@@ -22,6 +23,7 @@ use genops_ledger::witness::Witness;
 
 use crate::proof::{START, given, sealed};
 use crate::work::{awu, wall};
+use crate::{OnDisk, open};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -336,6 +338,90 @@ fn verify_notices_what_is_not_so_of_an_awu_that_has_ended_and_names_entry_and_in
             other => panic!("{what}: {other:?}"),
         }
     }
+}
+
+/// The command of the entry `sequence`, held against the record of its AWU as of the entries before; where there is none,
+/// against another's.
+fn held(entries: &[Entry], sequence: u64) -> Option<Result<(), String>> {
+    let place = usize::try_from(sequence).unwrap() - 1;
+    let Entry { at, command, .. } = &entries[place];
+    if !matches!(command, Command::Correct(_) | Command::Report(_)) {
+        return None;
+    }
+    let mut story = Story::default();
+    story.entries.extend_from_slice(&entries[..place]);
+    let of = (1..=5).find(|number| AwuRecord::subject(command) == Some(awu(*number)));
+    Some(hold(command, *at, &story.record(of.unwrap_or(SETTLED))))
+}
+
+/// Before it is an entry that no audit lets pass.
+#[test]
+fn what_verify_would_notice_of_a_correction_or_a_report_is_refused_by_the_record_and_nothing_else_is() {
+    let entries = Story::whole();
+    let true_ones = (1..=entries.len() as u64).filter_map(|sequence| held(&entries, sequence));
+    let true_ones: Vec<_> = true_ones.collect();
+    assert!(true_ones.len() > 10 && true_ones.iter().all(Result::is_ok), "{true_ones:?}");
+    let mut refused = 0;
+    for (what, forge, sequence, _) in forgeries() {
+        let mut forged = entries.clone();
+        forge(&mut forged);
+        let Some(held) = held(&forged, sequence) else { continue };
+        assert!(held.is_err(), "{what}");
+        refused += 1;
+    }
+    assert_eq!(refused, 22);
+}
+
+/// What an embedding program says of its AWUs is held against their records, or is not taken; and the ledger opens again.
+#[tokio::test]
+async fn a_running_ledger_takes_no_correction_and_no_report_that_is_not_so() {
+    let place = OnDisk::new();
+    let ledger = open(&place).await;
+    let mut story = Story::default();
+    for command in [
+        Command::AdoptPolicy(Arc::new(policy())),
+        asks(SETTLED, "acme", 1_000, true),
+        settles(SETTLED, 1_000),
+        asks(OPEN, "acme", 1_000, true),
+    ] {
+        story.entries.push(ledger.submit(wall(), command).unwrap().entry);
+    }
+    let before = story.record(SETTLED);
+    let (correction, report) = {
+        let mut of = Story { books: ledger.read(Clone::clone).unwrap(), entries: story.entries.clone() };
+        of.correct(SETTLED, Unit::Usd, "0.05");
+        of.report(OPEN);
+        let mut said = of.entries.drain(4..).map(|entry| entry.command);
+        (said.next().unwrap(), said.next().unwrap())
+    };
+    for command in [&correction, &report] {
+        let told = ledger.submit(wall(), command.clone()).unwrap_err().to_string();
+        assert!(told.contains("was not held against the AWU's record"), "{told}");
+    }
+    let told = ledger.submit_of(wall(), correction.clone(), &story.record(OPEN)).unwrap_err().to_string();
+    assert!(told.contains("another AWU than the record"), "{told}");
+    story.entries.push(ledger.submit_of(wall(), correction.clone(), &before).unwrap().entry);
+    // The same again says what it was charged before.
+    let told = ledger.submit_of(wall(), correction, &story.record(SETTLED)).unwrap_err().to_string();
+    assert!(told.contains("says that it was charged 0.1, which was 0.05"), "{told}");
+    ledger.submit_of(wall(), report, &story.record(OPEN)).unwrap().durable().await.unwrap();
+    drop(ledger);
+    assert_eq!(open(&place).await.read(Books::sequence).unwrap(), 7, "what was open is in doubt");
+}
+
+/// Of an AWU that is open, the books know whose it is.
+#[test]
+fn a_report_of_an_open_awu_by_somebody_else_is_rejected() {
+    let mut story = Story::default();
+    story.tell(Command::AdoptPolicy(Arc::new(policy())));
+    story.tell(asks(OPEN, "acme", 1_000, true));
+    story.report(OPEN);
+    let mut command = story.entries[2].command.clone();
+    if let Command::Report(note) = &mut command {
+        Arc::make_mut(note).attribution = somebody_else();
+    }
+    let told = ledger::decide(&story.books, wall(), &command);
+    assert!(matches!(told, Err(Rejection::OfSomebodyElse { .. })), "{told:?}");
 }
 
 /// Whoever embeds the library may choose identities, and takes one again: what is said of the one AWU, or of the other, holds.

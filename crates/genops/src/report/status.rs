@@ -5,6 +5,7 @@ use std::time::Duration;
 use genops_core::Timestamp;
 use genops_core::awu::State;
 use genops_core::ledger::Books;
+use genops_core::policy::Ceilings;
 use genops_ledger::LedgerError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ impl Governor {
                 clock_ahead_ms,
                 open_awus: OpenAwuCounts::of(books),
                 cells: books.cells().len(),
-                remembered_keys: books.remembered_keys(),
+                remembered_keys: books.remembered_keys(now.max(books.at())),
                 policy_version: text(books.policy_version()),
             }
         })?)
@@ -96,10 +97,10 @@ impl Governor {
         let now = self.now();
         let (time, crowding) = self.ledger().read(|books| {
             let time = (books.sequence() > 0).then(|| books.at());
-            (time, Crowding::of(books))
+            (time, crowding(books, now.max(books.at())))
         })?;
         let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
-        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), &crowding))
+        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), crowding))
     }
 }
 
@@ -118,64 +119,85 @@ impl OpenAwuCounts {
     }
 }
 
-/// How much there is of what has a ceiling, and how much there may be.
-#[derive(Debug, Default)]
-struct Crowding {
-    cells: (u64, u64),
-    open: (u64, u64),
-    /// Of the key that has most open.
-    open_of_one: Option<(u64, u64)>,
+/// What has a ceiling: of all callers together, or of the one key of a caller that has most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ceiling {
+    Cells,
+    RateShares,
+    Keys,
+    KeysOfOne,
+    Open,
+    OpenOfOne,
 }
 
-impl Crowding {
-    fn of(books: &Books) -> Self {
-        let ceilings = &books.policy().ceilings;
-        let of_one = books.most_open_of_one_key().map(|(_, open)| open);
-        Self {
-            cells: (u64::try_from(books.cells().len()).unwrap_or(u64::MAX), ceilings.cells),
-            open: (books.open_count(), ceilings.open_awus),
-            open_of_one: of_one.map(|open| (open, ceilings.of_one_key(ceilings.open_awus))),
-        }
-    }
+/// How much there is of what has a ceiling, and how much there may be.
+type Crowding = [(Ceiling, u64, u64); 6];
 
-    /// What is used up to four fifths. Anybody may be told, so no key is named.
-    fn told(&self) -> impl Iterator<Item = String> {
-        let is_crowded = |(is, most): (u64, u64)| u128::from(is) * 5 >= u128::from(most) * 4;
-        let (cells, cells_most) = self.cells;
-        let cells = is_crowded(self.cells).then(|| {
-            format!(
-                "{cells} of {cells_most} cells are used: where none is left, whoever needs a new one is refused, also for \
-                 a new period; archive periods that are over (`genops archive`), or raise `limits.cells`"
-            )
-        });
-        let (open, open_most) = self.open;
-        let open = is_crowded(self.open).then(|| {
-            format!(
-                "{open} of {open_most} AWUs are open: where none is left, nothing new is decided until some end; resolve \
-                 those in doubt, or raise `limits.open_awus`"
-            )
-        });
-        let of_one = self.open_of_one.filter(|of_one| is_crowded(*of_one));
-        let of_one = of_one.map(|(open, most)| {
-            format!(
-                "one key of a caller has {open} AWUs open of the {most} that one key may have: beyond that nothing of it is \
-                 decided until some end; see whose AWUs are open, or raise `limits.one_key_percent`"
-            )
-        });
-        cells.into_iter().chain(open).chain(of_one)
-    }
+/// How much there is at `at`.
+fn crowding(books: &Books, at: Timestamp) -> Crowding {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let Ceilings { cells, rate_shares, idempotency_keys, open_awus, .. } = books.policy().ceilings;
+    let of_one = |most| books.policy().ceilings.of_one_key(most);
+    let open_of_one = books.most_open_of_one_key().map_or(0, |(_, open)| open);
+    [
+        (Ceiling::Cells, count(books.cells().len()), cells),
+        (Ceiling::RateShares, count(books.kept_shares()), rate_shares),
+        (Ceiling::Keys, count(books.remembered_keys(at)), idempotency_keys),
+        (Ceiling::KeysOfOne, count(books.most_remembered_of_one_key(at)), of_one(idempotency_keys)),
+        (Ceiling::Open, books.open_count(), open_awus),
+        (Ceiling::OpenOfOne, open_of_one, of_one(open_awus)),
+    ]
+}
+
+/// What is used up to four fifths, and what follows. Anybody may be told, so no key is named.
+fn told((ceiling, is, most): (Ceiling, u64, u64)) -> Option<String> {
+    let is_crowded = u128::from(is) * 5 >= u128::from(most) * 4;
+    is_crowded.then(|| match ceiling {
+        Ceiling::Cells => format!(
+            "{is} of {most} cells are used: where none is left, whoever needs a new one is refused, also for a new period; \
+             archive periods that are over (`genops archive`), or raise `limits.cells`"
+        ),
+        Ceiling::RateShares => format!(
+            "{is} of {most} shares of rates are kept: where none is left, whoever needs a new one is refused until others \
+             have flowed off; see what divides the rates (`each`), or raise `limits.rate_shares`"
+        ),
+        Ceiling::Keys => format!(
+            "{is} of {most} idempotency keys are remembered: where none is left, what comes with a new one is not decided \
+             until others are forgotten; remember them for less long (`limits.idempotency_hours`), or raise \
+             `limits.idempotency_keys`"
+        ),
+        Ceiling::KeysOfOne => format!(
+            "{is} idempotency keys of one key of a caller are remembered of the {most} that one key may have: beyond that \
+             nothing of it with a new one is decided until others are forgotten; see who proposes so much, or raise \
+             `limits.one_key_percent`"
+        ),
+        Ceiling::Open => format!(
+            "{is} of {most} AWUs are open: where none is left, nothing new is decided until some end; resolve those in \
+             doubt, or raise `limits.open_awus`"
+        ),
+        Ceiling::OpenOfOne => format!(
+            "one key of a caller has {is} AWUs open of the {most} that one key may have: beyond that nothing of it is \
+             decided until some end; see whose AWUs are open, or raise `limits.one_key_percent`"
+        ),
+    })
 }
 
 fn troubles(
     admits: Option<LedgerError>,
     clock_ahead_ms: Option<i64>,
     held_back: Duration,
-    crowding: &Crowding,
+    crowding: Crowding,
 ) -> Vec<String> {
     let behind = clock_ahead_ms.filter(|ahead| *ahead <= BEHIND_MS);
     let behind = behind.map(|ahead| clock::told_behind(Duration::from_millis(ahead.unsigned_abs())));
     let held = (!held_back.is_zero()).then(|| clock::told_ahead(held_back));
-    admits.map(text).into_iter().chain(behind).chain(held).chain(crowding.told()).collect()
+    admits
+        .map(text)
+        .into_iter()
+        .chain(behind)
+        .chain(held)
+        .chain(crowding.into_iter().filter_map(told))
+        .collect()
 }
 
 fn milliseconds_between(from: Timestamp, until: Timestamp) -> i64 {
@@ -188,8 +210,15 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use genops_core::Unit;
+    use genops_core::awu::{AwuId, Proposal};
+    use genops_core::budget::Budget;
+    use genops_core::finding::Mode;
+    use genops_core::ledger::{Admit, Command, Idempotency, Outcome, apply};
     use genops_core::policy::Policy;
+    use genops_core::price::{Price, Tokens};
+    use genops_core::rate::{Flow, Measure, Per, RateLimit, RateRule};
+    use genops_core::selector::{Facet, Selector};
+    use genops_core::{Attribution, Digest, Name, Unit};
     use genops_ledger::StoreError;
 
     use super::*;
@@ -221,22 +250,108 @@ mod tests {
     fn whatever_keeps_the_ledger_from_taking_work_is_told() {
         let failed = LedgerError::Failed(StoreError::Failed { what: "the disk is gone".to_owned() });
         for (error, what) in [(LedgerError::ShortOfSpace, "nearly full"), (failed, "the disk is gone")] {
-            let crowded = crowding(9, 90, 45);
-            let told = troubles(Some(error), Some(-5_000), Duration::from_secs(90_000), &crowded);
-            assert!(told.len() == 6 && told[0].contains(what), "{told:?}");
-            assert!(told[2].contains("90000 s ahead") && told[3].starts_with("9 of 10 cells"), "{told:?}");
-            assert!(told[4].starts_with("90 of 100 AWUs are open"), "{told:?}");
-            assert!(told[5].starts_with("one key of a caller has 45 AWUs open of the 50"), "{told:?}");
+            let told = troubles(Some(error), Some(-5_000), Duration::from_secs(90_000), each(0, 10));
+            assert!(told.len() == 3 && told[0].contains(what), "{told:?}");
+            assert!(told[1].contains("5 s behind") && told[2].contains("90000 s ahead"), "{told:?}");
         }
-        assert_eq!(troubles(None, Some(0), Duration::ZERO, &crowding(7, 79, 39)), Vec::<String>::new());
-        assert_eq!(
-            troubles(None, Some(0), Duration::ZERO, &crowding(8, 80, 40)).len(),
-            3,
-            "from four fifths on"
-        );
+        assert_eq!(troubles(None, Some(0), Duration::ZERO, each(79, 100)), Vec::<String>::new());
+        assert_eq!(troubles(None, Some(0), Duration::ZERO, each(80, 100)).len(), 6, "from four fifths on");
     }
 
-    fn crowding(cells: u64, open: u64, of_one: u64) -> Crowding {
-        Crowding { cells: (cells, 10), open: (open, 100), open_of_one: Some((of_one, 50)) }
+    fn each(is: u64, most: u64) -> Crowding {
+        crowding(&Books::default(), Timestamp::default()).map(|(ceiling, ..)| (ceiling, is, most))
+    }
+
+    /// A policy under which each call of another customer takes up some of this alone.
+    fn with(ceilings: Ceilings) -> Policy {
+        let each = vec![Facet::CustomerId];
+        let budget = Budget { each: each.clone(), ..Budget::new(name("b"), Unit::Usd, "9".parse().unwrap()) };
+        let one = "1".parse().unwrap();
+        let limit =
+            RateLimit::Flow(Flow { measure: Measure::Requests, amount: one, per: Per::Minute, burst: one });
+        let (selector, mode) = (Selector::default(), Mode::Enforce);
+        let rates = vec![RateRule { name: name("r"), selector, each, limit, mode }];
+        Policy {
+            remember_ns: 60_000_000_000,
+            budgets: vec![budget],
+            rates,
+            ceilings,
+            ..Policy::unrestricted()
+        }
+    }
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    /// The call of a customer with an idempotency key and, if one is named, the key of a caller.
+    fn asks(books: &Books, number: u8, caller: Option<&str>) -> Command {
+        let attribution = Attribution::new(Some("search"), Some("ranking"), Some("test")).unwrap();
+        let mut proposal = Proposal {
+            bound: Tokens::new(1, 1),
+            key: caller.map(name),
+            price: Some(Price::flat(name("p"), "1".parse().unwrap(), "1".parse().unwrap())),
+            ..Proposal::new(attribution, name("rank"), name("inference"), name("provider"), name("model"))
+        };
+        proposal.labels.customer_id = Some(name(&format!("customer {number}")));
+        let awu = AwuId { trace_id: [number; 16], span_id: [number; 8] };
+        let idempotency = Some(Idempotency { key: name(&format!("key {number}")), payload: Digest::ZERO });
+        let assessed_under = Some(books.policy_version());
+        Command::Admit(Arc::new(Admit { idempotency, assessed_under, ..Admit::new(awu, proposal) }))
+    }
+
+    /// Three calls stay below four fifths of each ceiling, the fourth comes to it.
+    #[test]
+    fn each_ceiling_warns_from_four_fifths_on_and_says_which_limit_it_is() {
+        let wide = Ceilings::default();
+        let half = |most| Ceilings { one_key_percent: 50, ..most };
+        let cases = [
+            (Ceilings { cells: 5, ..wide }, None, "4 of 5 cells are used", "limits.cells"),
+            (Ceilings { rate_shares: 5, ..wide }, None, "4 of 5 shares of rates", "limits.rate_shares"),
+            (
+                Ceilings { idempotency_keys: 5, ..wide },
+                None,
+                "4 of 5 idempotency keys",
+                "limits.idempotency_keys",
+            ),
+            (
+                half(Ceilings { idempotency_keys: 10, ..wide }),
+                Some("batch"),
+                "4 idempotency keys of one key of a caller are remembered of the 5",
+                "limits.one_key_percent",
+            ),
+            (Ceilings { open_awus: 5, ..wide }, None, "4 of 5 AWUs are open", "limits.open_awus"),
+            (
+                half(Ceilings { open_awus: 10, ..wide }),
+                Some("batch"),
+                "one key of a caller has 4 AWUs open of the 5",
+                "limits.one_key_percent",
+            ),
+        ];
+        let at = Timestamp::from_nanos(START);
+        for (ceilings, caller, what, limit) in cases {
+            let mut books = Books::default();
+            apply(&mut books, at, Command::AdoptPolicy(with(ceilings).into())).unwrap();
+            let heard = |books: &Books, at| -> Vec<String> {
+                crowding(books, at).into_iter().filter_map(told).collect()
+            };
+            for number in 1..=4 {
+                assert_eq!(heard(&books, at), Vec::<String>::new(), "{what}: {number}");
+                let command = asks(&books, number, caller);
+                let entry = apply(&mut books, at, command).unwrap();
+                assert!(matches!(entry.outcome, Outcome::Admitted(_)), "{entry:?}");
+            }
+            let said = heard(&books, at);
+            assert!(
+                said.len() == 1 && said[0].starts_with(what) && said[0].contains(limit),
+                "{what}: {said:?}"
+            );
+            let is_forgotten = heard(&books, at.plus_nanos(60_000_000_001)).is_empty();
+            assert_eq!(
+                is_forgotten,
+                what.contains("idempotency"),
+                "keys are forgotten by themselves: {what}"
+            );
+        }
     }
 }

@@ -5,14 +5,13 @@ use genops::core::spec::ReasonCode;
 use serde::Serialize;
 
 use super::super::recorded::distinct::Distinct;
-use super::super::run::Said;
+use super::super::run::{Answer, Undecided};
 use crate::Trouble;
 
 /// Decisions, and how often one took the place of another.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// `None` where a model is not set up.
-    said: Distinct<Option<Said>>,
+    said: Distinct<Answer>,
     pairs: HashMap<(u32, u32), u64>,
 }
 
@@ -36,15 +35,15 @@ impl Changes {
     /// # Errors
     ///
     /// There are too many.
-    pub fn number(&mut self, said: Option<Said>) -> Result<u32, Trouble> {
+    pub fn number(&mut self, said: Answer) -> Result<u32, Trouble> {
         let too_many = || Trouble::failed(format!("there are more than {DIFFERENT_MAX} different decisions"));
         self.said.place_of(said, DIFFERENT_MAX).ok_or_else(too_many)
     }
 
     /// The decision with a number.
     #[must_use]
-    pub fn said(&self, number: u32) -> Option<&Said> {
-        self.said.get(number)?.as_ref()
+    pub fn said(&self, number: u32) -> Option<&Answer> {
+        self.said.get(number)
     }
 
     /// Counts a call.
@@ -58,7 +57,10 @@ impl Changes {
     /// call is decided as before.
     #[must_use]
     pub fn all(&self) -> Vec<Change> {
-        let decision = |number| self.said(number).map(|said| &said.decision);
+        let decision = |number| {
+            let said = self.said(number).map(Result::as_ref);
+            said.map(|said| said.map(|said| &said.decision))
+        };
         let changed = self.pairs.iter().filter(|((then, now), _)| decision(*then) != decision(*now));
         let mut all: Vec<_> = changed
             .map(|((then, now), calls)| Change {
@@ -75,8 +77,12 @@ impl Changes {
 }
 
 /// A decision in a few words.
-fn words(said: Option<&Said>) -> String {
-    let Some(said) = said else { return "404 model not set up".to_owned() };
+fn words(said: Option<&Answer>) -> String {
+    let said = match said {
+        Some(Ok(said)) => said,
+        Some(Err(Undecided::TooManyOpen)) => return "503 too many open".to_owned(),
+        Some(Err(Undecided::NotSetUp)) | None => return "404 model not set up".to_owned(),
+    };
     let state = said.decision.state().as_str();
     let mut words = match said.decision.reason_code().map(ReasonCode::as_str) {
         // RATE_LIMITED is a state and a code.

@@ -89,7 +89,12 @@ impl Under {
     fn text(&self) -> String {
         let short = self.version.get(..12).unwrap_or_default();
         let mut text = format!("\nUnder {} (policy {short})\n", self.policy);
-        text.push_str(&format!("  {}\n  what ran costs {} USD\n", self.states(), self.cost_usd));
+        text.push_str(&format!("  {}\n", self.states()));
+        if self.too_many_open > 0 {
+            let why = "since as many were open as `limits` (open_awus, one_key_percent) allows";
+            text.push_str(&format!("  {} answered 503, {why}\n", self.too_many_open));
+        }
+        text.push_str(&format!("  what ran costs {} USD\n", self.cost_usd));
         let dash = || "-".to_owned();
         let by_rule = self.by_rule.iter().map(|by| {
             let rule = by.rule.clone().unwrap_or_else(dash);

@@ -52,6 +52,8 @@ pub struct Tally {
     pub decisions: HashMap<Said, u64>,
     /// Calls whose model is not set up.
     pub not_set_up: u64,
+    /// Calls that came while as many were open as may be.
+    pub too_many_open: u64,
     /// Calls that wrote more than they may.
     pub shortened: u64,
     /// By team and model; `None` where no model is asked.
@@ -71,6 +73,29 @@ pub struct Tally {
     /// When it was last noted what cells had spent.
     sampled: Timestamp,
 }
+
+/// Why a call comes to no decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Undecided {
+    /// Its model is not set up: a gateway answers 404.
+    NotSetUp,
+    /// As many AWUs are open as `limits` allows, in all or of its key: a gateway answers 503.
+    TooManyOpen,
+}
+
+impl Undecided {
+    /// Its name for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSetUp => "model_not_set_up",
+            Self::TooManyOpen => "too_many_open_awus",
+        }
+    }
+}
+
+/// What a call is told: a decision, or why there is none.
+pub type Answer = Result<Said, Undecided>;
 
 /// A decision, and what made it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -125,6 +150,7 @@ impl Tally {
         Self {
             decisions: HashMap::new(),
             not_set_up: 0,
+            too_many_open: 0,
             shortened: 0,
             shares: HashMap::new(),
             cost: Amount::ZERO,
@@ -155,6 +181,14 @@ impl Tally {
         if is_refused {
             self.refused(at, ruling);
         }
+    }
+
+    /// A call came while as many were open as may be.
+    pub fn turned_away(&mut self, proposal: &Proposal) {
+        self.too_many_open += 1;
+        let share = self.share(proposal);
+        share.calls += 1;
+        share.refused += 1;
     }
 
     fn share(&mut self, proposal: &Proposal) -> &mut Share {

@@ -51,6 +51,19 @@ impl Books {
         open.max_by(|(key, open), (other, others)| open.cmp(others).then_with(|| other.cmp(key)))
     }
 
+    /// How many idempotency keys are remembered at `at` of the caller's key of which most are; 0 where none is of a key.
+    #[must_use]
+    pub fn most_remembered_of_one_key(&self, at: Timestamp) -> usize {
+        self.remembered.most_used(at.minus_nanos(self.policy().remember_ns))
+    }
+
+    /// How many shares of rates are kept, or classes of latencies where those are more. Some may have flowed off: they are let
+    /// go of with the entries to come, before there are as many as may be.
+    #[must_use]
+    pub fn kept_shares(&self) -> usize {
+        self.traffic.kept()
+    }
+
     /// Whether there is a place for another cell of a divided budget, behind `before` that are about to be opened.
     pub(crate) fn has_place_for_cell(&self, before: usize) -> bool {
         let cells = u64::try_from(self.cells.len().saturating_add(before)).unwrap_or(u64::MAX);
