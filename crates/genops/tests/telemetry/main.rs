@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{executing, execution, policy, proposal};
+use genops::ledger::retention::{Through, retire};
 use genops::ledger::views::{Filter, Views};
-use genops::telemetry::{Compression, Otlp};
+use genops::telemetry::{Compression, Otlp, telemetry_of_file};
 use genops::{Destination, Governor, Settings};
 use receiver::{Mode, Receiver};
 
@@ -146,6 +147,34 @@ async fn what_is_compressed_inflates_to_the_same_records() {
     receiver.assert_one_content();
     assert_eq!(receiver.packed(), packed, "the second time nothing came compressed");
     drop(governor);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_new_destination_has_not_been_told_stays_though_it_never_took_anything() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let without = Settings::in_file(&path, policy("1"));
+    let governor = Governor::open(without).await.unwrap().0;
+    for _ in 0..3 {
+        executing(&governor).await.settle(execution()).unwrap().durable().await.unwrap();
+    }
+    governor.close().await.unwrap();
+    // Entry 1 adopts the policy; each AWU has three entries.
+    let to = |name: &str| directory.path().join(name);
+    retire(&path, Through::Entry(4), "a test".into(), &to("a.jsonl")).unwrap();
+
+    let down = grpc::down().await;
+    let governor = open(&path, &down).await;
+    for report in [governor.telemetry().unwrap(), telemetry_of_file(&path, governor.now()).unwrap()] {
+        assert_eq!(report.followers.len(), 2, "{report:?}");
+        for follower in report.followers {
+            assert_eq!((follower.delivered_through, follower.waiting), (4, 6), "{follower:?}");
+            assert!(follower.oldest_waiting_at.is_some(), "{follower:?}");
+        }
+    }
+    governor.close().await.unwrap();
+    let refused = retire(&path, Through::Entry(7), "a test".into(), &to("b.jsonl")).unwrap_err().to_string();
+    assert!(refused.contains("has delivered what comes before entry 5 and no more"), "{refused}");
 }
 
 #[tokio::test]

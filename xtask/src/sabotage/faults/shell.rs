@@ -100,6 +100,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops", "--test", "telemetry"],
     },
     Fault {
+        name: "a-new-destination-without-a-place",
+        what: "what a new destination has not been sent is archived until it takes something",
+        file: "crates/genops-telemetry/src/outbox.rs",
+        find: "if is_new && let Err(trouble)",
+        put: "if false && is_new && let Err(trouble)",
+        test: &["-p", "genops-telemetry", "--lib", "outbox"],
+    },
+    Fault {
         name: "retry-without-leave",
         what: "a gRPC collector that is exhausted is asked again, though it did not say that it may be",
         file: "crates/genops-telemetry/src/destination/grpc.rs",
