@@ -356,20 +356,11 @@ impl Follower {
             match self.send(&parcel).await {
                 Sent::Taken => break,
                 Sent::Rejected(records, reason) => {
-                    self.bury(&parcel, records, reason);
+                    self.bury(&self.letter(&parcel, records, reason)).await;
                     break;
                 }
                 Sent::Smaller | Sent::Outdated => return self.walk.go_back(),
-                Sent::Later(after, reason) => {
-                    self.tell_trouble(&reason);
-                    if self.is_closing() {
-                        // Until the outbox is out of time.
-                        tokio::time::sleep(RETRY.0).await;
-                    } else {
-                        self.pause(asked_for(after, pause)).await;
-                        pause = (pause * 2).min(RETRY.1);
-                    }
-                }
+                Sent::Later(after, reason) => self.put_off(&reason, after, &mut pause).await,
             }
         }
         if self.troubled {
@@ -515,16 +506,31 @@ impl Follower {
         }
     }
 
-    fn bury(&self, parcel: &Parcel, records: u64, reason: String) {
-        let letter = self.letter(parcel, records, reason);
-        let DeadLetter { after, through, reason, .. } = &letter;
+    /// Notes what was rejected for good. Before that is done nothing of it is acknowledged, or it would be neither delivered
+    /// nor among the dead letters.
+    async fn bury(&mut self, letter: &DeadLetter) {
+        let mut pause = RETRY.0;
+        while let Err(trouble) = self.source.bury(letter) {
+            let reason = format!("what was rejected for good cannot be noted: {trouble}");
+            self.put_off(&reason, None, &mut pause).await;
+        }
+        let DeadLetter { after, through, records, reason, .. } = letter;
         let first = after + 1;
         self.tell(&format!(
             "{records} records of entries {first} to {through} were rejected for good: {reason}; \
              `genops telemetry resend` sends them again"
         ));
-        if let Err(trouble) = self.source.bury(&letter) {
-            self.tell(&trouble);
+    }
+
+    /// Waits before something is tried again: for as long as the collector asks, or longer each time.
+    async fn put_off(&mut self, reason: &str, after: Option<Duration>, pause: &mut Duration) {
+        self.tell_trouble(reason);
+        if self.is_closing() {
+            // Until the outbox is out of time.
+            tokio::time::sleep(RETRY.0).await;
+        } else {
+            self.pause(asked_for(after, *pause)).await;
+            *pause = (*pause * 2).min(RETRY.1);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a follower does where the journal or the disk refuses, and where it begins.
 
 use std::collections::VecDeque;
+use std::io::{Read, Write};
 use std::sync::Mutex;
 
 use genops_core::awu::{AwuId, Proposal};
@@ -131,6 +132,34 @@ fn a_read_that_fails_in_the_middle_of_a_request_loses_nothing() {
     assert_eq!(follower.walk.position, 0, "it is read again");
     let parcel = follower.gather().unwrap().unwrap();
     assert_eq!((parcel.records, parcel.cursor.through), (1, 2));
+}
+
+/// A collector that rejects one request for good, and answers no other.
+fn rejects_once() -> Destination {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let read = stream.read(&mut [0; 4_096]).unwrap();
+        assert!(read > 0);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap();
+        // It stays open until the follower goes.
+        let _ = stream.read(&mut [0; 4_096]);
+    });
+    Destination::Otlp(crate::Otlp::at(url.parse().unwrap()))
+}
+
+#[tokio::test]
+async fn what_was_rejected_for_good_counts_as_delivered_only_once_it_is_noted() {
+    let reads = [Ok(vec![refusal()])];
+    let source = Arc::new(Scripted { reads: Arc::new(Mutex::new(reads.into())), ..Scripted::default() });
+    let mut follower = follower(&source, &rejects_once());
+    let parcel = follower.gather().unwrap().unwrap();
+    let (before, cursor) = (source.told().len(), parcel.cursor);
+    *source.refusals.lock().unwrap() = 2;
+    follower.deliver(parcel).await;
+    let noted = Told::Buried(1, 0, cursor.through);
+    assert_eq!(source.told()[before..], [Told::Refused, Told::Refused, noted, Told::Moved(cursor)]);
 }
 
 #[test]

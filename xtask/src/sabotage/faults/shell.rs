@@ -108,6 +108,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-telemetry", "--lib", "outbox"],
     },
     Fault {
+        name: "pass-over-what-was-not-noted",
+        what: "what was rejected for good counts as delivered though it could not be noted",
+        file: "crates/genops-telemetry/src/outbox.rs",
+        find: "while let Err(trouble) = self.source.bury(letter) {",
+        put: "if let Err(trouble) = self.source.bury(letter) {",
+        test: &["-p", "genops-telemetry", "--lib", "outbox"],
+    },
+    Fault {
         name: "retry-without-leave",
         what: "a gRPC collector that is exhausted is asked again, though it did not say that it may be",
         file: "crates/genops-telemetry/src/destination/grpc.rs",
