@@ -23,6 +23,8 @@ use crate::parcel::Parcel;
 use crate::signal::Signal;
 use crate::walk::Walk;
 
+mod resend;
+
 /// What the outbox needs of whoever keeps the journal. Calls may block for as long as a disk does.
 pub trait Source: Send + Sync + 'static {
     /// Opens a reader of the journal.
@@ -60,19 +62,19 @@ pub trait Source: Send + Sync + 'static {
     /// In words for people.
     fn bury(&self, letter: &DeadLetter) -> Result<(), String>;
 
-    /// A follower's dead letters that somebody wants to be sent again.
+    /// A follower's dead letters that somebody wants to be sent again, each with the number under which it is kept.
     ///
     /// # Errors
     ///
     /// In words for people.
-    fn to_resend(&self, follower: &str) -> Result<Vec<DeadLetter>, String>;
+    fn to_resend(&self, follower: &str) -> Result<Vec<(u64, DeadLetter)>, String>;
 
-    /// Puts what of a dead letter was rejected again in its place, which may be nothing, all at once.
+    /// Puts what of these dead letters was rejected again in their place, which may be nothing, all at once.
     ///
     /// # Errors
     ///
     /// In words for people.
-    fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String>;
+    fn resent(&self, numbers: &[u64], rejected: &[DeadLetter]) -> Result<(), String>;
 
     /// How many persons were erased since the journal was opened. It rises when nobody knows one of them any more, and
     /// before the erasure is acknowledged.
@@ -241,16 +243,6 @@ enum Sent {
     Later(Option<Duration>, String),
 }
 
-/// What came of sending a dead letter again.
-enum Resent {
-    /// All of it was sent, and this was rejected again.
-    All(Vec<DeadLetter>),
-    /// It stays to be sent: not before so long, and why.
-    Later(Option<Duration>, String),
-    /// It stays to be sent: the outbox closes.
-    Closing,
-}
-
 /// Where a follower goes on. One that has never been there begins with what has not been archived; the others come after that
 /// anyhow. One that tells of alerts begins with what comes then: nobody wants to be woken by those of last year.
 ///
@@ -415,78 +407,6 @@ impl Follower {
                 Ok(_) = erasures.wait_for(|erasures| *erasures != seen) => {}
             }
         }
-    }
-
-    /// Sends dead letters again. Where the collector cannot take one now, it and the rest wait for `pause`, and
-    /// what is new does not wait for them.
-    async fn resend(&mut self, pause: Duration) -> Result<(), String> {
-        self.resend = None;
-        let (mut taken, mut rejected, mut why) = (0_u64, 0_u64, String::new());
-        for letter in self.source.to_resend(&self.name)? {
-            match self.resend_one(&letter).await? {
-                Resent::All(rest) => {
-                    self.source.resent(&letter, &rest)?;
-                    match rest.last() {
-                        None => taken += 1,
-                        Some(last) => {
-                            rejected += 1;
-                            why = format!(", {rejected} rejected again: {}", last.reason);
-                        }
-                    }
-                }
-                Resent::Later(after, reason) => {
-                    if pause == RETRY.0 {
-                        self.tell(&format!("dead letters wait to be sent again: {reason}"));
-                    }
-                    let next = (pause * 2).min(RETRY.1);
-                    self.resend = Some((Instant::now() + asked_for(after, pause), next));
-                    break;
-                }
-                Resent::Closing => break,
-            }
-        }
-        if taken + rejected > 0 {
-            self.tell(&format!("dead letters were sent again: {taken} taken{why}"));
-        }
-        Ok(())
-    }
-
-    /// Sends what one dead letter tells, in as many requests as it takes now.
-    async fn resend_one(&mut self, letter: &DeadLetter) -> Result<Resent, String> {
-        let mut walk = Walk::from(self.signal, Cursor { through: letter.after, from: letter.from });
-        let mut rejected = Vec::new();
-        while let Some(parcel) = Parcel::gather(
-            &mut walk,
-            &self.way,
-            &mut *self.entries,
-            &self.erasures,
-            &self.resource,
-            self.request_bytes_max,
-            letter.through,
-        )? {
-            if self.is_closing() {
-                return Ok(Resent::Closing);
-            }
-            match self.send(&parcel).await {
-                Sent::Taken => (walk.cursor, walk.part) = (parcel.cursor, parcel.part),
-                Sent::Rejected(records, reason) => {
-                    (walk.cursor, walk.part) = (parcel.cursor, parcel.part);
-                    rejected.push(self.letter(&parcel, records, reason));
-                }
-                Sent::Smaller | Sent::Outdated => walk.go_back(),
-                Sent::Later(after, reason) => return Ok(Resent::Later(after, reason)),
-            }
-        }
-        Ok(Resent::All(rejected))
-    }
-
-    /// Whether dead letters are to be looked for now, and the pause if they cannot be taken.
-    fn is_to_resend(&mut self) -> Option<Duration> {
-        if self.hears.resends.has_changed().unwrap_or(false) {
-            self.hears.resends.mark_unchanged();
-            return Some(RETRY.0);
-        }
-        self.resend.filter(|(at, _)| *at <= Instant::now()).map(|(_, pause)| pause)
     }
 
     fn acknowledge(&mut self, cursor: Cursor, part: usize) -> Result<(), String> {

@@ -81,11 +81,11 @@ impl Source for Scripted {
         self.keep(Told::Buried(letter.records, letter.after, letter.through))
     }
 
-    fn to_resend(&self, _: &str) -> Result<Vec<DeadLetter>, String> {
+    fn to_resend(&self, _: &str) -> Result<Vec<(u64, DeadLetter)>, String> {
         Ok(Vec::new())
     }
 
-    fn resent(&self, _: &DeadLetter, _: &[DeadLetter]) -> Result<(), String> {
+    fn resent(&self, _: &[u64], _: &[DeadLetter]) -> Result<(), String> {
         Ok(())
     }
 

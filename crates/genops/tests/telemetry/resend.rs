@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use genops::Governor;
+use genops::core::cursor::DeadLetter;
 use genops::ledger::StoreError;
+use genops::ledger::views::Views;
 use genops::report::ReportError;
 use genops::telemetry::{DeadLetterReport, resend_in_file, telemetry_of_file};
 
@@ -164,6 +166,30 @@ async fn what_is_marked_in_a_file_is_sent_when_the_ledger_is_opened() {
     receiver.wait_for(&dead).await;
     until(&governor, <[_]>::is_empty).await;
     assert!(resend_in_file(&directory.path().join("none.db"), None).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_the_same_entries_are_sent_again_together_and_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let receiver = Receiver::start().await;
+    let governor = rejected(&path, &receiver).await;
+    let dead = awus(&governor);
+    governor.close().await.unwrap();
+    // As of an entry that was too much for a request: a letter for each part, and the last goes beyond it.
+    let views = Views::beside(&path).unwrap();
+    for letter in views.dead_letters().unwrap() {
+        views.bury(&letter).unwrap();
+        views.bury(&DeadLetter { through: letter.after + 1, ..letter }).unwrap();
+    }
+    let letters = views.dead_letters().unwrap().len() as u64;
+    drop(views);
+    assert_eq!(resend_in_file(&path, None).unwrap().dead_letters, letters);
+    receiver.set(Mode::Takes);
+    let governor = open(&path, &receiver).await;
+    until(&governor, <[_]>::is_empty).await;
+    assert!(dead.iter().all(|awu| receiver.times(awu) == 1), "each was told once");
+    assert_eq!(receiver.logs(), 3 * 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -126,10 +126,18 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "resend-forgets-the-beginning",
         what: "what began before a dead letter is not told when it is sent again",
-        file: "crates/genops-telemetry/src/outbox.rs",
+        file: "crates/genops-telemetry/src/outbox/resend.rs",
         find: "from: letter.from });",
         put: "from: letter.after + 1 });",
         test: &["-p", "genops", "--test", "telemetry"],
+    },
+    Fault {
+        name: "each-part-sent-whole",
+        what: "an entry is sent again whole for every part of it that was rejected",
+        file: "crates/genops-telemetry/src/outbox/resend.rs",
+        find: "if letter.after < all.through =>",
+        put: "if letter.after < all.through && false =>",
+        test: &["-p", "genops-telemetry", "--lib", "outbox"],
     },
     Fault {
         name: "half-a-request-forgotten",
