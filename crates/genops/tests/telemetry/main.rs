@@ -15,7 +15,7 @@ use std::path::Path;
 
 use common::{executing, execution, policy, proposal};
 use genops::ledger::retention::{Through, retire};
-use genops::ledger::views::{Filter, Views};
+use genops::ledger::views::Filter;
 use genops::telemetry::{Compression, Otlp, telemetry_of_file};
 use genops::{Destination, Governor, Settings};
 use receiver::{Mode, Receiver};
@@ -38,6 +38,14 @@ async fn open(path: &Path, receiver: &Receiver) -> Governor {
 async fn work(governor: &Governor, calls: usize) {
     for _ in 0..calls {
         executing(governor).await.settle(execution()).unwrap();
+    }
+}
+
+/// Has a closed ledger told from the beginning again.
+fn forget_cursors(path: &Path) {
+    std::fs::remove_file(path.with_extension("db.views")).unwrap();
+    for suffix in ["db.views-wal", "db.views-shm"] {
+        std::fs::remove_file(path.with_extension(suffix)).ok();
     }
 }
 
@@ -97,19 +105,17 @@ async fn what_a_collector_rejects_for_good_is_noted_and_blocks_nothing() {
     receiver.set(Mode::Rejects);
     let governor = open(&path, &receiver).await;
     work(&governor, 3).await;
-    receiver.wait_for_refusals(2).await;
     let rejected = awus(&governor);
     // Both signals have moved on before the collector takes anything again.
-    let views = Views::beside(&path).unwrap();
-    while views.dead_letters().unwrap().iter().map(|letter| letter.records).sum::<u64>() < 3 * 2 + 3 * 3 {
-        tokio::task::yield_now().await;
-    }
+    resend::until(&governor, |letters| resend::records(letters) == 3 * 2 + 3 * 3).await;
     receiver.set(Mode::Takes);
     work(&governor, 3).await;
     let taken = awus(&governor).difference(&rejected).cloned().collect();
     receiver.wait_for(&taken).await;
-    assert!(!receiver.has(&rejected), "what was rejected is not sent again");
-    assert!(views.dead_letters().unwrap().iter().all(|letter| letter.reason.contains("400")));
+    assert!(rejected.iter().all(|awu| receiver.times(awu) == 0), "what was rejected is not sent again");
+    let letters = resend::dead_letters(&governor.telemetry().unwrap());
+    assert_eq!(resend::records(&letters), 3 * 2 + 3 * 3);
+    assert!(letters.iter().all(|letter| letter.reason.contains("400")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,9 +145,7 @@ async fn what_is_compressed_inflates_to_the_same_records() {
     let packed = receiver.packed();
     assert!(packed >= 2, "traces and log records came compressed");
     // Without its cursors a ledger is told from the beginning, and this time uncompressed.
-    for suffix in ["db.views", "db.views-wal", "db.views-shm"] {
-        std::fs::remove_file(path.with_extension(suffix)).ok();
-    }
+    forget_cursors(&path);
     let governor = open(&path, &receiver).await;
     receiver.wait_for_contents(2).await;
     receiver.assert_one_content();
