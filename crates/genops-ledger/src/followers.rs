@@ -117,22 +117,29 @@ impl Views {
         Ok(letters)
     }
 
-    /// Puts what of a dead letter was rejected again in its place, all at once.
+    /// The dead letters of a follower that are to be sent again, each with the number that it has here.
+    ///
+    /// # Errors
+    ///
+    /// The tables cannot be read.
+    pub fn marked_dead_letters(&self, follower: &str) -> Result<Vec<(u64, DeadLetter)>, StoreError> {
+        let mut letters = self.told(numbered_dead_letters(&self.connection))?;
+        letters.retain(|(_, letter)| letter.again && letter.follower == follower);
+        Ok(letters)
+    }
+
+    /// Puts what of some dead letters was rejected again in their place, all at once. They have the numbers that
+    /// [`marked_dead_letters`](Self::marked_dead_letters) gave: several may tell of the same entries.
     ///
     /// # Errors
     ///
     /// The tables cannot be written.
-    pub fn replace_dead_letter(
-        &mut self,
-        letter: &DeadLetter,
-        with: &[DeadLetter],
-    ) -> Result<(), StoreError> {
+    pub fn replace_dead_letters(&mut self, numbers: &[u64], with: &[DeadLetter]) -> Result<(), StoreError> {
         let replace = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
-            transaction.execute(
-                "DELETE FROM dead_letters WHERE follower = ?1 AND after = ?2 AND through = ?3",
-                params![letter.follower, stored(letter.after), stored(letter.through)],
-            )?;
+            for number in numbers {
+                transaction.execute("DELETE FROM dead_letters WHERE rowid = ?1", [stored(*number)])?;
+            }
             with.iter().try_for_each(|letter| bury(&transaction, letter))?;
             transaction.commit()
         };
@@ -177,11 +184,15 @@ fn bury(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
 }
 
 fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
+    Ok(numbered_dead_letters(connection)?.into_iter().map(|(_, letter)| letter).collect())
+}
+
+fn numbered_dead_letters(connection: &Connection) -> rusqlite::Result<Vec<(u64, DeadLetter)>> {
     let mut statement = connection.prepare(
-        "SELECT follower, after, through, records, reason, reread, again FROM dead_letters ORDER BY rowid",
+        "SELECT follower, after, through, records, reason, reread, again, rowid FROM dead_letters ORDER BY rowid",
     )?;
     let rows = statement.query_map([], |row| {
-        Ok(DeadLetter {
+        let letter = DeadLetter {
             follower: row.get(0)?,
             after: number(row.get(1)?),
             through: number(row.get(2)?),
@@ -189,7 +200,8 @@ fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
             reason: row.get(4)?,
             from: number(row.get(5)?),
             again: row.get(6)?,
-        })
+        };
+        Ok((number(row.get(7)?), letter))
     })?;
     rows.collect()
 }

@@ -23,6 +23,8 @@ use crate::parcel::Parcel;
 use crate::signal::Signal;
 use crate::walk::Walk;
 
+mod resend;
+
 /// What the outbox needs of whoever keeps the journal. Calls may block for as long as a disk does.
 pub trait Source: Send + Sync + 'static {
     /// Opens a reader of the journal.
@@ -60,19 +62,19 @@ pub trait Source: Send + Sync + 'static {
     /// In words for people.
     fn bury(&self, letter: &DeadLetter) -> Result<(), String>;
 
-    /// A follower's dead letters that somebody wants to be sent again.
+    /// A follower's dead letters that somebody wants to be sent again, each with the number under which it is kept.
     ///
     /// # Errors
     ///
     /// In words for people.
-    fn to_resend(&self, follower: &str) -> Result<Vec<DeadLetter>, String>;
+    fn to_resend(&self, follower: &str) -> Result<Vec<(u64, DeadLetter)>, String>;
 
-    /// Puts what of a dead letter was rejected again in its place, which may be nothing, all at once.
+    /// Puts what of these dead letters was rejected again in their place, which may be nothing, all at once.
     ///
     /// # Errors
     ///
     /// In words for people.
-    fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String>;
+    fn resent(&self, numbers: &[u64], rejected: &[DeadLetter]) -> Result<(), String>;
 
     /// How many persons were erased since the journal was opened. It rises when nobody knows one of them any more, and
     /// before the erasure is acknowledged.
@@ -241,28 +243,23 @@ enum Sent {
     Later(Option<Duration>, String),
 }
 
-/// What came of sending a dead letter again.
-enum Resent {
-    /// All of it was sent, and this was rejected again.
-    All(Vec<DeadLetter>),
-    /// It stays to be sent: not before so long, and why.
-    Later(Option<Duration>, String),
-    /// It stays to be sent: the outbox closes.
-    Closing,
-}
-
 /// Where a follower goes on. One that has never been there begins with what has not been archived; the others come after that
 /// anyhow. One that tells of alerts begins with what comes then: nobody wants to be woken by those of last year.
+///
+/// The place of a new one is kept at once, though it has delivered nothing: what it has to deliver must not be archived.
 fn beginning(source: &dyn Source, name: &str, signal: Signal, durable: u64) -> Result<Cursor, String> {
-    let cursor = source.cursor(name)?;
+    let kept = source.cursor(name)?;
     // Asked of what was kept: what has been archived makes nobody less new.
-    if signal != Signal::Alerts || cursor != Cursor::default() {
-        let archived = source.archived()?;
-        let from = cursor.from.max(archived.saturating_add(1));
-        return Ok(Cursor { through: cursor.through.max(archived), from });
+    let is_new = kept == Cursor::default();
+    let told = if is_new && signal == Signal::Alerts { durable } else { source.archived()? };
+    let first = told.saturating_add(1);
+    let cursor = Cursor { through: kept.through.max(told), from: kept.from.max(first) };
+    if is_new && let Err(trouble) = source.move_cursor(name, cursor) {
+        source.report(&format!(
+            "where telemetry to {name} stands in the ledger cannot be noted, so archiving does not wait for it before \
+             something is delivered there: {trouble}"
+        ));
     }
-    let cursor = Cursor { through: durable, from: durable.saturating_add(1) };
-    source.move_cursor(name, cursor)?;
     Ok(cursor)
 }
 
@@ -351,20 +348,11 @@ impl Follower {
             match self.send(&parcel).await {
                 Sent::Taken => break,
                 Sent::Rejected(records, reason) => {
-                    self.bury(&parcel, records, reason);
+                    self.bury(&self.letter(&parcel, records, reason)).await;
                     break;
                 }
                 Sent::Smaller | Sent::Outdated => return self.walk.go_back(),
-                Sent::Later(after, reason) => {
-                    self.tell_trouble(&reason);
-                    if self.is_closing() {
-                        // Until the outbox is out of time.
-                        tokio::time::sleep(RETRY.0).await;
-                    } else {
-                        self.pause(asked_for(after, pause)).await;
-                        pause = (pause * 2).min(RETRY.1);
-                    }
-                }
+                Sent::Later(after, reason) => self.put_off(&reason, after, &mut pause).await,
             }
         }
         if self.troubled {
@@ -421,78 +409,6 @@ impl Follower {
         }
     }
 
-    /// Sends dead letters again. Where the collector cannot take one now, it and the rest wait for `pause`, and
-    /// what is new does not wait for them.
-    async fn resend(&mut self, pause: Duration) -> Result<(), String> {
-        self.resend = None;
-        let (mut taken, mut rejected, mut why) = (0_u64, 0_u64, String::new());
-        for letter in self.source.to_resend(&self.name)? {
-            match self.resend_one(&letter).await? {
-                Resent::All(rest) => {
-                    self.source.resent(&letter, &rest)?;
-                    match rest.last() {
-                        None => taken += 1,
-                        Some(last) => {
-                            rejected += 1;
-                            why = format!(", {rejected} rejected again: {}", last.reason);
-                        }
-                    }
-                }
-                Resent::Later(after, reason) => {
-                    if pause == RETRY.0 {
-                        self.tell(&format!("dead letters wait to be sent again: {reason}"));
-                    }
-                    let next = (pause * 2).min(RETRY.1);
-                    self.resend = Some((Instant::now() + asked_for(after, pause), next));
-                    break;
-                }
-                Resent::Closing => break,
-            }
-        }
-        if taken + rejected > 0 {
-            self.tell(&format!("dead letters were sent again: {taken} taken{why}"));
-        }
-        Ok(())
-    }
-
-    /// Sends what one dead letter tells, in as many requests as it takes now.
-    async fn resend_one(&mut self, letter: &DeadLetter) -> Result<Resent, String> {
-        let mut walk = Walk::from(self.signal, Cursor { through: letter.after, from: letter.from });
-        let mut rejected = Vec::new();
-        while let Some(parcel) = Parcel::gather(
-            &mut walk,
-            &self.way,
-            &mut *self.entries,
-            &self.erasures,
-            &self.resource,
-            self.request_bytes_max,
-            letter.through,
-        )? {
-            if self.is_closing() {
-                return Ok(Resent::Closing);
-            }
-            match self.send(&parcel).await {
-                Sent::Taken => (walk.cursor, walk.part) = (parcel.cursor, parcel.part),
-                Sent::Rejected(records, reason) => {
-                    (walk.cursor, walk.part) = (parcel.cursor, parcel.part);
-                    rejected.push(self.letter(&parcel, records, reason));
-                }
-                Sent::Smaller | Sent::Outdated => walk.go_back(),
-                Sent::Later(after, reason) => return Ok(Resent::Later(after, reason)),
-            }
-        }
-        Ok(Resent::All(rejected))
-    }
-
-    /// Whether dead letters are to be looked for now, and the pause if they cannot be taken.
-    fn is_to_resend(&mut self) -> Option<Duration> {
-        if self.hears.resends.has_changed().unwrap_or(false) {
-            self.hears.resends.mark_unchanged();
-            return Some(RETRY.0);
-        }
-        self.resend.filter(|(at, _)| *at <= Instant::now()).map(|(_, pause)| pause)
-    }
-
     fn acknowledge(&mut self, cursor: Cursor, part: usize) -> Result<(), String> {
         (self.walk.cursor, self.walk.part) = (cursor, part);
         self.source.move_cursor(&self.name, cursor)
@@ -510,16 +426,31 @@ impl Follower {
         }
     }
 
-    fn bury(&self, parcel: &Parcel, records: u64, reason: String) {
-        let letter = self.letter(parcel, records, reason);
-        let DeadLetter { after, through, reason, .. } = &letter;
+    /// Notes what was rejected for good. Before that is done nothing of it is acknowledged, or it would be neither delivered
+    /// nor among the dead letters.
+    async fn bury(&mut self, letter: &DeadLetter) {
+        let mut pause = RETRY.0;
+        while let Err(trouble) = self.source.bury(letter) {
+            let reason = format!("what was rejected for good cannot be noted: {trouble}");
+            self.put_off(&reason, None, &mut pause).await;
+        }
+        let DeadLetter { after, through, records, reason, .. } = letter;
         let first = after + 1;
         self.tell(&format!(
             "{records} records of entries {first} to {through} were rejected for good: {reason}; \
              `genops telemetry resend` sends them again"
         ));
-        if let Err(trouble) = self.source.bury(&letter) {
-            self.tell(&trouble);
+    }
+
+    /// Waits before something is tried again: for as long as the collector asks, or longer each time.
+    async fn put_off(&mut self, reason: &str, after: Option<Duration>, pause: &mut Duration) {
+        self.tell_trouble(reason);
+        if self.is_closing() {
+            // Until the outbox is out of time.
+            tokio::time::sleep(RETRY.0).await;
+        } else {
+            self.pause(asked_for(after, *pause)).await;
+            *pause = (*pause * 2).min(RETRY.1);
         }
     }
 
@@ -578,122 +509,4 @@ fn asked_for(after: Option<Duration>, ours: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
-    use genops_core::awu::{AwuId, Proposal};
-    use genops_core::ledger::{self, Admit, Books, Command};
-    use genops_core::policy::Policy;
-    use genops_core::{Attribution, Digest, Name, Timestamp};
-
-    use super::*;
-
-    type Reads = VecDeque<Result<Vec<Journaled>, String>>;
-
-    /// A journal whose reads come out as they are listed, where a follower stands in it, and what has been archived.
-    struct Scripted(Arc<Mutex<Reads>>, Cursor, u64);
-
-    impl Entries for Scripted {
-        fn after(&mut self, _: u64) -> Result<Vec<Journaled>, String> {
-            self.0.lock().unwrap().pop_front().unwrap_or(Ok(Vec::new()))
-        }
-
-        fn person(&mut self, _: &Name) -> Result<Option<Name>, String> {
-            Ok(None)
-        }
-    }
-
-    impl Source for Scripted {
-        fn entries(&self) -> Result<Box<dyn Entries>, String> {
-            Ok(Box::new(Self(Arc::clone(&self.0), self.1, self.2)))
-        }
-
-        fn cursor(&self, _: &str) -> Result<Cursor, String> {
-            Ok(self.1)
-        }
-
-        fn archived(&self) -> Result<u64, String> {
-            Ok(self.2)
-        }
-
-        fn move_cursor(&self, _: &str, _: Cursor) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn bury(&self, _: &DeadLetter) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn to_resend(&self, _: &str) -> Result<Vec<DeadLetter>, String> {
-            Ok(Vec::new())
-        }
-
-        fn resent(&self, _: &DeadLetter, _: &[DeadLetter]) -> Result<(), String> {
-            Ok(())
-        }
-
-        fn erasures(&self) -> watch::Receiver<u64> {
-            watch::channel(0).1
-        }
-
-        fn report(&self, _: &str) {}
-    }
-
-    /// An entry that refuses an AWU: an event to tell, and it is over.
-    fn refusal() -> Journaled {
-        let name = |text: &str| Name::new(text).unwrap();
-        let attribution = Attribution::new(Some("a"), Some("b"), Some("c")).unwrap();
-        // Nobody knows what it costs: it is refused.
-        let proposal = Proposal::new(attribution, name("o"), name("inference"), name("p"), name("m"));
-        let request = Admit::new(AwuId { trace_id: [1; 16], span_id: [1; 8] }, proposal);
-        let mut books = Books::default();
-        let at = Timestamp::from_nanos(1_795_000_000_000_000_000);
-        ledger::apply(&mut books, at, Command::AdoptPolicy(Arc::new(Policy::unrestricted()))).unwrap();
-        let entry = ledger::apply(&mut books, at, Command::Admit(Arc::new(request))).unwrap();
-        Journaled { entry, chain: Digest::ZERO }
-    }
-
-    #[test]
-    fn a_read_that_fails_in_the_middle_of_a_request_loses_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let reads = [Ok(vec![refusal()]), Err("the disk is away".to_owned()), Ok(vec![refusal()])];
-        let source = Arc::new(Scripted(Arc::new(Mutex::new(reads.into())), Cursor::default(), 0));
-        let destination = Destination::Directory { path: directory.path().to_owned() };
-        let hears = Hears {
-            durable: watch::channel(2).1,
-            resends: watch::channel(()).1,
-            closes: watch::channel(false).1,
-        };
-        let resource = Arc::new([]);
-        let mut follower = Follower::new(source, &destination, Signal::Logs, resource, hears).unwrap();
-        assert_eq!(follower.gather().err().as_deref(), Some("the disk is away"));
-        assert_eq!(follower.walk.position, 0, "it is read again");
-        let parcel = follower.gather().unwrap().unwrap();
-        assert_eq!((parcel.records, parcel.cursor.through), (1, 2));
-    }
-
-    #[test]
-    fn a_follower_goes_on_after_what_has_been_archived_and_a_new_one_of_alerts_with_what_comes() {
-        let at = |through, from| Cursor { through, from };
-        let new = Cursor::default();
-        // Where it stood, how much has been archived, and where it goes on in a journal of 9 entries: for logs, for alerts.
-        for (stood, archived, logs, alerts) in [
-            (new, 0, at(0, 1), at(9, 10)),
-            (new, 5, at(5, 6), at(9, 10)),
-            (at(3, 2), 0, at(3, 2), at(3, 2)),
-            (at(3, 2), 5, at(5, 6), at(5, 6)),
-            (at(7, 6), 5, at(7, 6), at(7, 6)),
-            (at(7, 8), 5, at(7, 8), at(7, 8)),
-        ] {
-            let source = Scripted(Arc::default(), stood, archived);
-            for (signal, goes_on) in [(Signal::Logs, logs), (Signal::Alerts, alerts)] {
-                assert_eq!(
-                    beginning(&source, "f", signal, 9),
-                    Ok(goes_on),
-                    "{signal:?} {stood:?} {archived}"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -63,14 +63,12 @@ impl Source for Feed {
         self.with_views(|views| views.bury(letter))
     }
 
-    fn to_resend(&self, follower: &str) -> Result<Vec<DeadLetter>, String> {
-        let mut letters = self.with_views(|views| views.dead_letters())?;
-        letters.retain(|letter| letter.again && letter.follower == follower);
-        Ok(letters)
+    fn to_resend(&self, follower: &str) -> Result<Vec<(u64, DeadLetter)>, String> {
+        self.with_views(|views| views.marked_dead_letters(follower))
     }
 
-    fn resent(&self, letter: &DeadLetter, rejected: &[DeadLetter]) -> Result<(), String> {
-        self.with_views(|views| views.replace_dead_letter(letter, rejected))
+    fn resent(&self, numbers: &[u64], rejected: &[DeadLetter]) -> Result<(), String> {
+        self.with_views(|views| views.replace_dead_letters(numbers, rejected))
     }
 
     fn erasures(&self) -> watch::Receiver<u64> {

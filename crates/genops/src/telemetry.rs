@@ -229,8 +229,11 @@ fn report(
         }
     }
     cursors.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let archived = journal.archived()?;
     let mut reports = Vec::with_capacity(cursors.len());
-    for (name, Cursor { through, .. }) in cursors {
+    for (name, cursor) in cursors {
+        // Whoever has no place yet begins with what is there.
+        let through = cursor.through.max(archived);
         let waiting = as_of.saturating_sub(through);
         let oldest = if waiting > 0 { journal.entry(through.saturating_add(1))? } else { None };
         let oldest = oldest.map(|journaled| journaled.entry.at);

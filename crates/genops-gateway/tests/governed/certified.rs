@@ -25,7 +25,7 @@ use genops_gateway::stand_in::StandIn;
 use http::StatusCode;
 
 use crate::BODY;
-use crate::house::{House, nobody};
+use crate::house::{House, close, nobody};
 
 const STREAM: &str =
     r#"{"model":"small","max_tokens":20,"messages":[{"role":"user","content":"hi"}],"stream":true}"#;
@@ -133,8 +133,8 @@ async fn released_and_in_doubt() -> tempfile::TempDir {
         std::fs::copy(before.path().join(file), after.path().join(file)).unwrap();
     }
     drop(running);
-    governor.close().await.unwrap();
-    open(after.path()).await.close().await.unwrap();
+    close(governor).await;
+    close(open(after.path()).await).await;
     after
 }
 
@@ -173,7 +173,7 @@ async fn limits_that_come_down() -> tempfile::TempDir {
     .await
     .unwrap();
     governor.adopt(Arc::new(policy("0.00015"))).await.unwrap();
-    governor.close().await.unwrap();
+    close(governor).await;
     let logs = std::fs::read_to_string(directory.path().join("telemetry/logs.jsonl")).unwrap();
     let told =
         [news::BUDGET_ALERT, event::BUDGET_ALERT.name].map(|name| logs.matches(&format!("{name}\"")).count());

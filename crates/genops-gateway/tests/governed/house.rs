@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use genops::receipt::key::SigningKey;
@@ -275,11 +275,26 @@ keys:
         self.directory
     }
 
-    /// Stops the gateway and closes the ledger.
+    /// Stops the gateway and closes the ledger, once everything in it has been told.
     pub async fn close(self) -> TempDir {
         let governor = self.governor.clone();
         let directory = self.stop().await;
-        governor.close().await.unwrap();
+        close(governor).await;
         directory
     }
+}
+
+/// Closes a ledger once everything in it has been told: closing itself waits a few seconds for that, and no longer.
+pub async fn close(governor: Governor) {
+    // In this order: what is on its way to the disk waits afterwards.
+    let is_told = || {
+        governor.status().unwrap().pending == 0
+            && governor.telemetry().unwrap().followers.iter().all(|follower| follower.waiting == 0)
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_told() {
+        assert!(Instant::now() < deadline, "{:?}", governor.telemetry().unwrap());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    governor.close().await.unwrap();
 }

@@ -467,11 +467,18 @@ fn a_dead_letter_is_marked_by_its_follower_and_replaced_by_what_is_left_of_it() 
     assert_eq!(views.mark_dead_letters(Some("nobody")).unwrap(), []);
     assert_eq!(views.mark_dead_letters(Some("one")).unwrap(), [marked(&one)]);
     assert_eq!(views.dead_letters().unwrap(), [marked(&one), other.clone()]);
-    views.replace_dead_letter(&one, &[letter("one", 5, 9)]).unwrap();
-    assert_eq!(views.dead_letters().unwrap(), [other.clone(), letter("one", 5, 9)]);
-    assert_eq!(views.mark_dead_letters(None).unwrap().len(), 2);
-    views.replace_dead_letter(&other, &[]).unwrap();
-    assert_eq!(views.dead_letters().unwrap(), [marked(&letter("one", 5, 9))]);
+    let to_resend = |views: &Views, follower| views.marked_dead_letters(follower).unwrap();
+    assert_eq!(to_resend(&views, "other"), []);
+    let [(number, found)] = &to_resend(&views, "one")[..] else { panic!("one letter") };
+    assert_eq!(*found, marked(&one));
+    // Of those that tell of the same entries only the one that is meant is replaced.
+    views.bury(&one).unwrap();
+    views.replace_dead_letters(&[*number], &[letter("one", 5, 9)]).unwrap();
+    assert_eq!(views.dead_letters().unwrap(), [other.clone(), one.clone(), letter("one", 5, 9)]);
+    assert_eq!(views.mark_dead_letters(None).unwrap().len(), 3);
+    let [(first, _), (second, _)] = &to_resend(&views, "one")[..] else { panic!("two letters") };
+    views.replace_dead_letters(&[*first, *second], &[]).unwrap();
+    assert_eq!(views.dead_letters().unwrap(), [marked(&other)]);
 }
 
 #[tokio::test]

@@ -8,12 +8,13 @@ use std::time::Duration;
 use genops::core::awu::{Labels, Proposal};
 use genops::core::ledger::Act;
 use genops::core::selector::Facet;
-use genops::telemetry::{DeadLetterReport, Otlp, Protocol};
+use genops::telemetry::{Otlp, Protocol};
 use genops::{Admission, Destination, Governor, Settings};
 
 use super::common::{execution, name, policy, proposal};
 use super::receiver::{Mode, Receiver};
-use super::{awus, grpc, open, otlp, work};
+use super::resend::{dead_letters, records, until};
+use super::{awus, forget_cursors, grpc, open, otlp, work};
 
 pub const ACME: &str = "acme-of-springfield";
 const OTHER: &str = "somebody-else-entirely";
@@ -49,14 +50,8 @@ async fn offered(path: &Path, receiver: &Receiver, mode: Mode) -> Governor {
     governor
 }
 
-fn dead_letters(governor: &Governor) -> Vec<DeadLetterReport> {
-    governor.telemetry().unwrap().followers.into_iter().flat_map(|one| one.dead_letters).collect()
-}
-
-async fn until_rejected(governor: &Governor, records: u64) {
-    while dead_letters(governor).iter().map(|letter| letter.records).sum::<u64>() < records {
-        tokio::task::yield_now().await;
-    }
+async fn until_rejected(governor: &Governor, expected: u64) {
+    until(governor, |letters| records(letters) == expected).await;
 }
 
 /// Everything arrives, once each, and says the pseudonym.
@@ -72,12 +67,15 @@ async fn arrives_without_the_value(governor: &Governor, receiver: &Receiver, pse
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_a_collector_that_is_down_says_nobody_who_was_erased_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
-    let receiver = Receiver::start().await;
+    let (receiver, running) = Receiver::start_to_stop().await;
     let governor = offered(&directory.path().join("genops.db"), &receiver, Mode::Unavailable).await;
+    // So what was sent before the erasure is not heard after it.
+    running.stop().await;
     let pseudonym = erase(&governor, ACME).await;
     receiver.forget_requests();
-    // It is offered again while it is still down: already under the pseudonym.
-    receiver.wait_for_refusals(4).await;
+    let _running = receiver.start_again().await;
+    // It is offered again and still not taken: already under the pseudonym.
+    receiver.wait_until_seen(&pseudonym).await;
     assert!(!receiver.has_seen(ACME));
     receiver.set(Mode::Takes);
     arrives_without_the_value(&governor, &receiver, &pseudonym).await;
@@ -106,12 +104,12 @@ async fn a_dead_letter_that_is_sent_again_says_nobody_who_was_erased_meanwhile()
     receiver.set(Mode::Takes);
     governor.resend(None).unwrap();
     arrives_without_the_value(&governor, &receiver, &pseudonym).await;
-    while !dead_letters(&governor).is_empty() {
-        tokio::task::yield_now().await;
-    }
-    // The same of what a new process finds.
+    until(&governor, <[_]>::is_empty).await;
+    // The same of a new process that tells everything again.
     governor.close().await.unwrap();
-    drop(open(&path, &receiver).await);
+    forget_cursors(&path);
+    let _governor = open(&path, &receiver).await;
+    receiver.wait_for_contents(2).await;
     assert!(!receiver.has_seen(ACME));
 }
 
@@ -132,7 +130,10 @@ async fn what_a_collector_says_of_a_request_that_names_somebody_is_nowhere_kept(
     work(&governor, 1).await;
     until_rejected(&governor, 2 + 3).await;
     let reasons = |governor: &Governor| {
-        dead_letters(governor).into_iter().map(|letter| letter.reason).collect::<String>()
+        dead_letters(&governor.telemetry().unwrap())
+            .into_iter()
+            .map(|letter| letter.reason)
+            .collect::<String>()
     };
     assert!(reasons(&governor).contains("not this, of nobody"), "{}", reasons(&governor));
     work_of(&governor, ACME).await;

@@ -13,37 +13,18 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use prost::Message;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Request, Response, Status};
 
 use super::erased::ACME;
-use super::receiver::{Mode, Receiver, Shared};
-
-/// A server, until it is stopped.
-pub struct Running {
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
-}
-
-impl Running {
-    /// Stops it, and waits until its port is free.
-    pub async fn stop(self) {
-        self.stop.send(()).unwrap();
-        self.served.await.unwrap();
-    }
-}
+use super::receiver::{Mode, Receiver, Running, Shared};
 
 fn serve(router: Router, listener: TcpListener) -> Running {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let served = tokio::spawn(async move {
-        let stopped = async { drop(stopped.await) };
+    Running::until_stopped(|stopped| async {
         router.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopped).await.unwrap();
-    });
-    Running { stop, served }
+    })
 }
 
 /// A port where nothing listens, and a collector that has got nothing yet.
@@ -126,8 +107,7 @@ impl Scripted {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let service = TraceServiceServer::new(scripted.clone()).accept_compressed(CompressionEncoding::Gzip);
-        // It runs for as long as the test: nobody stops it.
-        std::mem::forget(serve(Server::builder().add_service(service), listener).stop);
+        serve(Server::builder().add_service(service), listener);
         (scripted, port)
     }
 }

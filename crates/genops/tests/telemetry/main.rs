@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{executing, execution, policy, proposal};
-use genops::ledger::views::{Filter, Views};
-use genops::telemetry::{Compression, Otlp};
+use genops::ledger::retention::{Through, retire};
+use genops::ledger::views::Filter;
+use genops::telemetry::{Compression, Otlp, telemetry_of_file};
 use genops::{Destination, Governor, Settings};
 use receiver::{Mode, Receiver};
 
@@ -37,6 +38,14 @@ async fn open(path: &Path, receiver: &Receiver) -> Governor {
 async fn work(governor: &Governor, calls: usize) {
     for _ in 0..calls {
         executing(governor).await.settle(execution()).unwrap();
+    }
+}
+
+/// Has a closed ledger told from the beginning again.
+fn forget_cursors(path: &Path) {
+    std::fs::remove_file(path.with_extension("db.views")).unwrap();
+    for suffix in ["db.views-wal", "db.views-shm"] {
+        std::fs::remove_file(path.with_extension(suffix)).ok();
     }
 }
 
@@ -96,19 +105,17 @@ async fn what_a_collector_rejects_for_good_is_noted_and_blocks_nothing() {
     receiver.set(Mode::Rejects);
     let governor = open(&path, &receiver).await;
     work(&governor, 3).await;
-    receiver.wait_for_refusals(2).await;
     let rejected = awus(&governor);
     // Both signals have moved on before the collector takes anything again.
-    let views = Views::beside(&path).unwrap();
-    while views.dead_letters().unwrap().iter().map(|letter| letter.records).sum::<u64>() < 3 * 2 + 3 * 3 {
-        tokio::task::yield_now().await;
-    }
+    resend::until(&governor, |letters| resend::records(letters) == 3 * 2 + 3 * 3).await;
     receiver.set(Mode::Takes);
     work(&governor, 3).await;
     let taken = awus(&governor).difference(&rejected).cloned().collect();
     receiver.wait_for(&taken).await;
-    assert!(!receiver.has(&rejected), "what was rejected is not sent again");
-    assert!(views.dead_letters().unwrap().iter().all(|letter| letter.reason.contains("400")));
+    assert!(rejected.iter().all(|awu| receiver.times(awu) == 0), "what was rejected is not sent again");
+    let letters = resend::dead_letters(&governor.telemetry().unwrap());
+    assert_eq!(resend::records(&letters), 3 * 2 + 3 * 3);
+    assert!(letters.iter().all(|letter| letter.reason.contains("400")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,14 +145,40 @@ async fn what_is_compressed_inflates_to_the_same_records() {
     let packed = receiver.packed();
     assert!(packed >= 2, "traces and log records came compressed");
     // Without its cursors a ledger is told from the beginning, and this time uncompressed.
-    for suffix in ["db.views", "db.views-wal", "db.views-shm"] {
-        std::fs::remove_file(path.with_extension(suffix)).ok();
-    }
+    forget_cursors(&path);
     let governor = open(&path, &receiver).await;
     receiver.wait_for_contents(2).await;
     receiver.assert_one_content();
     assert_eq!(receiver.packed(), packed, "the second time nothing came compressed");
     drop(governor);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_new_destination_has_not_been_told_stays_though_it_never_took_anything() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let without = Settings::in_file(&path, policy("1"));
+    let governor = Governor::open(without).await.unwrap().0;
+    for _ in 0..3 {
+        executing(&governor).await.settle(execution()).unwrap().durable().await.unwrap();
+    }
+    governor.close().await.unwrap();
+    // Entry 1 adopts the policy; each AWU has three entries.
+    let to = |name: &str| directory.path().join(name);
+    retire(&path, Through::Entry(4), "a test".into(), &to("a.jsonl")).unwrap();
+
+    let down = grpc::down().await;
+    let governor = open(&path, &down).await;
+    for report in [governor.telemetry().unwrap(), telemetry_of_file(&path, governor.now()).unwrap()] {
+        assert_eq!(report.followers.len(), 2, "{report:?}");
+        for follower in report.followers {
+            assert_eq!((follower.delivered_through, follower.waiting), (4, 6), "{follower:?}");
+            assert!(follower.oldest_waiting_at.is_some(), "{follower:?}");
+        }
+    }
+    governor.close().await.unwrap();
+    let refused = retire(&path, Through::Entry(7), "a test".into(), &to("b.jsonl")).unwrap_err().to_string();
+    assert!(refused.contains("has delivered what comes before entry 5 and no more"), "{refused}");
 }
 
 #[tokio::test]

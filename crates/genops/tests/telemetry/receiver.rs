@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::Read;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Far longer than anything takes that will come at all.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Mode {
@@ -38,6 +40,64 @@ pub enum Mode {
 pub struct Receiver {
     pub port: u16,
     pub shared: Arc<Shared>,
+}
+
+/// A server, until it is stopped, or else for as long as the test.
+pub struct Running {
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+impl Running {
+    /// A server that ends once what it is given does.
+    pub fn until_stopped<S: Future<Output = ()> + Send + 'static>(
+        serve: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> S,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async {
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        Self { stop, served: tokio::spawn(serve(Box::pin(stopped))) }
+    }
+
+    /// Stops it, and waits until its port is free. What it has not heard by then, it never hears.
+    pub async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.served.await.unwrap();
+    }
+}
+
+/// Serves HTTP at a port, or at any where it is 0; gives the port.
+pub async fn serve<A>(
+    port: u16,
+    answer: impl Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+) -> (u16, Running)
+where
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let running = Running::until_stopped(|mut stopped| async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted.unwrap(),
+                () = &mut stopped => break,
+            };
+            let answer = answer.clone();
+            let service = service_fn(move |request| {
+                let answered = answer(request);
+                async move { Ok::<_, Infallible>(answered.await) }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            connections.spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+        drop(listener);
+        connections.shutdown().await;
+    });
+    (port, running)
 }
 
 pub struct Shared {
@@ -60,23 +120,28 @@ struct Got {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        Self::start_to_stop().await.0
+    }
+
+    /// Starts one that can be stopped.
+    pub async fn start_to_stop() -> (Self, Running) {
         let shared = Shared::new();
-        let of_server = Arc::clone(&shared);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let shared = Arc::clone(&of_server);
-                let service = service_fn(move |request| {
-                    let shared = Arc::clone(&shared);
-                    async move { Ok::<_, Infallible>(shared.take(request).await) }
-                });
-                let connection = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Self { port, shared }
+        let (port, running) = Self::listen(0, &shared).await;
+        (Self { port, shared }, running)
+    }
+
+    /// Has one that was stopped listen again.
+    pub async fn start_again(&self) -> Running {
+        Self::listen(self.port, &self.shared).await.1
+    }
+
+    async fn listen(port: u16, shared: &Arc<Shared>) -> (u16, Running) {
+        let shared = Arc::clone(shared);
+        serve(port, move |request| {
+            let shared = Arc::clone(&shared);
+            async move { shared.take(request).await }
+        })
+        .await
     }
 
     pub fn set(&self, mode: Mode) {

@@ -2,42 +2,46 @@
 //! from the list, and if it is rejected again it stays, with the new reason.
 
 use std::path::Path;
+use std::time::Duration;
 
 use genops::Governor;
+use genops::core::cursor::DeadLetter;
 use genops::ledger::StoreError;
+use genops::ledger::views::Views;
 use genops::report::ReportError;
-use genops::telemetry::{DeadLetterReport, resend_in_file, telemetry_of_file};
+use genops::telemetry::{DeadLetterReport, TelemetryReport, resend_in_file, telemetry_of_file};
 
 use super::common::{executing, execution};
-use super::receiver::{Mode, Receiver};
+use super::receiver::{Mode, PATIENCE, Receiver};
 use super::{awus, open, work};
 
-/// Waits until what is dead is as it should be.
-async fn until(governor: &Governor, is_so: impl Fn(&[DeadLetterReport]) -> bool) {
+/// Waits until telemetry stands as it should.
+async fn until_it_stands(governor: &Governor, is_so: impl Fn(&TelemetryReport) -> bool) {
     let waited = async {
-        loop {
-            let report = governor.telemetry().unwrap();
-            let letters: Vec<_> =
-                report.followers.into_iter().flat_map(|follower| follower.dead_letters).collect();
-            if is_so(&letters) {
-                return;
-            }
-            tokio::task::yield_now().await;
+        while !is_so(&governor.telemetry().unwrap()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    if tokio::time::timeout(std::time::Duration::from_secs(30), waited).await.is_err() {
-        panic!("the dead letters do not become what they should: {:?}", governor.telemetry().unwrap());
+    if tokio::time::timeout(PATIENCE, waited).await.is_err() {
+        panic!("telemetry does not come to stand as it should: {:?}", governor.telemetry().unwrap());
     }
+}
+
+/// Waits until what is dead is as it should be.
+pub async fn until(governor: &Governor, is_so: impl Fn(&[DeadLetterReport]) -> bool) {
+    until_it_stands(governor, |report| is_so(&dead_letters(report))).await;
 }
 
 /// Waits until every follower has told everything.
 async fn until_idle(governor: &Governor) {
-    while governor.telemetry().unwrap().followers.iter().any(|follower| follower.waiting > 0) {
-        tokio::task::yield_now().await;
-    }
+    until_it_stands(governor, |report| report.followers.iter().all(|follower| follower.waiting == 0)).await;
 }
 
-fn records(letters: &[DeadLetterReport]) -> u64 {
+pub fn dead_letters(report: &TelemetryReport) -> Vec<DeadLetterReport> {
+    report.followers.iter().flat_map(|follower| follower.dead_letters.clone()).collect()
+}
+
+pub fn records(letters: &[DeadLetterReport]) -> u64 {
     letters.iter().map(|letter| letter.records).sum()
 }
 
@@ -164,6 +168,30 @@ async fn what_is_marked_in_a_file_is_sent_when_the_ledger_is_opened() {
     receiver.wait_for(&dead).await;
     until(&governor, <[_]>::is_empty).await;
     assert!(resend_in_file(&directory.path().join("none.db"), None).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_of_the_same_entries_are_sent_again_together_and_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("genops.db");
+    let receiver = Receiver::start().await;
+    let governor = rejected(&path, &receiver).await;
+    let dead = awus(&governor);
+    governor.close().await.unwrap();
+    // As of an entry that was too much for a request: a letter for each part, and the last goes beyond it.
+    let views = Views::beside(&path).unwrap();
+    for letter in views.dead_letters().unwrap() {
+        views.bury(&letter).unwrap();
+        views.bury(&DeadLetter { through: letter.after + 1, ..letter }).unwrap();
+    }
+    let letters = views.dead_letters().unwrap().len() as u64;
+    drop(views);
+    assert_eq!(resend_in_file(&path, None).unwrap().dead_letters, letters);
+    receiver.set(Mode::Takes);
+    let governor = open(&path, &receiver).await;
+    until(&governor, <[_]>::is_empty).await;
+    assert!(dead.iter().all(|awu| receiver.times(awu) == 1), "each was told once");
+    assert_eq!(receiver.logs(), 3 * 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,10 +2,9 @@
 //! content.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use genops::core::budget::Budget;
@@ -15,16 +14,15 @@ use genops::core::selector::Facet;
 use genops::core::{Amount, Name};
 use genops::telemetry::Webhook;
 use genops::{Destination, Governor, Settings};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpListener;
 
 use super::common::policy;
 use super::erased::{erase, work_of};
+use super::receiver::{PATIENCE, Running, serve};
+use super::resend::until;
 use super::work;
 
 /// A receiver that answers the statuses that it was given, and then takes everything.
@@ -43,25 +41,19 @@ struct State {
 
 impl Hook {
     async fn start(&self) -> u16 {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let hook = self.clone();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let hook = hook.clone();
-                let service = service_fn(move |request| {
-                    let hook = hook.clone();
-                    async move { Ok::<_, Infallible>(hook.take(request).await) }
-                });
-                let connection = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        port
+        self.listen(0).await.0
     }
 
-    async fn take(&self, request: Request<Incoming>) -> Response<Empty<Bytes>> {
+    async fn listen(&self, port: u16) -> (u16, Running) {
+        let hook = self.clone();
+        serve(port, move |request| {
+            let hook = hook.clone();
+            async move { hook.take(request).await }
+        })
+        .await
+    }
+
+    async fn take(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let token = request.headers().get("x-token").map(|token| token.to_str().unwrap().to_owned());
         let body: Value = serde_json::from_slice(&request.collect().await.unwrap().to_bytes()).unwrap();
         let mut state = self.0.lock().unwrap();
@@ -74,7 +66,7 @@ impl Hook {
                 state.taken.entry(id).or_default().push(alert.clone());
             }
         }
-        let mut response = Response::new(Empty::new());
+        let mut response = Response::new(Full::default());
         *response.status_mut() = status;
         response
     }
@@ -84,20 +76,24 @@ impl Hook {
             answers.iter().map(|code| StatusCode::from_u16(*code).unwrap()).collect();
     }
 
+    /// Waits until what has come is as it should be.
+    async fn until(&self, is_so: impl Fn(&State) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(&self.0.lock().unwrap()) {
+            assert!(Instant::now() < deadline, "{:?}", self.0.lock().unwrap().bodies);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// The percentages that have arrived, once there are so many.
     async fn percentages(&self, count: usize) -> Vec<u64> {
-        for _ in 0..1_200 {
-            let taken: Vec<_> =
-                self.0.lock().unwrap().taken.values().flat_map(|all| all.first().cloned()).collect();
-            if taken.len() >= count {
-                let mut percentages: Vec<_> =
-                    taken.iter().map(|alert| alert.get("percent").and_then(Value::as_u64).unwrap()).collect();
-                percentages.sort_unstable();
-                return percentages;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("{count} alerts do not arrive: {:?}", self.0.lock().unwrap().taken);
+        self.until(|state| state.taken.len() >= count).await;
+        let state = self.0.lock().unwrap();
+        let alerts = state.taken.values().flat_map(|contents| contents.first());
+        let mut percentages: Vec<_> =
+            alerts.map(|alert| alert.get("percent").and_then(Value::as_u64).unwrap()).collect();
+        percentages.sort_unstable();
+        percentages
     }
 }
 
@@ -193,15 +189,7 @@ async fn an_alert_that_is_rejected_is_a_dead_letter_and_is_sent_again_on_request
     hook.answers(&[400]);
     let governor = open(&directory.path().join("genops.db"), port).await;
     work(&governor, 2).await;
-    let letters =
-        || governor.telemetry().unwrap().followers.iter().map(|one| one.dead_letters.len()).sum::<usize>();
-    for _ in 0..400 {
-        if letters() == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert_eq!(letters(), 1);
+    until(&governor, |letters| letters.len() == 1).await;
     governor.resend(None).unwrap();
     assert_eq!(hook.percentages(1).await, [1]);
 }
@@ -211,21 +199,20 @@ async fn an_alert_that_waits_says_nobody_who_was_erased_meanwhile() {
     const ACME: &str = "acme-of-springfield";
     let directory = tempfile::tempdir().unwrap();
     let hook = Hook::default();
-    let port = hook.start().await;
-    hook.answers(&[503, 503]);
+    let (port, running) = hook.listen(0).await;
+    hook.answers(&[503; 1_000]);
     let governor = open_each(&directory.path().join("genops.db"), port, vec![Facet::CustomerId]).await;
     work_of(&governor, ACME).await;
     work_of(&governor, ACME).await;
+    hook.until(|state| !state.bodies.is_empty()).await;
+    // So what was sent before the erasure is not heard after it.
+    running.stop().await;
     let bodies = || hook.0.lock().unwrap().bodies.concat();
-    for _ in 0..1_200 {
-        if !bodies().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
     assert!(bodies().contains(ACME), "it was offered while it was known");
     let pseudonym = erase(&governor, ACME).await;
     hook.0.lock().unwrap().bodies.clear();
+    hook.answers(&[]);
+    let _running = hook.listen(port).await;
     assert_eq!(hook.percentages(1).await, [1]);
     assert!(!bodies().contains(ACME) && bodies().contains(&pseudonym), "{}", bodies());
     assert_eq!(hook.0.lock().unwrap().taken.values().map(Vec::len).sum::<usize>(), 1);

@@ -100,6 +100,22 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops", "--test", "telemetry"],
     },
     Fault {
+        name: "a-new-destination-without-a-place",
+        what: "what a new destination has not been sent is archived until it takes something",
+        file: "crates/genops-telemetry/src/outbox.rs",
+        find: "if is_new && let Err(trouble)",
+        put: "if false && is_new && let Err(trouble)",
+        test: &["-p", "genops-telemetry", "--lib", "outbox"],
+    },
+    Fault {
+        name: "pass-over-what-was-not-noted",
+        what: "what was rejected for good counts as delivered though it could not be noted",
+        file: "crates/genops-telemetry/src/outbox.rs",
+        find: "while let Err(trouble) = self.source.bury(letter) {",
+        put: "if let Err(trouble) = self.source.bury(letter) {",
+        test: &["-p", "genops-telemetry", "--lib", "outbox"],
+    },
+    Fault {
         name: "retry-without-leave",
         what: "a gRPC collector that is exhausted is asked again, though it did not say that it may be",
         file: "crates/genops-telemetry/src/destination/grpc.rs",
@@ -110,10 +126,18 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "resend-forgets-the-beginning",
         what: "what began before a dead letter is not told when it is sent again",
-        file: "crates/genops-telemetry/src/outbox.rs",
+        file: "crates/genops-telemetry/src/outbox/resend.rs",
         find: "from: letter.from });",
         put: "from: letter.after + 1 });",
         test: &["-p", "genops", "--test", "telemetry"],
+    },
+    Fault {
+        name: "each-part-sent-whole",
+        what: "an entry is sent again whole for every part of it that was rejected",
+        file: "crates/genops-telemetry/src/outbox/resend.rs",
+        find: "if letter.after < all.through =>",
+        put: "if letter.after < all.through && false =>",
+        test: &["-p", "genops-telemetry", "--lib", "outbox"],
     },
     Fault {
         name: "half-a-request-forgotten",
