@@ -41,8 +41,8 @@ const ARCHIVED: &[&str] = &["410"];
 pub fn routes() -> Vec<Route> {
     vec![
         Route::get("listBudgets", "/budgets", Read, "Budgets, those of the policy in force first, with what is used of them", reading::budgets),
-        Route::get("listCells", "/cells", Read, "Cells: every budget in every window that was used, with its whole account", reading::cells),
-        Route::get("getCell", "/cells/{number}", Read, "One cell", reading::cell),
+        Route::get("listCells", "/cells", Read, "Cells: every budget in every window that was used and has not left for an archive, with its whole account", reading::cells),
+        Route::get("getCell", "/cells/{number}", Read, "One cell", reading::cell).with_errors(ARCHIVED),
         Route::get("listAwus", "/awus", Read, "AWUs, the latest first", reading::awus),
         Route::get("getAwu", "/awus/{id}", Read, "One AWU: its decision, its reservations and its end", reading::awu).with_errors(ARCHIVED),
         Route::get("explainAwu", "/awus/{id}/explanation", Read, "Why an AWU was decided as it was", reading::explanation).with_errors(ARCHIVED),

@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::governor::Governor;
-use crate::report::Recorded;
+use crate::report::{Recorded, ReportError, found_or_archived};
 
 use facts::{Cell, Decision, Facts};
 use key::{PublicKey, SigningKey};
@@ -132,6 +132,9 @@ pub enum ReceiptError {
     /// The ledger has failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The AWU cannot be told of, since it may be in an archive.
+    #[error(transparent)]
+    Report(#[from] ReportError),
     /// What the journal holds there cannot be signed.
     #[error("no receipt is given, since the journal is damaged: {0}; verify the ledger")]
     Frame(#[from] BadFrame),
@@ -171,7 +174,8 @@ fn issue(
     key: &SigningKey,
 ) -> Result<Receipt, ReceiptError> {
     let missing = || ReceiptError::NotFound { awu };
-    let sequence = views.awu(awu, journal)?.ok_or_else(missing)?.sequence;
+    let found = views.awu(awu, journal)?;
+    let sequence = found_or_archived(awu, found, journal)?.ok_or_else(missing)?.sequence;
     let frame = journal.frame(sequence)?.ok_or_else(missing)?;
     frame.check(frame.previous, frame.first)?;
     signed(&frame, sequence, key)?.ok_or_else(missing)

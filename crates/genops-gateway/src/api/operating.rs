@@ -122,9 +122,14 @@ pub async fn start(
     one: OneAwu,
     _: Nothing,
 ) -> Result<Json<AwuTold>, Problem> {
-    let awu = held(&gateway, &asker, &one).await?.id();
+    let mut before = held(&gateway, &asker, &one).await?;
+    let awu = before.id();
     let told = gateway.governor.start(awu).await?;
-    let record = gateway.governor.known(awu).await?;
+    // Where it cannot be read how it stands now, it executes all the same, and its holder has to be told.
+    let record = gateway.governor.known(awu).await.unwrap_or_else(|_| {
+        before.started.get_or_insert_with(|| gateway.governor.now());
+        before
+    });
     Ok(Json(AwuTold { awu: AwuReport::of(&record), repeated: told.is_repeated }))
 }
 

@@ -147,8 +147,12 @@ pub async fn propose(
             told => break told?,
         }
     };
-    // What is told has its place in the chain, and is as it stands now.
-    let record = gateway.governor.known(told.what.id()).await?;
+    // What is told has its place in the chain, and is as it stands now. Where that cannot be read, it was decided all the
+    // same, and who asked has to be told: nobody else knows its identity.
+    let record = match gateway.governor.known(told.what.id()).await {
+        Err(_) if !told.is_repeated => told.what,
+        known => known?,
+    };
     let awu = AwuReport::of(&record);
     match Refusal::of(&record) {
         Some(refusal) => {

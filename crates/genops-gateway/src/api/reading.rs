@@ -280,6 +280,7 @@ pub async fn receipt(gateway: Arc<Gateway>, one: OneAwu, _: AsOf) -> Result<Rece
     blocking(move || Ok(governor.receipt(id, &key))).await?.map_err(|error| match error {
         ReceiptError::NotFound { .. } => no_awu(id),
         ReceiptError::Store(error) => ReportError::from(error).into(),
+        ReceiptError::Report(error) => error.into(),
         error => Problem::Unavailable(error.to_string()),
     })
 }

@@ -1,8 +1,17 @@
 //! A gateway whose ledger has let old entries leave for an archive: what was there is gone, and is said to be.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 
-use genops::ledger::retention::{Through, retire};
+use genops::ledger::retention::{Through, close_cells, retire};
+use genops::{Governor, Settings};
+use genops_core::awu::{Execution, Proposal};
+use genops_core::budget::Budget;
+use genops_core::ledger::Admit;
+use genops_core::period::{Period, Span};
+use genops_core::policy::Policy;
+use genops_core::{Amount, Attribution, Name, Timestamp, Unit};
 use genops_gateway::stand_in::StandIn;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -130,7 +139,9 @@ async fn what_has_left_is_gone_wherever_it_is_asked_for_and_nothing_else_is_desc
         operations().into_iter().filter(|(_, _, operation)| operation["responses"].get("410").is_some());
     let described: BTreeSet<_> =
         described.map(|(_, _, operation)| operation["operationId"].as_str().unwrap()).collect();
-    assert_eq!(described, GONE.iter().map(|(name, ..)| *name).collect());
+    // A cell is closed by more than this ledger has seen; that is in the test below.
+    let gone = GONE.iter().map(|(name, ..)| *name).chain(["getCell"]).collect();
+    assert_eq!(described, gone);
     assert_eq!(house.get(&format!("/genops/v1/awus/{stays}"), KEY).await.status, StatusCode::OK);
 }
 
@@ -177,10 +188,57 @@ async fn an_archived_awu_is_gone_for_the_key_that_proposed_it_as_far_as_the_tabl
     assert_eq!(answer.error(), (404, String::new(), "id".to_owned()), "{}", answer.json());
     let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("archive"), "{message}");
+    let asked = format!("/genops/v1/awus/{}", left.awu);
+    let answers = [house.get(&asked, KEY).await, house.get(&format!("{asked}/receipt"), KEY).await];
+    for answer in &answers {
+        assert_eq!(answer.error(), (404, String::new(), "id".to_owned()), "{}", answer.json());
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(&format!("through {} are archived", left.through)), "{message}");
+    }
+    assert_eq!(answers[0].json(), answers[1].json(), "a receipt is asked for as the AWU is");
     let resolution = r#"{"end":"never_sent","reason":"r"}"#;
     let answer =
         house.tell(&format!("/genops/v1/awus/{}/resolve", left.awu), ADMINISTRATOR_KEY, resolution).await;
     assert_eq!(answer.error(), (404, String::new(), "id".to_owned()));
     let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains(&format!("through {} are archived", left.through)), "{message}");
+}
+
+/// A second of a day in 2025, and the days after it.
+fn on_day(day: u64) -> Timestamp {
+    Timestamp::from_nanos((1_760_000_000 + day * 86_400) * 1_000_000_000)
+}
+
+/// Work on one day, over a budget for each.
+async fn work_on_day(ledger: &Path, day: u64) {
+    let name = |text: &str| Name::new(text).unwrap();
+    let period = Period::Calendar { span: Span::Day, zone: name("UTC") };
+    let daily = Budget { period, ..Budget::new(name("day"), Unit::Requests, Amount::from_whole(9)) };
+    let policy = Policy { accounting_unit: Unit::Requests, budgets: vec![daily], ..Policy::unrestricted() };
+    let settings = Settings { clock: Arc::new(move || on_day(day)), ..Settings::in_file(ledger, policy) };
+    let (governor, _) = Governor::open(settings).await.unwrap();
+    let attribution = Attribution::new(Some("search"), Some("ranking"), Some("staging")).unwrap();
+    let proposal = Proposal::work(attribution, name("step"), name("agent"));
+    let request = Admit { starts: true, ..Admit::new(governor.new_id(), proposal) };
+    let awu = governor.propose(request).await.unwrap().what.id();
+    governor.settle(awu, Execution::abandoned(0)).await.unwrap();
+    governor.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cell_that_was_closed_is_gone_and_one_that_was_never_opened_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = directory.path().join("genops.db");
+    for day in 0..2 {
+        work_on_day(&ledger, day).await;
+    }
+    let archive = directory.path().join("archive.jsonl");
+    retire(&ledger, Through::Before(on_day(1)), "a test".into(), &archive).unwrap();
+    assert_eq!(close_cells(&ledger, Name::new("a test").unwrap(), on_day(2)).await.unwrap(), 1);
+    let house = House::again(directory, "").await;
+    let gone = house.get("/genops/v1/cells/0", KEY).await;
+    assert_eq!(gone.error(), (410, "archived".to_owned(), String::new()), "{}", gone.json());
+    assert_eq!(house.get("/genops/v1/cells/1", KEY).await.json()["used"], "1");
+    let never = house.get("/genops/v1/cells/99", KEY).await;
+    assert_eq!(never.error(), (404, String::new(), "number".to_owned()));
 }

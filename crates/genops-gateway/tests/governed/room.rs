@@ -41,7 +41,7 @@ async fn waiting_helps_where_the_budget_lends_what_is_missing_once_work_in_fligh
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_helps_where_work_where_work_in_flight_holds_what_is_missing_and_nowhere_else() {
+async fn waiting_helps_where_work_in_flight_holds_what_is_missing_and_nowhere_else() {
     let house = House::with(StandIn::default(), BUDGET).await;
     let running = propose(&house, 4_000).await;
     assert_eq!(running.status, StatusCode::CREATED);
@@ -88,4 +88,26 @@ async fn waiting_helps_where_work_where_work_in_flight_holds_what_is_missing_and
             assert!(message.contains(why), "{message}");
         }
     }
+}
+
+/// A caller without an idempotency key would not know its AWU, and would not know that it was refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_is_told_also_where_the_ledger_cannot_be_read() {
+    let house = House::with(StandIn::default(), BUDGET).await;
+    let ledger = house.directory.path().join("genops.db");
+    let away = house.directory.path().join("away.db");
+    // Who writes has it open; nobody opens it to read.
+    std::fs::rename(&ledger, &away).unwrap();
+    let admitted = propose(&house, 3_000).await;
+    assert_eq!(admitted.status, StatusCode::CREATED, "{}", admitted.json());
+    assert_eq!(admitted.json()["awu"]["state"], "EXECUTING");
+    let refused = propose(&house, 3_000).await;
+    assert_eq!(refused.error().0, 429, "{}", refused.json());
+    let settle = format!("/awus/{}/settle", admitted.json()["awu"]["id"].as_str().unwrap());
+    let settled = async || house.act(&settle, &[], r#"{"end":"never_sent"}"#).await;
+    assert_eq!(settled().await.error().0, 503, "it cannot be read, or this shows nothing");
+    std::fs::rename(&away, &ledger).unwrap();
+    let settled = settled().await;
+    assert_eq!(settled.status, StatusCode::OK, "{}", settled.json());
+    assert_eq!(settled.json()["awu"]["state"], "SETTLED");
 }

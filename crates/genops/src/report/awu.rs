@@ -110,7 +110,7 @@ pub struct AwuReport {
     pub cells: Vec<CellReport>,
     /// The policy that decided.
     pub policy_version: String,
-    /// The chain hash of the frame that carries the decision.
+    /// The chain hash of the frame that carries the decision; zeros where it was decided a moment ago and cannot be read.
     pub chain: String,
 }
 

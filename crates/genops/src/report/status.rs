@@ -37,7 +37,7 @@ pub struct StatusReport {
     pub clock_ahead_ms: Option<i64>,
     /// AWUs that have been admitted and have not ended, by state.
     pub open_awus: OpenAwuCounts,
-    /// How many cells have been opened.
+    /// How many cells the books hold: those that have been opened, and not closed since.
     pub cells: usize,
     /// How many idempotency keys are remembered.
     pub remembered_keys: usize,

@@ -324,6 +324,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-gateway", "--test", "governed", "archived"],
     },
     Fault {
+        name: "keep-a-decision-to-itself",
+        what: "who proposed work is not told what was decided where it cannot be read back",
+        file: "crates/genops-gateway/src/api/proposing.rs",
+        find: "Err(_) if !told.is_repeated => told.what,",
+        put: "",
+        test: &["-p", "genops-gateway", "--test", "governed", "room"],
+    },
+    Fault {
         name: "ask-by-number-alone",
         what: "AWUs of a person are found by a pseudonym that only has the same number",
         file: "crates/genops-ledger/src/views.rs",
