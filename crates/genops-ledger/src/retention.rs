@@ -22,6 +22,7 @@ use crate::source::{Frames, Sources};
 use crate::sqlite::SqliteStore;
 use crate::store::{FrameReader, StoreError};
 use crate::verify::{Failure, verify};
+use crate::views::Views;
 use crate::witness::{Head, Witness};
 
 /// So many snapshots are kept, as while a ledger runs.
@@ -43,6 +44,7 @@ pub fn retire(ledger: &Path, through: Through, written_by: String, to: &Path) ->
     let mut journal = Journal::new(Box::new(SqliteStore::read(ledger)?));
     let through = last_of(&mut journal, through, replayed.books.sequence())?;
     Needs::of(&replayed, &Followers::beside(ledger)?).allow(through)?;
+    Views::take_in(ledger, &mut journal, replayed.books.sequence())?;
     let name = ledger.display().to_string();
     let wanted = |from, through| Wanted { written_by, ledger: name, from, through };
     let head = archive(SqliteStore::read(ledger)?, through, wanted, to)?;

@@ -156,6 +156,27 @@ impl Views {
         }
     }
 
+    /// Takes in whatever `journal`, of the ledger at `ledger` that no process holds, has beyond the tables beside it, before
+    /// entries leave it for good: so what leaves is known to have been there. The tables are closed with that, and so on
+    /// the disk.
+    ///
+    /// # Errors
+    ///
+    /// The tables are not of this journal, or cannot be written.
+    pub(crate) fn take_in(ledger: &Path, journal: &mut Journal, last: u64) -> Result<(), StoreError> {
+        let mut views = Self::beside(ledger)?;
+        let genesis = journal.genesis()?.unwrap_or(Digest::ZERO);
+        if !views.belong(genesis, last).map_err(|error| told(&views.path, &error))? {
+            return Err(StoreError::Failed {
+                what: format!(
+                    "`{}` is of another ledger, or of a later state of this one; a server makes it anew when it starts",
+                    views.path.display()
+                ),
+            });
+        }
+        views.catch_up(journal)
+    }
+
     fn at(path: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open(path).map_err(|error| told(path, &error))?;
         Self::over(connection, path.to_owned())
@@ -213,30 +234,36 @@ impl Views {
     ///
     /// The tables cannot be read or written.
     pub fn belong_to(&mut self, genesis: Digest, entries: u64) -> Result<bool, StoreError> {
-        let check = |connection: &Connection| {
-            let known =
-                connection.query_row("SELECT genesis FROM journal", [], |row| row.get(0)).optional()?;
-            let ahead: bool = connection.query_row(
-                "SELECT EXISTS (SELECT 1 FROM cursors WHERE through > ?1)",
-                [stored(entries)],
-                |row| row.get(0),
-            )?;
-            let belong = known.is_none_or(|known: [u8; 32]| known == *genesis.bytes()) && !ahead;
+        let check = || {
+            let belong = self.belong(genesis, entries)?;
             if !belong {
-                connection.execute_batch(
+                self.connection.execute_batch(
                     "DELETE FROM awus; DELETE FROM cursors; DELETE FROM dead_letters; DELETE FROM journal;
                      DELETE FROM estimates; DELETE FROM policies; DELETE FROM later; DELETE FROM revocations;",
                 )?;
             }
-            connection.execute("INSERT OR IGNORE INTO journal (genesis) VALUES (?1)", [genesis.bytes()])?;
+            let note = "INSERT OR IGNORE INTO journal (genesis) VALUES (?1)";
+            self.connection.execute(note, [genesis.bytes()])?;
             Ok::<_, rusqlite::Error>(belong)
         };
-        let belong = check(&self.connection).map_err(|error| told(&self.path, &error))?;
+        let belong = check().map_err(|error| told(&self.path, &error))?;
         if !belong {
             self.through = 0;
             self.open.clear();
         }
         Ok(belong)
+    }
+
+    /// Whether tables and cursors are about the journal whose first frame has the hash `genesis`, and which has `entries`.
+    fn belong(&self, genesis: Digest, entries: u64) -> rusqlite::Result<bool> {
+        let known =
+            self.connection.query_row("SELECT genesis FROM journal", [], |row| row.get(0)).optional()?;
+        let ahead: bool = self.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM cursors WHERE through > ?1)",
+            [stored(entries)],
+            |row| row.get(0),
+        )?;
+        Ok(known.is_none_or(|known: [u8; 32]| known == *genesis.bytes()) && !ahead)
     }
 
     fn open_rows(&self) -> rusqlite::Result<HashMap<AwuId, u64>> {

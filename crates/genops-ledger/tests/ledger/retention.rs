@@ -337,6 +337,24 @@ async fn what_asks_for_an_archived_entry_is_told_where_it_is_and_the_rest_is_ans
 }
 
 #[tokio::test]
+async fn tables_that_were_behind_know_what_has_left_and_those_of_another_ledger_stay_as_they_are() {
+    let place = OnDisk::new();
+    drop(with_an_open_awu(&place).await);
+    let tables = place.path().with_file_name("genops.db.views");
+    std::fs::remove_file(&tables).unwrap();
+    Views::beside(&place.path()).unwrap().belong_to(Digest::of("another journal", &[]), 9).unwrap();
+    let refused = retired(&place, Through::Entry(3), "a.jsonl").unwrap_err();
+    assert!(refused.contains("is of another ledger"), "{refused}");
+    std::fs::remove_file(&tables).unwrap();
+    retired(&place, Through::Entry(5), "a.jsonl").unwrap();
+    let views = Views::beside(&place.path()).unwrap();
+    let mut journal = Journal::new(Box::new(SqliteStore::read(&place.path()).unwrap()));
+    assert_eq!(views.as_of(), 9);
+    assert_eq!(views.awu(awu(1), &mut journal), Err(StoreError::Archived { entry: 2, through: 5 }));
+    assert_eq!(views.awu(awu(9), &mut journal), Ok(None));
+}
+
+#[tokio::test]
 async fn without_a_snapshot_a_ledger_says_what_is_missing_and_is_restored_from_its_archives() {
     let place = OnDisk::new();
     let before = with_an_open_awu(&place).await.0;

@@ -244,6 +244,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
     Fault {
+        name: "archive-what-the-tables-lack",
+        what: "entries leave before the query tables know of them, so that nobody can say they were there",
+        file: "crates/genops-ledger/src/retention.rs",
+        find: "Views::take_in(ledger, &mut journal, replayed.books.sequence())?;",
+        put: "",
+        test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
+    },
+    Fault {
         name: "overlook-a-missing-archive",
         what: "a journal is read from any place though a file of it is missing or stands in another place",
         file: "crates/genops-ledger/src/source.rs",
