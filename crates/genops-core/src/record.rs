@@ -171,7 +171,10 @@ impl AwuRecord {
                 let news = News::Settled { execution, settled, act: Some(act) };
                 return self.later.push(Later { sequence, at, news });
             }
-            (Command::Correct(correction), Outcome::Corrected { .. }) => {
+            // Another AWU may have had the identity before.
+            (Command::Correct(correction), Outcome::Corrected { .. })
+                if correction.admitted == self.sequence =>
+            {
                 return self.later.push(Later { sequence, at, news: News::Corrected(correction) });
             }
             (_, Outcome::Released) => How::Released,

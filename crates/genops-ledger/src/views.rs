@@ -37,7 +37,7 @@ pub use estimates::Estimate;
 pub use listing::{Filter, Found};
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 9;
+pub(crate) const VERSION: i64 = 10;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
@@ -51,6 +51,7 @@ const FROM_3: &str = "
 const FROM_5: &str = "
     BEGIN;
     DROP TABLE IF EXISTS awus;
+    DROP TABLE IF EXISTS later;
     DROP TABLE IF EXISTS estimates;
     DROP TABLE IF EXISTS policies;
     DROP TABLE IF EXISTS revocations;
@@ -211,7 +212,7 @@ impl Views {
                 self.connection.execute_batch(FROM_3)?;
                 self.connection.execute_batch(FROM_5)?;
             }
-            5..=8 => self.connection.execute_batch(FROM_5)?,
+            5..=9 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
                  DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;
@@ -309,34 +310,14 @@ impl Views {
             };
             let Some(last) = entries.last() else { break };
             through = last.entry.sequence;
-            entries.into_iter().for_each(|journaled| gathered.take(journaled));
+            entries.into_iter().for_each(|journaled| gathered.take(journaled, &self.open));
         }
         if through == self.through {
             return Ok(false);
         }
-        let estimates = self.estimates_in(&gathered, journal)?;
-        self.keep(gathered, estimates, through).map_err(|error| told(&self.path, &error))?;
+        estimate(&mut gathered, journal)?;
+        self.keep(gathered, through).map_err(|error| told(&self.path, &error))?;
         Ok(true)
-    }
-
-    /// What the settlements of a stretch say of their bounds. An admission that stands before the stretch is
-    /// read again.
-    fn estimates_in(
-        &self,
-        gathered: &Gathered,
-        journal: &mut Journal,
-    ) -> Result<estimates::Gathered, StoreError> {
-        let mut estimates = estimates::Gathered::default();
-        gathered.begun.iter().for_each(|row| estimates.take(&row.record));
-        for settled in &gathered.settled_later {
-            let admitted = AwuRecord::subject(&settled.command).and_then(|awu| self.open.get(&awu));
-            let Some(admitted) = admitted else { continue };
-            if let Some(mut record) = journal.entry(*admitted)?.and_then(AwuRecord::begin) {
-                record.follow(settled.clone());
-                estimates.take(&record);
-            }
-        }
-        Ok(estimates)
     }
 
     /// How good the bounds were, by provider and model.
@@ -377,15 +358,9 @@ impl Views {
         revocations::of_grant(&self.connection, grant).map_err(|error| told(&self.path, &error))
     }
 
-    fn keep(
-        &mut self,
-        gathered: Gathered,
-        estimates: estimates::Gathered,
-        through: u64,
-    ) -> rusqlite::Result<()> {
+    fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        estimates.write(&transaction)?;
-        let changes = gathered.write(&transaction, &self.open)?;
+        let changes = gathered.write(&transaction)?;
         set_cursor(&transaction, VIEWS, Cursor { through, from: through })?;
         transaction.commit()?;
         self.through = through;
@@ -488,7 +463,8 @@ impl Views {
         }
         let later = self.later(place.admitted).map_err(|error| told(&self.path, &error))?;
         for sequence in [place.started, place.ended].into_iter().flatten().chain(later) {
-            if let Some(journaled) = journal.entry(sequence)?
+            if sequence > place.admitted
+                && let Some(journaled) = journal.entry(sequence)?
                 && AwuRecord::subject(&journaled.entry.command) == Some(place.id)
             {
                 record.follow(journaled.entry);
@@ -505,6 +481,18 @@ impl Views {
         let rows = statement.query_map([stored(admitted)], |row| row.get::<_, i64>(0))?;
         rows.map(|row| row.map(|sequence| u64::try_from(sequence).unwrap_or_default())).collect()
     }
+}
+
+/// What the settlements of a stretch say of the bounds of AWUs that began before it: their admissions are read again.
+fn estimate(gathered: &mut Gathered, journal: &mut Journal) -> Result<(), StoreError> {
+    for (admitted, execution) in std::mem::take(&mut gathered.settled_later) {
+        if let Some(Command::Admit(request)) =
+            journal.entry(admitted)?.map(|journaled| journaled.entry.command)
+        {
+            gathered.estimates.take(&request.proposal, &execution);
+        }
+    }
+    Ok(())
 }
 
 /// Where the tables of a ledger are.

@@ -11,6 +11,7 @@ mod persons;
 mod proof;
 mod retention;
 mod space;
+mod tables;
 mod waiting;
 mod work;
 

@@ -300,6 +300,22 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-gateway", "--test", "governed", "archived"],
     },
     Fault {
+        name: "post-to-the-old-owner",
+        what: "the query tables post what is said of an AWU to the one that had its identity before",
+        file: "crates/genops-ledger/src/views/gathered.rs",
+        find: "match self.row_of.get(&awu).and_then(|row| self.begun.get_mut(*row)) {",
+        put: "match self.row_of.get(&awu).filter(|_| !open.contains_key(&awu)).and_then(|row| self.begun.get_mut(*row)) {",
+        test: &["-p", "genops-ledger", "--test", "ledger", "tables::"],
+    },
+    Fault {
+        name: "correct-whoever-has-the-identity",
+        what: "the correction of an AWU is told of that which has its identity by now",
+        file: "crates/genops-core/src/record.rs",
+        find: "if correction.admitted == self.sequence =>",
+        put: "if correction.admitted > 0 =>",
+        test: &["-p", "genops-ledger", "--test", "ledger", "tables::"],
+    },
+    Fault {
         name: "ask-by-number-alone",
         what: "AWUs of a person are found by a pseudonym that only has the same number",
         file: "crates/genops-ledger/src/views.rs",
