@@ -483,12 +483,15 @@ impl Views {
     }
 }
 
-/// What the settlements of a stretch say of the bounds of AWUs that began before it: their admissions are read again.
+/// What the settlements of a stretch say of the bounds of AWUs that began before it: their admissions are read again. Of one
+/// that has left for an archive nothing can be said any more.
 fn estimate(gathered: &mut Gathered, journal: &mut Journal) -> Result<(), StoreError> {
     for (admitted, execution) in std::mem::take(&mut gathered.settled_later) {
-        if let Some(Command::Admit(request)) =
-            journal.entry(admitted)?.map(|journaled| journaled.entry.command)
-        {
+        let admission = match journal.entry(admitted) {
+            Err(StoreError::Archived { .. }) => continue,
+            admission => admission?.map(|journaled| journaled.entry.command),
+        };
+        if let Some(Command::Admit(request)) = admission {
             gathered.estimates.take(&request.proposal, &execution);
         }
     }

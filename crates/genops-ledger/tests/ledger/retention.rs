@@ -355,6 +355,31 @@ async fn tables_that_were_behind_know_what_has_left_and_those_of_another_ledger_
 }
 
 #[tokio::test]
+async fn tables_go_on_where_an_admission_left_before_they_had_its_settlement() {
+    // The first admission; the second, and the first settlement; both AWUs, whole.
+    for (through, calls) in [(2, 2), (4, 1), (5, 1)] {
+        let place = OnDisk::new();
+        let mut behind = Views::in_memory().unwrap();
+        let ledger = open(&place).await;
+        for command in [budget_of("9"), admit_and_start(1), admit_and_start(2)] {
+            ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+        }
+        behind.catch_up(&mut ledger.journal().unwrap()).unwrap();
+        for command in [settle(1), settle(2), admit_and_start(3), settle(3)] {
+            ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+        }
+        drop(ledger);
+        retired(&place, Through::Entry(through), "a.jsonl").unwrap();
+        let mut journal = Journal::new(Box::new(SqliteStore::read(&place.path()).unwrap()));
+        behind.catch_up(&mut journal).unwrap();
+        let found = behind.awus(&Filter::default(), 9, &mut journal).unwrap().records;
+        assert_eq!((behind.as_of(), found.first().map(AwuRecord::id)), (7, Some(awu(3))), "{through}");
+        let told: Vec<_> = behind.estimates().unwrap().iter().map(|estimate| estimate.calls).collect();
+        assert_eq!(told, [calls], "of what has left nothing can be said any more: {through}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_snapshot_a_ledger_says_what_is_missing_and_is_restored_from_its_archives() {
     let place = OnDisk::new();
     let before = with_an_open_awu(&place).await.0;

@@ -316,6 +316,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "tables::"],
     },
     Fault {
+        name: "stop-at-an-archived-admission",
+        what: "the query tables stop for good where an admission left before they had its settlement",
+        file: "crates/genops-ledger/src/views.rs",
+        find: "Err(StoreError::Archived { .. }) => continue,",
+        put: "Err(error @ StoreError::Archived { .. }) => return Err(error),",
+        test: &["-p", "genops-ledger", "--test", "ledger", "tables_go_on"],
+    },
+    Fault {
         name: "ask-by-number-alone",
         what: "AWUs of a person are found by a pseudonym that only has the same number",
         file: "crates/genops-ledger/src/views.rs",
