@@ -19,6 +19,9 @@ use crate::persons::Persons;
 /// How often the query tables are brought up to date when nobody asks.
 const INDEX_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two stretches. A lock that is let go and taken again at once is had by nobody else.
+pub const LET_OTHERS: Duration = Duration::from_millis(1);
+
 /// How long it takes its last steps when it is stopped.
 const LAST_STEPS: Duration = Duration::from_secs(2);
 
@@ -132,7 +135,7 @@ fn follow(stopped: &Receiver<()>, report: &Report, mut step: impl FnMut() -> Res
         }
         loop {
             match step() {
-                Ok(true) => {}
+                Ok(true) => std::thread::sleep(LET_OTHERS),
                 Ok(false) => break,
                 Err(error) => {
                     report(&format!("the query tables cannot follow the journal: {error}"));

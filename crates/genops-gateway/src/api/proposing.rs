@@ -148,7 +148,7 @@ pub async fn propose(
         }
     };
     // What is told has its place in the chain, and is as it stands now.
-    let record = gateway.governor.known(told.what.id()).await?;
+    let record = gateway.governor.as_it_stands(&told.what).await?;
     let awu = AwuReport::of(&record);
     match Refusal::of(&record) {
         Some(refusal) => {

@@ -58,14 +58,6 @@ enum Step {
 pub type OpenChanges = HashMap<AwuId, Option<u64>>;
 
 impl Gathered {
-    pub fn len(&self) -> usize {
-        self.begun.len()
-            + self.moved.len()
-            + self.corrected.len()
-            + self.policies.len()
-            + self.revocations.len()
-    }
-
     /// Takes in an entry. `open` are the rows that were open before the stretch.
     pub fn take(&mut self, journaled: Journaled, open: &HashMap<AwuId, u64>) {
         self.policies.take(&journaled);

@@ -50,6 +50,15 @@ fn told(journal: &[Journaled]) -> Vec<AwuRecord> {
     records
 }
 
+/// Of a holder in another process.
+fn held(number: u32) -> Command {
+    let mut command = admit_and_start(number);
+    if let Command::Admit(request) = &mut command {
+        Arc::make_mut(request).within_ns = Some(1_000_000_000);
+    }
+    command
+}
+
 /// A correction of an AWU of which another one has the identity by now.
 fn correction(of: &AwuRecord) -> Command {
     let name = |text| Name::new(text).unwrap();
@@ -95,8 +104,15 @@ impl Story {
             let known = told(&self.told);
             for number in 0..3 {
                 let latest = known.iter().rfind(|record| record.id() == awu(number)).cloned();
-                let now = views.awu_now(awu(number), &mut self.journal).unwrap();
+                let standing = views.standing(awu(number), None).unwrap();
+                let now = standing.now(&mut self.journal).unwrap();
                 assert_eq!(now, latest, "{number} now, after {}, in stretches of {length}", entry.sequence);
+            }
+            // The one that a certain entry decided, whoever has its identity by now.
+            for record in known.iter().rev().take(4) {
+                let standing = views.standing(record.id(), Some(record.sequence)).unwrap();
+                let now = standing.now(&mut self.journal).unwrap();
+                assert_eq!(now.as_ref(), Some(record), "after {}, in stretches of {length}", entry.sequence);
             }
         }
         entry.outcome
@@ -157,4 +173,25 @@ async fn an_identity_that_is_used_again_is_told_as_the_journal_has_it_however_th
         }
         assert_eq!(views.estimates().unwrap(), estimates, "in stretches of {length}");
     }
+}
+
+#[tokio::test]
+async fn a_step_takes_no_more_than_a_stretch_also_of_entries_that_change_nothing_in_the_tables() {
+    let ledger = open(&MemoryStore::default()).await;
+    ledger.submit(wall(), held(1)).unwrap().durable().await.unwrap();
+    let extend = || Command::Extend { awu: awu(1), within_ns: 1_000_000_000 };
+    for _ in 0..200 {
+        for _ in 0..99 {
+            ledger.submit(wall(), extend()).unwrap();
+        }
+        ledger.submit(wall(), extend()).unwrap().durable().await.unwrap();
+    }
+    let mut journal = ledger.journal().unwrap();
+    let mut views = Views::in_memory().unwrap();
+    let mut steps = Vec::new();
+    while views.step(&mut journal).unwrap() {
+        steps.push(views.as_of());
+    }
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    assert_eq!(steps.last(), Some(&20_001));
 }
