@@ -315,7 +315,7 @@ impl Views {
             return Ok(false);
         }
         estimate(&mut gathered, journal)?;
-        self.keep(gathered, through).map_err(|error| told(&self.path, &error))?;
+        self.keep(gathered, through, journal.archived()?).map_err(|error| told(&self.path, &error))?;
         Ok(true)
     }
 
@@ -357,9 +357,11 @@ impl Views {
         revocations::of_grant(&self.connection, grant).map_err(|error| told(&self.path, &error))
     }
 
-    fn keep(&mut self, gathered: Gathered, through: u64) -> rusqlite::Result<()> {
+    /// Writes a stretch. Of AWUs that have left for an archive, news are not kept: whoever asks is told that they have left.
+    fn keep(&mut self, gathered: Gathered, through: u64, archived: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         let changes = gathered.write(&transaction)?;
+        transaction.execute("DELETE FROM later WHERE admitted <= ?1", [stored(archived)])?;
         set_cursor(&transaction, VIEWS, Cursor { through, from: through })?;
         transaction.commit()?;
         self.through = through;

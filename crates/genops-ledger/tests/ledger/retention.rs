@@ -21,7 +21,7 @@ use genops_ledger::views::{Filter, Views};
 use genops_ledger::witness::{Head, Witness};
 use genops_ledger::{Journal, OpenError, recover};
 
-use crate::work::{admit, admit_and_start, awu, budget_of, settle, wall};
+use crate::work::{admit, admit_and_start, awu, budget_of, orphan, settle, wall};
 use crate::{OnDisk, Place, open};
 
 /// A ledger of ten frames with two entries each, closed.
@@ -377,6 +377,33 @@ async fn tables_go_on_where_an_admission_left_before_they_had_its_settlement() {
         let told: Vec<_> = behind.estimates().unwrap().iter().map(|estimate| estimate.calls).collect();
         assert_eq!(told, [calls], "of what has left nothing can be said any more: {through}");
     }
+}
+
+#[tokio::test]
+async fn late_news_of_awus_that_have_left_leave_the_tables_and_the_awus_are_known_to_have_been_there() {
+    let place = OnDisk::new();
+    let ledger = open(&place).await;
+    for number in [1, 2] {
+        for say in [admit_and_start, orphan, settle] {
+            ledger.submit(wall(), say(number)).unwrap().durable().await.unwrap();
+        }
+    }
+    drop(ledger);
+    let file = place.path().with_file_name("genops.db.views");
+    let late_news = || {
+        let tables = rusqlite::Connection::open(&file).unwrap();
+        tables.query_row("SELECT count(*) FROM later", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    retired(&place, Through::Entry(3), "a.jsonl").unwrap();
+    assert_eq!(late_news(), 2);
+    let ledger = open(&place).await;
+    ledger.submit(wall(), admit(3)).unwrap().durable().await.unwrap();
+    let (mut journal, mut views) = (ledger.journal().unwrap(), Views::beside(&place.path()).unwrap());
+    views.catch_up(&mut journal).unwrap();
+    assert_eq!(late_news(), 1);
+    let told = views.awu(awu(2), &mut journal).unwrap().unwrap();
+    assert_eq!((told.state(), told.later.len()), ("SETTLED", 1));
+    assert_eq!(views.awu(awu(1), &mut journal), Err(StoreError::Archived { entry: 1, through: 3 }));
 }
 
 #[tokio::test]

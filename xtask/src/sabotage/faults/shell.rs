@@ -348,6 +348,14 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "tables::"],
     },
     Fault {
+        name: "keep-news-of-what-has-left",
+        what: "the query tables keep late news of AWUs that have left for an archive",
+        file: "crates/genops-ledger/src/views.rs",
+        find: "DELETE FROM later WHERE admitted <= ?1",
+        put: "DELETE FROM later WHERE admitted = -?1",
+        test: &["-p", "genops-ledger", "--test", "ledger", "late_news"],
+    },
+    Fault {
         name: "ask-by-number-alone",
         what: "AWUs of a person are found by a pseudonym that only has the same number",
         file: "crates/genops-ledger/src/views.rs",
