@@ -171,7 +171,7 @@ impl AwuRecord {
                 let news = News::Settled { execution, settled, act: Some(act) };
                 return self.later.push(Later { sequence, at, news });
             }
-            // One of the same identity may have been corrected.
+            // Another AWU may have had the identity before.
             (Command::Correct(correction), Outcome::Corrected { .. })
                 if correction.admitted == self.sequence =>
             {

@@ -5,15 +5,15 @@
 //! stands; what is told about it is read from the journal itself. They live in a file of their own, so
 //! that they never get in the way of a commit.
 //!
-//! Rows are appended in the order of the journal. There is no index over identities: they are random, and an
-//! index over them would write a page for each AWU. Looking one up that has ended walks the rows, the latest first; where an
-//! open one stands is known.
+//! Rows are appended in the order of the journal. Identities are random, and an index over all of them would write a page for
+//! each AWU: so it is one for each range of entries, of which only the latest is written to, and a look-up asks each range.
 
 mod estimates;
 mod gathered;
 mod listing;
 mod policies;
 mod revocations;
+mod standing;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use genops_core::cursor::Cursor;
 use genops_core::ledger::Command;
 use genops_core::policy::Policy;
-use genops_core::record::{AwuRecord, Journaled};
+use genops_core::record::AwuRecord;
 use genops_core::{AwuId, Digest, Name};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -35,9 +35,10 @@ use gathered::Gathered;
 
 pub use estimates::Estimate;
 pub use listing::{Filter, Found};
+pub use standing::Standing;
 
 /// The version of the tables; another one means: build them anew.
-pub(crate) const VERSION: i64 = 9;
+pub(crate) const VERSION: i64 = 10;
 
 /// From version 3: dead letters that know from where they are read again, and whether they are.
 const FROM_3: &str = "
@@ -51,6 +52,7 @@ const FROM_3: &str = "
 const FROM_5: &str = "
     BEGIN;
     DROP TABLE IF EXISTS awus;
+    DROP TABLE IF EXISTS later;
     DROP TABLE IF EXISTS estimates;
     DROP TABLE IF EXISTS policies;
     DROP TABLE IF EXISTS revocations;
@@ -60,8 +62,8 @@ const FROM_5: &str = "
 /// The cursor of the tables themselves, among those of the other followers.
 pub(crate) const VIEWS: &str = "views";
 
-/// How many changes are written to the tables at once.
-const STRETCH: usize = 4_096;
+/// How many entries are taken in at once, but for the rest of a frame.
+const STRETCH: usize = 8_192;
 
 const TABLES: &str = "
     BEGIN;
@@ -87,6 +89,7 @@ const TABLES: &str = "
         state TEXT NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS open_awus ON awus (admitted) WHERE state IN ('RESERVED', 'EXECUTING', 'IN_DOUBT');
+    CREATE INDEX IF NOT EXISTS awus_by_id ON awus (admitted >> 16, id);
     CREATE TABLE IF NOT EXISTS later (
         admitted INTEGER NOT NULL,
         sequence INTEGER NOT NULL,
@@ -110,10 +113,6 @@ const TABLES: &str = "
         again INTEGER NOT NULL DEFAULT 0
     ) STRICT;
     COMMIT;";
-
-const BY_ROW: &str = "SELECT id, admitted, started, ended FROM awus WHERE admitted = ?1";
-const BY_ID: &str =
-    "SELECT id, admitted, started, ended FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1";
 
 /// Tables over the journal, as of some entry.
 #[derive(Debug)]
@@ -211,7 +210,7 @@ impl Views {
                 self.connection.execute_batch(FROM_3)?;
                 self.connection.execute_batch(FROM_5)?;
             }
-            5..=8 => self.connection.execute_batch(FROM_5)?,
+            5..=9 => self.connection.execute_batch(FROM_5)?,
             _ => self.connection.execute_batch(
                 "DROP TABLE IF EXISTS awus; DROP TABLE IF EXISTS cursors; DROP TABLE IF EXISTS dead_letters;
                  DROP TABLE IF EXISTS journal; DROP TABLE IF EXISTS estimates; DROP TABLE IF EXISTS policies;
@@ -297,8 +296,8 @@ impl Views {
     /// The journal or the tables cannot be read or written.
     pub fn step(&mut self, journal: &mut Journal) -> Result<bool, StoreError> {
         let mut gathered = Gathered::default();
-        let mut through = self.through;
-        while gathered.len() < STRETCH {
+        let (mut through, mut taken) = (self.through, 0);
+        while taken < STRETCH {
             let entries = match journal.after(through) {
                 // What the tables do not have of it they will not have.
                 Err(StoreError::Archived { through: archived, .. }) => {
@@ -309,34 +308,15 @@ impl Views {
             };
             let Some(last) = entries.last() else { break };
             through = last.entry.sequence;
-            entries.into_iter().for_each(|journaled| gathered.take(journaled));
+            taken += entries.len();
+            entries.into_iter().for_each(|journaled| gathered.take(journaled, &self.open));
         }
         if through == self.through {
             return Ok(false);
         }
-        let estimates = self.estimates_in(&gathered, journal)?;
-        self.keep(gathered, estimates, through).map_err(|error| told(&self.path, &error))?;
+        estimate(&mut gathered, journal)?;
+        self.keep(gathered, through, journal.archived()?).map_err(|error| told(&self.path, &error))?;
         Ok(true)
-    }
-
-    /// What the settlements of a stretch say of their bounds. An admission that stands before the stretch is
-    /// read again.
-    fn estimates_in(
-        &self,
-        gathered: &Gathered,
-        journal: &mut Journal,
-    ) -> Result<estimates::Gathered, StoreError> {
-        let mut estimates = estimates::Gathered::default();
-        gathered.begun.iter().for_each(|row| estimates.take(&row.record));
-        for settled in &gathered.settled_later {
-            let admitted = AwuRecord::subject(&settled.command).and_then(|awu| self.open.get(&awu));
-            let Some(admitted) = admitted else { continue };
-            if let Some(mut record) = journal.entry(*admitted)?.and_then(AwuRecord::begin) {
-                record.follow(settled.clone());
-                estimates.take(&record);
-            }
-        }
-        Ok(estimates)
     }
 
     /// How good the bounds were, by provider and model.
@@ -377,15 +357,11 @@ impl Views {
         revocations::of_grant(&self.connection, grant).map_err(|error| told(&self.path, &error))
     }
 
-    fn keep(
-        &mut self,
-        gathered: Gathered,
-        estimates: estimates::Gathered,
-        through: u64,
-    ) -> rusqlite::Result<()> {
+    /// Writes a stretch. Of AWUs that have left for an archive, news are not kept: whoever asks is told that they have left.
+    fn keep(&mut self, gathered: Gathered, through: u64, archived: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        estimates.write(&transaction)?;
-        let changes = gathered.write(&transaction, &self.open)?;
+        let changes = gathered.write(&transaction)?;
+        transaction.execute("DELETE FROM later WHERE admitted <= ?1", [stored(archived)])?;
         set_cursor(&transaction, VIEWS, Cursor { through, from: through })?;
         transaction.commit()?;
         self.through = through;
@@ -398,16 +374,13 @@ impl Views {
         Ok(())
     }
 
-    /// One AWU, read from the journal.
+    /// One AWU as of the tables, read from the journal.
     ///
     /// # Errors
     ///
     /// The tables or the journal cannot be read.
     pub fn awu(&self, id: AwuId, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
-        match self.place(id).map_err(|error| told(&self.path, &error))? {
-            Some(place) => self.record_at(&place, journal),
-            None => Ok(None),
-        }
+        self.standing(id, None)?.read(journal)
     }
 
     /// The key that an AWU was proposed with, as the journal has it: known here of those as well whose entries have left
@@ -418,45 +391,12 @@ impl Views {
     /// The tables cannot be read.
     pub fn key_of(&self, id: AwuId) -> Result<Option<Name>, StoreError> {
         let look = || {
-            let key = "SELECT key FROM awus WHERE id = ?1 ORDER BY admitted DESC LIMIT 1";
-            let mut statement = self.connection.prepare_cached(key)?;
-            statement.query_row([bytes(id)], |row| row.get::<_, Option<String>>(0)).optional()
+            let Some(place) = self.place(id)? else { return Ok(None) };
+            let mut statement = self.connection.prepare_cached("SELECT key FROM awus WHERE admitted = ?1")?;
+            statement.query_row([stored(place.admitted)], |row| row.get::<_, Option<String>>(0)).optional()
         };
         let key = look().map_err(|error| told(&self.path, &error))?.flatten();
         Ok(key.and_then(|key| Name::new(&key).ok()))
-    }
-
-    /// One AWU as of the last durable entry, also where the tables are behind, as on a full disk: what they do not have is
-    /// read from the journal. Nothing is written.
-    ///
-    /// # Errors
-    ///
-    /// The tables or the journal cannot be read.
-    pub fn awu_now(&self, id: AwuId, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
-        let mut record = self.awu(id, journal)?;
-        let mut through = self.through.max(journal.archived()?);
-        loop {
-            let entries = journal.after(through)?;
-            let Some(last) = entries.last() else { return Ok(record) };
-            through = last.entry.sequence;
-            let about = |journaled: &Journaled| AwuRecord::subject(&journaled.entry.command) == Some(id);
-            entries.into_iter().filter(about).for_each(|journaled| AwuRecord::take(&mut record, journaled));
-        }
-    }
-
-    /// Where the entries of an AWU stand. Of one that is open the row is known; for one that has ended, the rows are
-    /// walked.
-    fn place(&self, id: AwuId) -> rusqlite::Result<Option<Place>> {
-        match self.open.get(&id) {
-            Some(admitted) => {
-                let mut statement = self.connection.prepare_cached(BY_ROW)?;
-                statement.query_row([stored(*admitted)], place_of).optional()
-            }
-            None => {
-                let mut statement = self.connection.prepare_cached(BY_ID)?;
-                statement.query_row([bytes(id)], place_of).optional()
-            }
-        }
     }
 
     /// AWUs, the latest first, at most `limit`, read from the journal. One call looks through a stretch of the journal
@@ -470,7 +410,8 @@ impl Views {
         let (places, next) = looked.map_err(|error| told(&self.path, &error))?;
         let mut records = Vec::with_capacity(places.len());
         for place in &places {
-            match self.record_at(place, journal) {
+            let entries = self.entries_of(place).map_err(|error| told(&self.path, &error))?;
+            match standing::read(place.id, &entries, journal) {
                 // What is older is archived as well.
                 Err(StoreError::Archived { .. }) => return Ok(Found { records, next: None }),
                 record => records.extend(record?.filter(|record| filter.is_about(record))),
@@ -478,33 +419,21 @@ impl Views {
         }
         Ok(Found { records, next })
     }
+}
 
-    fn record_at(&self, place: &Place, journal: &mut Journal) -> Result<Option<AwuRecord>, StoreError> {
-        let Some(mut record) = journal.entry(place.admitted)?.and_then(AwuRecord::begin) else {
-            return Ok(None);
+/// What the settlements of a stretch say of the bounds of AWUs that began before it: their admissions are read again. Of one
+/// that has left for an archive nothing can be said any more.
+fn estimate(gathered: &mut Gathered, journal: &mut Journal) -> Result<(), StoreError> {
+    for (admitted, execution) in std::mem::take(&mut gathered.settled_later) {
+        let admission = match journal.entry(admitted) {
+            Err(StoreError::Archived { .. }) => continue,
+            admission => admission?.map(|journaled| journaled.entry.command),
         };
-        if record.id() != place.id {
-            return Ok(None);
+        if let Some(Command::Admit(request)) = admission {
+            gathered.estimates.take(&request.proposal, &execution);
         }
-        let later = self.later(place.admitted).map_err(|error| told(&self.path, &error))?;
-        for sequence in [place.started, place.ended].into_iter().flatten().chain(later) {
-            if let Some(journaled) = journal.entry(sequence)?
-                && AwuRecord::subject(&journaled.entry.command) == Some(place.id)
-            {
-                record.follow(journaled.entry);
-            }
-        }
-        Ok(Some(record))
     }
-
-    /// The entries about an AWU after its end.
-    fn later(&self, admitted: u64) -> rusqlite::Result<Vec<u64>> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT sequence FROM later WHERE admitted = ?1 ORDER BY sequence")?;
-        let rows = statement.query_map([stored(admitted)], |row| row.get::<_, i64>(0))?;
-        rows.map(|row| row.map(|sequence| u64::try_from(sequence).unwrap_or_default())).collect()
-    }
+    Ok(())
 }
 
 /// Where the tables of a ledger are.
@@ -540,39 +469,4 @@ fn bytes(id: AwuId) -> [u8; 24] {
     trace.copy_from_slice(&id.trace_id);
     span.copy_from_slice(&id.span_id);
     bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::StatementStatus;
-
-    use super::*;
-
-    fn id(number: u8) -> AwuId {
-        AwuId { trace_id: [number; 16], span_id: [number; 8] }
-    }
-
-    /// Walking the rows would keep everybody else from the tables for as long as there are rows.
-    #[test]
-    fn an_open_awu_is_found_without_walking_the_rows_and_one_that_has_ended_by_walking_to_it() {
-        let mut views = Views::in_memory().unwrap();
-        for number in 1..=200_u8 {
-            let state = if number == 3 { "EXECUTING" } else { "SETTLED" };
-            let insert = "INSERT INTO awus (admitted, id, started, at, team, project, environment, operation_type, result, \
-                          state) VALUES (?1, ?2, NULL, 0, '', '', '', '', '', ?3)";
-            let row = rusqlite::params![number, bytes(id(number)), state];
-            views.connection.execute(insert, row).unwrap();
-        }
-        views.open = views.open_rows().unwrap();
-        let steps = |views: &Views, sql| {
-            let statement = views.connection.prepare_cached(sql).unwrap();
-            statement.reset_status(StatementStatus::FullscanStep)
-        };
-        assert_eq!(views.place(id(3)).unwrap().unwrap().admitted, 3);
-        assert_eq!((steps(&views, BY_ROW), steps(&views, BY_ID)), (0, 0));
-        assert_eq!(views.place(id(190)).unwrap().unwrap().admitted, 190);
-        let walked = steps(&views, BY_ID);
-        assert!((1..=11).contains(&walked), "{walked}");
-        assert!(views.place(id(201)).unwrap().is_none());
-    }
 }

@@ -1,9 +1,9 @@
 //! What runs behind the writer: the feed that the outbox reads from, which knows persons, and the indexer of the query tables.
 
-use std::sync::mpsc::{self, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use genops_core::Name;
 use genops_core::cursor::{Cursor, DeadLetter};
@@ -18,6 +18,12 @@ use crate::persons::Persons;
 
 /// How often the query tables are brought up to date when nobody asks.
 const INDEX_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two stretches. A lock that is let go and taken again at once is had by nobody else.
+pub const LET_OTHERS: Duration = Duration::from_millis(1);
+
+/// How long it takes its last steps when it is stopped.
+const LAST_STEPS: Duration = Duration::from_secs(2);
 
 type Report = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -106,25 +112,41 @@ impl Indexer {
         let (stop, stopped) = mpsc::channel::<()>();
         let work = move || {
             step_back();
-            while matches!(stopped.recv_timeout(INDEX_EVERY), Err(RecvTimeoutError::Timeout)) {
-                loop {
-                    // The lock is let go before anybody is told anything.
-                    let stepped = views.lock().unwrap_or_else(PoisonError::into_inner).step(&mut journal);
-                    match stepped {
-                        Ok(true) if matches!(stopped.try_recv(), Err(TryRecvError::Empty)) => {}
-                        Ok(true) => return,
-                        Ok(false) => break,
-                        Err(error) => {
-                            report(&format!("the query tables cannot follow the journal: {error}"));
-                            break;
-                        }
-                    }
-                }
-            }
+            follow(&stopped, &report, || {
+                // The lock is let go before anybody is told anything.
+                views.lock().unwrap_or_else(PoisonError::into_inner).step(&mut journal)
+            });
         };
         let thread = std::thread::Builder::new().name("genops-views".to_owned()).spawn(work);
         let thread = thread.map_err(|error| StoreError::Failed { what: error.to_string() })?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+/// Steps to the end of the journal again and again, and once more when it is stopped: what the tables lack then they may not
+/// have the time to take in before it leaves for an archive.
+fn follow(stopped: &Receiver<()>, report: &Report, mut step: impl FnMut() -> Result<bool, StoreError>) {
+    let mut until = None;
+    while until.is_none() {
+        if !matches!(stopped.recv_timeout(INDEX_EVERY), Err(RecvTimeoutError::Timeout)) {
+            until = Some(Instant::now() + LAST_STEPS);
+        }
+        loop {
+            match step() {
+                Ok(true) => std::thread::sleep(LET_OTHERS),
+                Ok(false) => break,
+                Err(error) => {
+                    report(&format!("the query tables cannot follow the journal: {error}"));
+                    break;
+                }
+            }
+            if until.is_none() && !matches!(stopped.try_recv(), Err(TryRecvError::Empty)) {
+                until = Some(Instant::now() + LAST_STEPS);
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                break;
+            }
+        }
     }
 }
 

@@ -15,13 +15,13 @@ use genops_ledger::memory::MemoryStore;
 use genops_ledger::recover::{self, OpenError, Recovered};
 use genops_ledger::sqlite::SqliteStore;
 use genops_ledger::views::Views;
-use genops_ledger::{Ledger, LedgerError, StoreError};
+use genops_ledger::{Journal, Ledger, LedgerError, StoreError};
 use genops_spec::Decision;
 use genops_telemetry::{Outbox, Source};
 use tokio::sync::watch;
 
 use crate::awu::Awu;
-use crate::background::{Feed, Indexer};
+use crate::background::{Feed, Indexer, LET_OTHERS};
 use crate::keeper::Keeper;
 use crate::persons::Persons;
 use crate::settings::{LedgerPlace, Settings};
@@ -274,6 +274,25 @@ impl Governor {
 
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.inner.ledger
+    }
+
+    /// Looks at the query tables once they have everything that is durable now. Blocks for as long as a disk does; others have
+    /// the tables between the stretches.
+    pub(crate) fn with_views_now<T, E: From<StoreError>>(
+        &self,
+        journal: &mut Journal,
+        look: impl FnOnce(&mut Views, &mut Journal) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let last = *self.durable().borrow();
+        let mut step = || {
+            self.with_views(|views| {
+                Ok::<_, StoreError>(views.as_of() < last && views.step(journal)? && views.as_of() < last)
+            })
+        };
+        while step()? {
+            std::thread::sleep(LET_OTHERS);
+        }
+        self.with_views(|views| look(views, journal))
     }
 
     pub(crate) fn with_views<T>(&self, look: impl FnOnce(&mut Views) -> T) -> T {

@@ -244,19 +244,37 @@ impl Governor {
         Ok(look.await.map_err(|error| failed(error.to_string()))??)
     }
 
+    /// The same of the AWU that was decided as `decided` says, whoever has its identity by now.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub async fn as_it_stands(&self, decided: &AwuRecord) -> Result<AwuRecord, HeldError> {
+        self.settled_order().await?;
+        let record = self.found(decided.id(), Some(decided.sequence)).await?;
+        Ok(self.persons().record(record).map_err(ReportError::from)?)
+    }
+
     /// The same as the journal has it, for whoever says more of it there.
     pub(crate) async fn known_by_pseudonyms(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
-        self.settled_order().await?;
+        let look = |books: &Books| (books.sequence(), books.open_awu(awu).map(|open| open.admitted));
+        let (sequence, admitted) = self.ledger().read(look)?;
+        self.ledger().durable(sequence).await?;
+        self.found(awu, admitted).await
+    }
+
+    async fn found(&self, awu: AwuId, decided: Option<u64>) -> Result<AwuRecord, HeldError> {
         let governor = self.clone();
-        let look = tokio::task::spawn_blocking(move || governor.find(awu));
+        let look = tokio::task::spawn_blocking(move || governor.find(awu, decided));
         let found = look.await.map_err(|error| failed(error.to_string()))??;
         found.ok_or(HeldError::Unknown(awu))
     }
 
-    fn find(&self, awu: AwuId) -> Result<Option<AwuRecord>, ReportError> {
-        let mut journal = self.ledger().journal()?;
+    fn find(&self, awu: AwuId, decided: Option<u64>) -> Result<Option<AwuRecord>, ReportError> {
         // The tables are not caught up with: whoever ends work has to be able to where they cannot be written.
-        let found = self.with_views(|views| Ok::<_, ReportError>(views.awu_now(awu, &mut journal)?))?;
+        let standing = self.with_views(|views| views.standing(awu, decided))?;
+        let mut journal = self.ledger().journal()?;
+        let found = standing.now(&mut journal)?;
         found_or_archived(awu, found, &mut journal)
     }
 

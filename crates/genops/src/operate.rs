@@ -193,10 +193,7 @@ impl Governor {
         let governor = self.clone();
         let find = move || {
             let mut journal = governor.ledger().journal()?;
-            let sequence = governor.with_views(|views| {
-                views.catch_up(&mut journal)?;
-                views.revocation(grant)
-            })?;
+            let sequence = governor.with_views_now(&mut journal, |views, _| views.revocation(grant))?;
             let Some(sequence) = sequence else { return Ok(None) };
             let said = journal.entry(sequence)?.map(|journaled| journaled.entry.command);
             match said {

@@ -148,10 +148,7 @@ impl Governor {
     /// The decision is not in the journal, or not durable, or the journal cannot be read.
     pub fn receipt(&self, awu: AwuId, key: &SigningKey) -> Result<Receipt, ReceiptError> {
         let mut journal = self.ledger().journal()?;
-        self.with_views(|views| {
-            views.catch_up(&mut journal)?;
-            issue(views, &mut journal, awu, key)
-        })
+        self.with_views_now(&mut journal, |views, journal| issue(views, journal, awu, key))
     }
 }
 

@@ -163,9 +163,8 @@ impl Governor {
         };
         // Whoever else wants the tables has them between the stretches.
         let page = awu_page_by(self.persons(), &filter, limit, STRETCHES_MAX, |filter, limit| {
-            self.with_views(|views| {
-                views.catch_up(&mut journal)?;
-                Ok((views.awus(filter, limit, &mut journal)?, views.as_of()))
+            self.with_views_now(&mut journal, |views, journal| {
+                Ok((views.awus(filter, limit, journal)?, views.as_of()))
             })
         })?;
         page.ended(&mut journal)
@@ -178,8 +177,7 @@ impl Governor {
     /// The journal or its tables cannot be read.
     pub fn estimates(&self) -> Result<EstimateList, ReportError> {
         let mut journal = self.ledger().journal()?;
-        self.with_views(|views| {
-            views.catch_up(&mut journal)?;
+        self.with_views_now(&mut journal, |views, _| {
             Ok(EstimateList { estimates: views.estimates()?, as_of: views.as_of() })
         })
     }
@@ -191,10 +189,7 @@ impl Governor {
     /// The journal or its tables cannot be read.
     pub fn awu(&self, id: AwuId) -> Result<Option<AwuReport>, ReportError> {
         let mut journal = self.ledger().journal()?;
-        let found = self.with_views(|views| {
-            views.catch_up(&mut journal)?;
-            views.awu(id, &mut journal)
-        })?;
+        let found = self.with_views_now(&mut journal, |views, journal| views.awu(id, journal))?;
         let found = found.map(|record| self.persons().record(record)).transpose()?;
         found_or_archived(id, found.as_ref().map(AwuReport::of), &mut journal)
     }
@@ -207,9 +202,8 @@ impl Governor {
     pub fn explain(&self, id: AwuId) -> Result<Option<Explanation>, ReportError> {
         let mut journal = self.ledger().journal()?;
         let in_force = self.ledger().read(Books::shared_in_force)?;
-        let found = self.with_views(|views| {
-            views.catch_up(&mut journal)?;
-            explain(views, &in_force, &mut journal, self.persons(), id)
+        let found = self.with_views_now(&mut journal, |views, journal| {
+            explain(views, &in_force, journal, self.persons(), id)
         })?;
         found_or_archived(id, found, &mut journal)
     }

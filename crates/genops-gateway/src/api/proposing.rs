@@ -149,7 +149,7 @@ pub async fn propose(
     };
     // What is told has its place in the chain, and is as it stands now. Where that cannot be read, it was decided all the
     // same, and who asked has to be told: nobody else knows its identity.
-    let record = match gateway.governor.known(told.what.id()).await {
+    let record = match gateway.governor.as_it_stands(&told.what).await {
         Err(_) if !told.is_repeated => told.what,
         known => known?,
     };

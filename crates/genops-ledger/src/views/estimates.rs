@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use genops_core::Name;
-use genops_core::record::AwuRecord;
+use genops_core::awu::{Execution, Proposal, Used};
 use rusqlite::{Connection, Transaction, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,10 +49,9 @@ pub struct Estimate {
 pub struct Gathered(HashMap<(Name, Name), Estimate>);
 
 impl Gathered {
-    /// Takes in an AWU that has been settled; one without a usage report adds nothing.
-    pub fn take(&mut self, record: &AwuRecord) {
-        let Some(reported) = record.reported_tokens() else { return };
-        let proposal = &record.request.proposal;
+    /// Takes in what an AWU proposed and what was executed; an execution without a usage report adds nothing.
+    pub fn take(&mut self, proposal: &Proposal, execution: &Execution) {
+        let Used::Reported(reported) = execution.used else { return };
         let (Some(provider), Some(model)) = (&proposal.provider, &proposal.model) else { return };
         let sums = self.0.entry((provider.clone(), model.clone())).or_default();
         let bound = proposal.bound;

@@ -2,41 +2,44 @@
 
 use std::collections::HashMap;
 
-use genops_core::awu::State;
+use genops_core::awu::{Execution, State};
 use genops_core::ledger::{Command, Entry, Outcome, Settled};
 use genops_core::record::{AwuRecord, Journaled};
 use genops_core::spec::ReasonCode;
 use genops_core::{AwuId, Name, person};
 use rusqlite::{Transaction, params};
 
-use super::{bytes, policies, revocations, stored};
+use super::{bytes, estimates, policies, revocations, stored};
 
 /// What a stretch of the journal does to the tables: an AWU that began and ended in it is written once.
 #[derive(Default)]
 pub struct Gathered {
-    pub begun: Vec<Row>,
-    /// The latest row of an identity.
+    begun: Vec<Row>,
+    /// The latest row of an identity, among those that began in the stretch.
     row_of: HashMap<AwuId, usize>,
     moved: Vec<Move>,
     /// Corrections: the row, and the entry.
     corrected: Vec<(u64, u64)>,
-    /// Settlements of AWUs that began before the stretch.
-    pub settled_later: Vec<Entry>,
+    pub estimates: estimates::Gathered,
+    /// Executions of AWUs that began before the stretch: the row, and what was executed.
+    pub settled_later: Vec<(u64, Execution)>,
     policies: policies::Gathered,
     revocations: revocations::Gathered,
 }
 
 /// An AWU that began in the stretch, and where its later entries stand.
-pub struct Row {
-    pub record: AwuRecord,
+struct Row {
+    record: AwuRecord,
     started: Option<u64>,
     ended: Option<u64>,
     later: Vec<u64>,
 }
 
-/// What an entry does to an AWU that began before the stretch.
+/// What an entry does to an AWU that began before the stretch. Its row is found when the entry is taken: later in the stretch
+/// another AWU may have the identity.
 struct Move {
     awu: AwuId,
+    row: u64,
     sequence: u64,
     to: Step,
 }
@@ -55,15 +58,8 @@ enum Step {
 pub type OpenChanges = HashMap<AwuId, Option<u64>>;
 
 impl Gathered {
-    pub fn len(&self) -> usize {
-        self.begun.len()
-            + self.moved.len()
-            + self.corrected.len()
-            + self.policies.len()
-            + self.revocations.len()
-    }
-
-    pub fn take(&mut self, journaled: Journaled) {
+    /// Takes in an entry. `open` are the rows that were open before the stretch.
+    pub fn take(&mut self, journaled: Journaled, open: &HashMap<AwuId, u64>) {
         self.policies.take(&journaled);
         self.revocations.take(&journaled);
         let entry = &journaled.entry;
@@ -82,6 +78,9 @@ impl Gathered {
         };
         match self.row_of.get(&awu).and_then(|row| self.begun.get_mut(*row)) {
             Some(row) => {
+                if let Some(execution) = executed(&journaled.entry) {
+                    self.estimates.take(&row.record.request.proposal, execution);
+                }
                 row.record.follow(journaled.entry);
                 match to {
                     Step::Started => row.started = Some(sequence),
@@ -90,33 +89,27 @@ impl Gathered {
                 }
             }
             None => {
-                self.moved.push(Move { awu, sequence, to });
-                if matches!(journaled.entry.outcome, Outcome::Settled(_)) {
-                    self.settled_later.push(journaled.entry);
-                }
+                let Some(row) = open.get(&awu).copied() else { return };
+                self.moved.push(Move { awu, row, sequence, to });
+                self.settled_later
+                    .extend(executed(&journaled.entry).map(|execution| (row, execution.clone())));
             }
         }
     }
 
     /// Writes the stretch. What it does to the open rows is for after the commit.
-    pub fn write(
-        self,
-        transaction: &Transaction<'_>,
-        open: &HashMap<AwuId, u64>,
-    ) -> rusqlite::Result<OpenChanges> {
+    pub fn write(self, transaction: &Transaction<'_>) -> rusqlite::Result<OpenChanges> {
+        self.estimates.write(transaction)?;
         self.policies.write(transaction)?;
         self.revocations.write(transaction)?;
         let mut changes = OpenChanges::new();
-        begin(self.begun, transaction, &mut changes)?;
         let mut after = transaction.prepare_cached("INSERT OR IGNORE INTO later VALUES (?1, ?2)")?;
         let mut start =
             transaction.prepare_cached("UPDATE awus SET started = ?2, state = ?3 WHERE admitted = ?1")?;
         let mut end =
             transaction.prepare_cached("UPDATE awus SET ended = ?2, state = ?3 WHERE admitted = ?1")?;
         let mut settle = transaction.prepare_cached("UPDATE awus SET state = ?2 WHERE admitted = ?1")?;
-        for Move { awu, sequence, to } in self.moved {
-            let row = changes.get(&awu).copied().unwrap_or_else(|| open.get(&awu).copied());
-            let Some(row) = row else { continue };
+        for Move { awu, row, sequence, to } in self.moved {
             let stays_open = match to {
                 Step::Started => {
                     start.execute(params![stored(row), stored(sequence), State::Executing.as_str()])?;
@@ -137,7 +130,19 @@ impl Gathered {
         for (row, sequence) in self.corrected {
             after.execute(params![stored(row), stored(sequence)])?;
         }
+        // Whatever began under an identity began after that which had it before the stretch had ended.
+        begin(self.begun, transaction, &mut changes)?;
         Ok(changes)
+    }
+}
+
+/// What was executed, as an entry says that settles an AWU.
+const fn executed(entry: &Entry) -> Option<&Execution> {
+    match (&entry.command, &entry.outcome) {
+        (Command::Settle { execution, .. } | Command::Resolve { execution, .. }, Outcome::Settled(_)) => {
+            Some(execution)
+        }
+        _ => None,
     }
 }
 

@@ -20,10 +20,6 @@ pub const TABLE: &str = "
 pub struct Gathered(Vec<(Digest, u64)>);
 
 impl Gathered {
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Takes in an entry; one that adopts no policy adds nothing.
     pub fn take(&mut self, journaled: &Journaled) {
         if let Outcome::PolicyAdopted { version, .. } = &journaled.entry.outcome {

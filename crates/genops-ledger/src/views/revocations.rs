@@ -17,10 +17,6 @@ pub const TABLE: &str = "
 pub struct Gathered(Vec<(u64, u64)>);
 
 impl Gathered {
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Takes in an entry; one that ends no grant adds nothing.
     pub fn take(&mut self, journaled: &Journaled) {
         if let (Command::Revoke { grant, .. }, Outcome::GrantEnded { .. }) =

@@ -11,6 +11,7 @@ mod persons;
 mod proof;
 mod retention;
 mod space;
+mod tables;
 mod waiting;
 mod work;
 
@@ -194,8 +195,8 @@ async fn the_tables_agree_with_the_journal_however_they_were_built(place: &impl 
     let mut behind = Views::in_memory().unwrap();
     for number in [0, 3, 4, 99] {
         let known = at_once.awu(awu(number), &mut journal).unwrap();
-        assert_eq!(behind.awu_now(awu(number), &mut journal).unwrap(), known);
-        assert_eq!(stepwise.awu_now(awu(number), &mut journal).unwrap(), known);
+        assert_eq!(behind.standing(awu(number), None).unwrap().now(&mut journal).unwrap(), known);
+        assert_eq!(stepwise.standing(awu(number), None).unwrap().now(&mut journal).unwrap(), known);
     }
     assert_eq!(behind.as_of(), 0, "nothing was written");
     behind.catch_up(&mut journal).unwrap();

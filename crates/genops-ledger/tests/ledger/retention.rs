@@ -21,7 +21,7 @@ use genops_ledger::views::{Filter, Views};
 use genops_ledger::witness::{Head, Witness};
 use genops_ledger::{Journal, OpenError, recover};
 
-use crate::work::{admit, admit_and_start, awu, budget_of, settle, wall};
+use crate::work::{admit, admit_and_start, awu, budget_of, orphan, settle, wall};
 use crate::{OnDisk, Place, open};
 
 /// A ledger of ten frames with two entries each, closed.
@@ -352,6 +352,58 @@ async fn tables_that_were_behind_know_what_has_left_and_those_of_another_ledger_
     assert_eq!(views.as_of(), 9);
     assert_eq!(views.awu(awu(1), &mut journal), Err(StoreError::Archived { entry: 2, through: 5 }));
     assert_eq!(views.awu(awu(9), &mut journal), Ok(None));
+}
+
+#[tokio::test]
+async fn tables_go_on_where_an_admission_left_before_they_had_its_settlement() {
+    // The first admission; the second, and the first settlement; both AWUs, whole.
+    for (through, calls) in [(2, 2), (4, 1), (5, 1)] {
+        let place = OnDisk::new();
+        let mut behind = Views::in_memory().unwrap();
+        let ledger = open(&place).await;
+        for command in [budget_of("9"), admit_and_start(1), admit_and_start(2)] {
+            ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+        }
+        behind.catch_up(&mut ledger.journal().unwrap()).unwrap();
+        for command in [settle(1), settle(2), admit_and_start(3), settle(3)] {
+            ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+        }
+        drop(ledger);
+        retired(&place, Through::Entry(through), "a.jsonl").unwrap();
+        let mut journal = Journal::new(Box::new(SqliteStore::read(&place.path()).unwrap()));
+        behind.catch_up(&mut journal).unwrap();
+        let found = behind.awus(&Filter::default(), 9, &mut journal).unwrap().records;
+        assert_eq!((behind.as_of(), found.first().map(AwuRecord::id)), (7, Some(awu(3))), "{through}");
+        let told: Vec<_> = behind.estimates().unwrap().iter().map(|estimate| estimate.calls).collect();
+        assert_eq!(told, [calls], "of what has left nothing can be said any more: {through}");
+    }
+}
+
+#[tokio::test]
+async fn late_news_of_awus_that_have_left_leave_the_tables_and_the_awus_are_known_to_have_been_there() {
+    let place = OnDisk::new();
+    let ledger = open(&place).await;
+    for number in [1, 2] {
+        for say in [admit_and_start, orphan, settle] {
+            ledger.submit(wall(), say(number)).unwrap().durable().await.unwrap();
+        }
+    }
+    drop(ledger);
+    let file = place.path().with_file_name("genops.db.views");
+    let late_news = || {
+        let tables = rusqlite::Connection::open(&file).unwrap();
+        tables.query_row("SELECT count(*) FROM later", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    retired(&place, Through::Entry(3), "a.jsonl").unwrap();
+    assert_eq!(late_news(), 2);
+    let ledger = open(&place).await;
+    ledger.submit(wall(), admit(3)).unwrap().durable().await.unwrap();
+    let (mut journal, mut views) = (ledger.journal().unwrap(), Views::beside(&place.path()).unwrap());
+    views.catch_up(&mut journal).unwrap();
+    assert_eq!(late_news(), 1);
+    let told = views.awu(awu(2), &mut journal).unwrap().unwrap();
+    assert_eq!((told.state(), told.later.len()), ("SETTLED", 1));
+    assert_eq!(views.awu(awu(1), &mut journal), Err(StoreError::Archived { entry: 1, through: 3 }));
 }
 
 #[tokio::test]

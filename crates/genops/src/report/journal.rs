@@ -177,8 +177,7 @@ impl Governor {
     /// The entry from which on there may be some about an AWU, or about anything; `None` where nobody knows it.
     fn first_about(&self, awu: Option<AwuId>, journal: &mut Journal) -> Result<Option<u64>, ReportError> {
         let Some(awu) = awu else { return Ok(Some(1)) };
-        self.with_views(|views| {
-            views.catch_up(journal)?;
+        self.with_views_now(journal, |views, journal| {
             Ok(views.awu(awu, journal)?.map(|record| record.sequence))
         })
     }

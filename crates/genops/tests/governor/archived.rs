@@ -14,7 +14,7 @@ use genops::held::HeldError;
 use genops::ledger::StoreError;
 use genops::ledger::retention::{Through, close_cells, retire};
 use genops::ledger::snapshots::{Snapshot, Snapshots};
-use genops::ledger::views::Filter;
+use genops::ledger::views::{Filter, Views};
 use genops::ledger::witness::Head;
 use genops::report::{Archive, BudgetFilter, CellFilter, EntryFilter, EntryKind, Recorded, ReportError};
 use genops::{Governor, Settings};
@@ -52,6 +52,17 @@ async fn settled(governor: &Governor) -> AwuId {
     let id = awu.id();
     awu.settle(execution()).unwrap().durable().await.unwrap();
     id
+}
+
+#[tokio::test]
+async fn the_query_tables_have_everything_when_a_ledger_is_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("genops.db");
+    let governor = open(&path, "1").await;
+    settled(&governor).await;
+    governor.close().await.unwrap();
+    let last = Archive::open(&path).unwrap().books().sequence();
+    assert_eq!(Views::beside(&path).unwrap().as_of(), last);
 }
 
 #[tokio::test]
