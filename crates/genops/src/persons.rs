@@ -104,6 +104,12 @@ pub enum EraseError {
     /// The reason names it, and would stay.
     #[error("the reason names the {0} that it is about, and stays in the journal for good: say it without")]
     InReason(Facet),
+    /// Who does it has a name that says it, and that would stay.
+    #[error(
+        "the name of who erases says the {0} that it is about, and stays in the journal for good: use a key with another name, \
+         or in a ledger file another `--author`"
+    )]
+    InAuthor(Facet),
     /// The ledger did not take it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -236,8 +242,11 @@ impl Persons {
         if !facet.is_personal() {
             return Err(EraseError::NotPersonal(facet));
         }
-        if [&act.reason, &act.author].iter().any(|said| has_word(said.as_str(), value.as_str())) {
+        if has_word(act.reason.as_str(), value.as_str()) {
             return Err(EraseError::InReason(facet));
+        }
+        if has_word(act.author.as_str(), value.as_str()) {
+            return Err(EraseError::InAuthor(facet));
         }
         let mut known = self.known();
         let one = known.one(facet, value).map_err(LedgerError::Failed)?.ok_or(EraseError::Unknown(facet))?;

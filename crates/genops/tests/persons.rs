@@ -375,6 +375,9 @@ async fn whom_the_policy_in_force_names_is_not_erased_until_it_does_not() {
         let told = governor.erase(Facet::CustomerId, &name("big-customer"), act).await;
         assert_eq!(matches!(told, Err(EraseError::InReason(_))), stays, "{reason}: {told:?}");
     }
+    let by_namesake = Act { author: name("big-customer-admin"), ..act() };
+    let told = governor.erase(Facet::CustomerId, &name("big-customer"), by_namesake).await;
+    assert!(matches!(told, Err(EraseError::InAuthor(Facet::CustomerId))), "{told:?}");
     let team = governor.erase(Facet::Team, &name("search"), act()).await;
     assert!(matches!(team, Err(EraseError::NotPersonal(Facet::Team))), "{team:?}");
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use genops::persons::EraseError;
 use genops_core::ledger::Act;
 use genops_core::selector::Facet;
+use http::header;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,7 @@ fn problem(error: &EraseError, facet: Facet) -> Problem {
         EraseError::Unknown(_) => not_found(facet.as_str(), message),
         EraseError::Named(_) => Problem::Conflict { code: Code::NamedByPolicy, message },
         EraseError::InReason(_) => Problem::Bad { field: Some("reason".to_owned()), message },
+        EraseError::InAuthor(_) => Problem::Bad { field: Some(header::AUTHORIZATION.to_string()), message },
         EraseError::NotPersonal(_) => Problem::Bad { field: Some(facet.as_str().to_owned()), message },
         EraseError::Ledger(_) => Problem::Unavailable(message),
     }

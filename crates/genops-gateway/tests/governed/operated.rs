@@ -492,6 +492,11 @@ budgets:
         let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
         assert!(!message.contains("acme") && !message.contains("big"), "{message}");
     }
+    // The name of the key would stay as well.
+    let by_namesake = erase(r#"{"session_id":"administrator","reason":"r"}"#).await;
+    assert_eq!(by_namesake.error(), (400, String::new(), "authorization".to_owned()));
+    let message = by_namesake.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("a key with another name") && !message.contains("administrator"), "{message}");
     let reader = house.tell("/genops/v1/erasures", KEY, r#"{"session_id":"s-1","reason":"r"}"#).await;
     assert_eq!(reader.error().0, 403);
 }
