@@ -52,7 +52,7 @@ use genops_core::{Amount, Digest, Name, Timestamp, Unit};
 use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
-use crate::report::{ReportError, found_or_archived};
+use crate::report::{ReportError, blocking, found_or_archived};
 
 /// How long a holder may be silent where nobody says.
 pub const WITHIN_NS: u64 = 600 * 1_000_000_000;
@@ -221,7 +221,11 @@ impl Governor {
     /// Nobody knows it, or the journal cannot be read.
     pub async fn known(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
         let record = self.known_by_pseudonyms(awu).await?;
-        Ok(self.persons().record(record).map_err(ReportError::from)?)
+        if !record.names_persons() {
+            return Ok(record);
+        }
+        let governor = self.clone();
+        Ok(blocking(move || Ok(governor.persons().record(record)?)).await?)
     }
 
     /// The key that an AWU was proposed with that is in an archive, as far as anybody remembers.

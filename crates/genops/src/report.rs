@@ -350,7 +350,7 @@ fn text(value: impl ToString) -> String {
 }
 
 /// Does what blocks away from the tasks that serve.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     ask: impl FnOnce() -> Result<T, ReportError> + Send + 'static,
 ) -> Result<T, ReportError> {
     let asked = tokio::task::spawn_blocking(ask).await;

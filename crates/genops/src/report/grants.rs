@@ -5,7 +5,7 @@ use genops_core::ledger::{Books, Grant};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ReportError, text};
+use super::{ReportError, blocking, text};
 use crate::governor::Governor;
 
 /// The grants that hold, in the order in which they were made. There are never more than a thousand.
@@ -55,14 +55,18 @@ impl Governor {
             GrantList { grants: grants.collect(), as_of: Books::sequence(books) }
         })?;
         self.ledger().durable(list.as_of).await?;
-        let told = list.grants.iter_mut().flat_map(|grant| grant.each.iter_mut().flatten());
-        self.persons().reveal(|other| {
-            told.for_each(|value| {
-                let name = other(&Name::nearest(value));
-                *value = name.map_or_else(|| std::mem::take(value), text);
-            });
-        })?;
-        Ok(list)
+        let this = self.clone();
+        let revealing = move || {
+            let told = list.grants.iter_mut().flat_map(|grant| grant.each.iter_mut().flatten());
+            this.persons().reveal(|other| {
+                told.for_each(|value| {
+                    let name = other(&Name::nearest(value));
+                    *value = name.map_or_else(|| std::mem::take(value), text);
+                });
+            })?;
+            Ok(list)
+        };
+        blocking(revealing).await
     }
 }
 

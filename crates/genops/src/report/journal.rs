@@ -13,7 +13,7 @@ use genops_ledger::Journal;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{PAGE_MAX, ReportError, policy_renamed, text};
+use super::{PAGE_MAX, ReportError, blocking, policy_renamed, text};
 use crate::governor::Governor;
 use crate::persons::Persons;
 
@@ -203,7 +203,9 @@ impl Governor {
             .ledger()
             .read(|books| (books.in_force().shared(), books.policy_version(), books.sequence()))?;
         self.ledger().durable(as_of).await?;
-        let policy = self.persons().reveal(|other| policy_renamed(policy, other))?;
+        let this = self.clone();
+        let policy =
+            blocking(move || Ok(this.persons().reveal(|other| policy_renamed(policy, other))?)).await?;
         Ok(PolicyReport { version: text(version), policy, as_of })
     }
 }
