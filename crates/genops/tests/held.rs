@@ -15,7 +15,6 @@ use genops::core::budget::Budget;
 use genops::core::ledger::{Act, Admit, Command, Grant, Idempotency};
 use genops::core::news;
 use genops::core::policy::Policy;
-use genops::core::record::AwuRecord;
 use genops::core::{Amount, Digest, Name, Timestamp, Unit};
 use genops::held::{HeldError, Told};
 use genops::operate::Granted;
@@ -25,28 +24,51 @@ use genops::{Governor, Settings};
 const START: u64 = 1_795_000_000_000_000_000;
 const MINUTE: u64 = 60_000_000_000;
 
-/// A clock that stands where a test puts it.
+/// How long anything may take that is waited for. Reached only where something is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A clock that stands where a test puts it, and knows how often the keeper has looked at it.
 #[derive(Clone)]
-struct Hand(Arc<AtomicU64>);
+struct Hand {
+    at: Arc<AtomicU64>,
+    looks: Arc<AtomicU64>,
+}
 
 impl Hand {
     fn at_start() -> Self {
-        Self(Arc::new(AtomicU64::new(START)))
+        Self { at: Arc::new(AtomicU64::new(START)), looks: Arc::default() }
     }
 
     fn put(&self, nanos: u64) {
-        self.0.store(nanos, Ordering::SeqCst);
-    }
-
-    /// A second passes, so that whoever was given time again, since the keeper had not looked before, runs out of it.
-    fn tick(&self) {
-        self.0.fetch_add(MINUTE / 60, Ordering::SeqCst);
+        self.at.store(nanos, Ordering::SeqCst);
     }
 
     fn settings(&self, settings: Settings) -> Settings {
-        let hand = self.0.clone();
-        Settings { clock: Arc::new(move || Timestamp::from_nanos(hand.load(Ordering::SeqCst))), ..settings }
+        let Self { at, looks } = self.clone();
+        let clock = move || {
+            if std::thread::current().name() == Some("genops-keeper") {
+                looks.fetch_add(1, Ordering::SeqCst);
+            }
+            Timestamp::from_nanos(at.load(Ordering::SeqCst))
+        };
+        Settings { clock: Arc::new(clock), ..settings }
     }
+
+    /// Waits until the keeper has looked once more from beginning to end: it asks for the time first, and again only once it
+    /// has done what there was to do.
+    async fn looked_at(&self) {
+        let before = self.looks.load(Ordering::SeqCst);
+        wait_for("the keeper to look", async || self.looks.load(Ordering::SeqCst) >= before + 2).await;
+    }
+}
+
+async fn wait_for(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "waited for {what}");
 }
 
 fn name(text: &str) -> Name {
@@ -78,15 +100,8 @@ async fn started(governor: &Governor) -> AwuId {
     told.what.id()
 }
 
-async fn until(governor: &Governor, awu: AwuId, is_so: impl Fn(&AwuRecord) -> bool) -> AwuRecord {
-    for _ in 0..200 {
-        let record = governor.known(awu).await.unwrap();
-        if is_so(&record) {
-            return record;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("AWU {awu} is {}", governor.known(awu).await.unwrap().state());
+async fn until(governor: &Governor, awu: AwuId, state: &str) {
+    wait_for(state, async || governor.known(awu).await.unwrap().state() == state).await;
 }
 
 #[tokio::test]
@@ -138,19 +153,17 @@ async fn every_step_may_be_said_again_and_not_otherwise() {
 async fn a_holder_who_is_silent_is_in_doubt_and_late_news_settle_it() {
     let hand = Hand::at_start();
     let (governor, _) = Governor::open(hand.settings(Settings::in_memory(policy("1")))).await.unwrap();
+    // Its first look gives everybody who is there their time again.
+    hand.looked_at().await;
     let request = Admit { within_ns: Some(MINUTE / 2), ..Admit::new(governor.new_id(), proposal()) };
     let reserved = governor.propose(request).await.unwrap().what.id();
     let request =
         Admit { within_ns: Some(MINUTE / 2), starts: true, ..Admit::new(governor.new_id(), proposal()) };
     let executing = governor.propose(request).await.unwrap().what.id();
     // Half a minute is no jump.
-    hand.put(START + MINUTE / 2);
-    let after_a_tick = |record: &AwuRecord, state| {
-        hand.tick();
-        record.state() == state
-    };
-    until(&governor, reserved, |record| after_a_tick(record, "RELEASED")).await;
-    until(&governor, executing, |record| after_a_tick(record, "IN_DOUBT")).await;
+    hand.put(START + MINUTE / 2 + 1);
+    until(&governor, reserved, "RELEASED").await;
+    until(&governor, executing, "IN_DOUBT").await;
     assert_eq!(
         (budget(&governor).await.used, budget(&governor).await.in_doubt),
         ("0.00075".into(), "0.00075".into())
@@ -181,16 +194,12 @@ async fn the_keeper_lets_go_of_a_grant_whose_time_is_over_and_tells_of_what_is_r
         let filter = EntryFilter { kind: Some(EntryKind::Lapsed), ..EntryFilter::default() };
         governor.entries(filter, 10).unwrap().entries
     };
-    // Two looks of the keeper at least.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    hand.looked_at().await;
+    // What it has done is durable once this is told.
+    governor.known(awu).await.unwrap();
     assert_eq!(lapsed(), []);
     hand.put(START + MINUTE / 2);
-    for _ in 0..200 {
-        if !lapsed().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
+    wait_for("the grant to lapse", async || !lapsed().is_empty()).await;
     let [entry] = &*lapsed() else { panic!("{:?}", lapsed()) };
     assert_eq!(entry.command, Command::Lapse { grant: number });
     let told: Vec<_> = news::alerts(&entry.outcome)
@@ -210,31 +219,16 @@ async fn a_clock_that_jumps_forward_expires_nobody() {
     let settings = Settings { report, ..Settings::in_memory(policy("1")) };
     let (governor, _) = Governor::open(hand.settings(settings)).await.unwrap();
     let awu = started(&governor).await;
+    let is_told = |what: &str| notices.lock().unwrap().iter().any(|notice| notice.contains(what));
     // One look of the keeper has to have seen the clock before.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    hand.looked_at().await;
     hand.put(START + 24 * 60 * MINUTE);
-    for _ in 0..100 {
-        if notices.lock().unwrap().iter().any(|notice| notice.contains("jumped")) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    assert!(
-        notices.lock().unwrap().iter().any(|notice| notice.contains("86")),
-        "{:?}",
-        notices.lock().unwrap()
-    );
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    wait_for("the jump to be told", async || is_told("jumped 86")).await;
+    hand.looked_at().await;
     assert_eq!(governor.known(awu).await.unwrap().state(), "EXECUTING");
     // Back again: the ledger's time stands still, and somebody is told.
     hand.put(START);
-    for _ in 0..100 {
-        if notices.lock().unwrap().iter().any(|notice| notice.contains("behind")) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("nobody was told: {:?}", notices.lock().unwrap());
+    wait_for("the clock to be told behind", async || is_told("behind")).await;
 }
 
 #[tokio::test]
@@ -253,14 +247,11 @@ async fn a_holder_outlives_the_process_that_admitted_it() {
 async fn operators_resolve_correct_and_grant_and_each_act_is_an_entry() {
     let hand = Hand::at_start();
     let (governor, _) = Governor::open(hand.settings(Settings::in_memory(policy("0.001")))).await.unwrap();
+    hand.looked_at().await;
     let request = Admit { within_ns: Some(1), starts: true, ..Admit::new(governor.new_id(), proposal()) };
     let awu = governor.propose(request).await.unwrap().what.id();
     hand.put(START + MINUTE / 2);
-    let is_in_doubt = |record: &AwuRecord| {
-        hand.tick();
-        record.state() == "IN_DOUBT"
-    };
-    until(&governor, awu, is_in_doubt).await;
+    until(&governor, awu, "IN_DOUBT").await;
     let cost = |text: &str| vec![Quantity { unit: Unit::Usd, amount: text.parse().unwrap() }];
     let execution = Execution { end: End::Completed, quantities: cost("0.0005"), ..Execution::abandoned(0) };
     let told = governor.resolve(awu, execution.clone(), act()).await.unwrap();
