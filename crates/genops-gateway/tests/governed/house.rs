@@ -107,12 +107,14 @@ impl House {
 ledger: '{place}/genops.db'
 telemetry: {{directory: '{place}/telemetry'}}
 providers:
-  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 1, prices: openai, region: us-east-1}}
+  - {{name: upstream, base_url: 'http://127.0.0.1:{port}/v1', api_key: env:UPSTREAM, timeout_seconds: 60, prices: openai, region: us-east-1}}
+  - {{name: hasty, base_url: 'http://127.0.0.1:{port}/v1', timeout_seconds: 1}}
   - {{name: counting, base_url: 'http://127.0.0.1:{port}/v1', without_usage: counted, reports_usage_in_streams: false}}
   - {{name: traced, base_url: 'http://127.0.0.1:{port}/v1', sends_traceparent: true}}
   - {{name: fragile, base_url: 'http://127.0.0.1:{port}/v1', circuit: {{failures: 2, open_seconds: 3600}}}}
 models:
   - {{name: small, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
+  - {{name: hasty, provider: hasty, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
   - {{name: gpt-4o-mini, provider: upstream, max_output_tokens: 1000}}
   - {{name: unpriced, provider: upstream, max_output_tokens: 1000}}
   - {{name: denied, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}}}
@@ -121,7 +123,7 @@ models:
   - {{name: chatty, provider: upstream, max_output_tokens: 1000, price: {{input: 1, output: 2}}, bound: {{encoding: o200k_base, expected_output_tokens: 5}}}}
   - {{name: priceless, provider: upstream, max_output_tokens: 1000, price: {{input: 99999999999999999999999999, output: 0}}}}
 allowed_models:
-  - {{name: no-denied, allow: [small, gpt-4o-mini, unpriced, other, fragile, patient, priceless, chatty]}}
+  - {{name: no-denied, allow: [small, hasty, gpt-4o-mini, unpriced, other, fragile, patient, priceless, chatty]}}
 keys:
   - {{name: caller, sha256: {key}, team: search, project: ranking, environment: staging, roles: [read]}}
   - {{name: administrator, sha256: {administrator}, team: house, project: house, environment: staging, roles: [administer]}}

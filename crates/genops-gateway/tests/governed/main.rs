@@ -238,22 +238,22 @@ async fn whatever_the_provider_does_the_call_is_settled() {
         says: Some(says),
         ..StandIn::default()
     };
-    let slow = StandIn { delay: Duration::from_secs(5), ..StandIn::default() };
+    let slow = StandIn { delay: Duration::from_secs(30), ..StandIn::default() };
     let reserved = format!("0.000{}", BODY.len() + 40);
-    // The provider, the status for the caller, the actual, whether it is incomplete, how it ended.
+    // The model, the provider, the status for the caller, the actual, whether it is incomplete, how it ended.
     let cases = [
-        (says(401, "{}"), 502, "0", false, Some("provider_error")),
-        (says(429, "slow down"), 429, "0", false, Some("provider_error")),
-        (says(500, "oops"), 500, "0", false, Some("provider_error")),
-        (says(504, ""), 504, reserved.as_str(), true, Some("provider_error")),
-        (says(200, "garbage"), 200, reserved.as_str(), true, None),
-        (says(200, "{}"), 200, reserved.as_str(), true, None),
-        (slow, 504, reserved.as_str(), true, Some("provider_error")),
+        ("small", says(401, "{}"), 502, "0", false, Some("provider_error")),
+        ("small", says(429, "slow down"), 429, "0", false, Some("provider_error")),
+        ("small", says(500, "oops"), 500, "0", false, Some("provider_error")),
+        ("small", says(504, ""), 504, reserved.as_str(), true, Some("provider_error")),
+        ("small", says(200, "garbage"), 200, reserved.as_str(), true, None),
+        ("small", says(200, "{}"), 200, reserved.as_str(), true, None),
+        ("hasty", slow, 504, reserved.as_str(), true, Some("provider_error")),
     ];
-    for (stand_in, status, actual, incomplete, end) in cases {
+    for (model, stand_in, status, actual, incomplete, end) in cases {
         let what = format!("{stand_in:?}");
         let house = House::with(stand_in, "").await;
-        let answer = house.chat(BODY).await;
+        let answer = house.chat(&BODY.replace("small", model)).await;
         assert_eq!(answer.status.as_u16(), status, "{what}");
         let awu = house.ended(&answer).await;
         assert_eq!(awu.actual.as_deref(), Some(actual), "{what}");

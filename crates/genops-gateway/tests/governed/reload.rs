@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use genops::persons::Persons;
@@ -28,7 +27,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -67,6 +67,11 @@ impl Changing {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = listener.local_addr().unwrap().port();
         tokio::spawn(stand_in.serve(listener));
+        Self::at(upstream).await
+    }
+
+    /// The same, with an upstream at a port.
+    async fn at(upstream: u16) -> Self {
         let fast = Path::new("/dev/shm");
         let place = if fast.is_dir() { fast.to_owned() } else { std::env::temp_dir() };
         let directory = tempfile::tempdir_in(place).unwrap();
@@ -314,16 +319,23 @@ fn facts(proposal: &Proposal) -> [String; 8] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_that_runs_finishes_under_the_policy_that_admitted_it() {
-    let stand_in = StandIn { delay: Duration::from_millis(300), ..StandIn::default() };
-    let reached = Arc::clone(&stand_in.reached);
-    let house = Changing::start(stand_in).await;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let house = Changing::at(upstream.local_addr().unwrap().port()).await;
     let first = house.gateway.setups.current().in_force.version();
     let running = tokio::spawn(house.call("slow".to_owned()));
-    while reached.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    // It was admitted, and waits for an answer until the change is made.
+    let (mut taken, _) = upstream.accept().await.unwrap();
     house.change(house.config(5)).await.unwrap();
-    assert!(!running.is_finished(), "the change came too late");
+    let stand_in = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = stand_in.local_addr().unwrap();
+    tokio::spawn(StandIn::default().serve(stand_in));
+    tokio::spawn(async move {
+        loop {
+            let mut passed_on = TcpStream::connect(address).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut taken, &mut passed_on).await });
+            (taken, _) = upstream.accept().await.unwrap();
+        }
+    });
     let told = running.await.unwrap();
     let slow = house.ended(told.awu).await;
     let after = house.ended(house.call("after".to_owned()).await.awu).await;
