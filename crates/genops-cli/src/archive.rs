@@ -40,15 +40,16 @@ pub async fn run(archiving: &Archiving) -> Result<(), Trouble> {
             | ArchiveError::Left { .. }
             | ArchiveError::NotOlder { .. }
             | ArchiveError::Empty { .. }),
-        ) => Err(in_words(error)),
+        ) => Err(error),
         Err(error) => return Err(in_words(error)),
     };
     let closed = retention::close_cells(ledger, archiving.author.clone(), genops::clock::wall()).await;
     match closed {
-        Ok(0) => retired,
+        Ok(0) => retired.map_err(in_words),
         Ok(cells) => {
             say!("  cells   {cells} of periods that are over left the books");
-            Ok(())
+            // Whoever asked for a file has none.
+            retired.map_err(|error| Trouble::failed(format!("no archive was written: {}", words(error))))
         }
         Err(error) if retired.is_ok() => {
             let left = "the entries have left; the cells of their periods have not, and the next `genops archive` sees to that";

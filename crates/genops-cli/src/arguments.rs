@@ -53,7 +53,8 @@ pub enum Command {
     Simulate(Simulating),
     /// Write the journal as text that anybody can read and verify
     Export(Exporting),
-    /// Move old entries out of a ledger that no server holds, into a file
+    /// Move old entries out of a ledger that no server holds, into a file; exit code 0: the file is there, 1: it says why
+    /// not, or what is left to do
     Archive(Archiving),
     /// Verify a ledger: the hash chain, every invariant after every entry, and heads that were noted
     Verify(Verification),
