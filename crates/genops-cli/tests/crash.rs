@@ -80,6 +80,8 @@ async fn no_kill_loses_an_acknowledged_decision_or_the_telemetry_of_an_awu() {
         told.extend(round_told);
         erased.extend(round_erased);
         let gateway = Process::start(site.serve());
+        // Once callers are answered, what the process before has left is recovered.
+        gateway.origin();
         check_erased(&site, &erased);
         drop(gateway);
     }
