@@ -264,7 +264,8 @@ impl Check<'_> {
         assert_eq!(reached, admitted.len() as u64);
         assert!(!self.exported.is_empty(), "the log has no telemetry");
         assert_eq!(self.acknowledged, self.gone.len(), "the log has every erasure");
-        assert!(self.cuts > 2 * CUTS, "only {} steps of erasures were looked at", self.cuts);
+        // All of them may be in one commit; one has some two hundred steps.
+        assert!(self.cuts >= CUTS, "only {} steps of erasures were looked at", self.cuts);
         println!(
             "{} customers were erased, and the power failed at {} steps of it",
             self.gone.len(),
