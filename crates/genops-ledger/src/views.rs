@@ -253,6 +253,13 @@ impl Views {
         self.through
     }
 
+    /// The first entry that the tables are made from yet: what they have not taken in, and what began and has not ended.
+    #[must_use]
+    pub fn reads_from(&self) -> u64 {
+        let next = self.through.saturating_add(1);
+        self.open.values().copied().fold(next, u64::min)
+    }
+
     /// Takes in everything that the journal has beyond the tables.
     ///
     /// # Errors
@@ -304,7 +311,12 @@ impl Views {
         for settled in &gathered.settled_later {
             let admitted = AwuRecord::subject(&settled.command).and_then(|awu| self.open.get(&awu));
             let Some(admitted) = admitted else { continue };
-            if let Some(mut record) = journal.entry(*admitted)?.and_then(AwuRecord::begin) {
+            let admitted = match journal.entry(*admitted) {
+                // The tables were far behind, and it has left meanwhile.
+                Err(StoreError::Archived { .. }) => continue,
+                admitted => admitted?,
+            };
+            if let Some(mut record) = admitted.and_then(AwuRecord::begin) {
                 record.follow(settled.clone());
                 estimates.take(&record);
             }

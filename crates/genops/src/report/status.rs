@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ReportError, text};
+use crate::archivist::Archivist;
 use crate::clock;
 use crate::governor::Governor;
 
@@ -36,6 +37,10 @@ pub struct StatusReport {
     pub clock_ahead_ms: Option<i64>,
     /// AWUs that have been admitted and have not ended, by state.
     pub open_awus: OpenAwuCounts,
+    /// The last entry that has left the ledger for an archive: the first that is here is the one after it. Absent where
+    /// none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
     /// How many cells have been opened.
     pub cells: usize,
     /// How many idempotency keys are remembered.
@@ -67,6 +72,7 @@ impl Governor {
     pub fn status(&self) -> Result<StatusReport, ReportError> {
         let (admits, troubles) = (self.ledger().admits(), self.troubles()?);
         let (now, as_of) = (self.now(), *self.durable().borrow());
+        let archived = Some(self.ledger().archived()).filter(|through| *through > 0);
         Ok(self.ledger().read(|books| {
             let time = (books.sequence() > 0).then(|| books.at());
             let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
@@ -79,6 +85,7 @@ impl Governor {
                 ledger_time: time.map(text),
                 clock_ahead_ms,
                 open_awus: OpenAwuCounts::of(books),
+                archived,
                 cells: books.cells().len(),
                 remembered_keys: books.remembered_keys(),
                 policy_version: text(books.policy_version()),
@@ -99,7 +106,10 @@ impl Governor {
             (time, Crowding::of(books))
         })?;
         let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
-        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), &crowding))
+        let mut troubles =
+            troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), &crowding);
+        troubles.extend(self.archivist().and_then(Archivist::trouble));
+        Ok(troubles)
     }
 }
 
@@ -145,7 +155,7 @@ impl Crowding {
         let cells = is_crowded(self.cells).then(|| {
             format!(
                 "{cells} of {cells_most} cells are used: where none is left, whoever needs a new one is refused, also for \
-                 a new period; archive periods that are over (`genops archive`), or raise `limits.cells`"
+                 a new period; archive periods that are over (`retention`, or `genops archive`), or raise `limits.cells`"
             )
         });
         let (open, open_most) = self.open;
