@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use genops::ledger::recover::Recovered;
 use genops::telemetry::{Protocol, Signal, Signals};
-use genops::{Destination, Governor, LedgerPlace, Settings};
+use genops::{Destination, Governor, LedgerPlace, Retention, Settings};
 use genops_gateway::{Config, Gateway};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -72,6 +72,7 @@ pub async fn open(
 ) -> Result<(Governor, Recovered), Trouble> {
     let settings = Settings {
         destinations: config.destinations.clone(),
+        retention: config.retention.clone(),
         resource: config.resource.iter().cloned().chain(resource).collect(),
         report: Arc::new(|notice| eprintln!("genops: {notice}")),
         ..Settings::at(config.ledger.clone(), config.policy.clone())
@@ -156,6 +157,10 @@ pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
         LedgerPlace::Memory => "in memory: gone with this process".to_owned(),
     };
     let mut lines = vec![format!("  ledger     {ledger}")];
+    lines.extend(config.retention.as_ref().map(|Retention { keep, archive_to }| {
+        let days = keep.as_secs() / 86_400;
+        format!("  retention  {days} days; what is older leaves for {}", archive_to.display())
+    }));
     let providers = config.providers.iter().map(|p| format!("  provider   {}: {}", p.name, p.base_url));
     lines.extend(providers);
     lines.extend(config.price_lines().iter().map(|line| format!("  model      {line}")));

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genops::receipt::key::SigningKey;
-use genops::{Destination, LedgerPlace};
+use genops::{Destination, LedgerPlace, Retention};
 use genops_core::period::Windows;
 use genops_core::policy::Policy;
 use genops_core::price::Price;
@@ -47,6 +47,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where its ledger is.
     pub ledger: LedgerPlace,
+    /// By which rule old entries leave it for archives.
+    pub retention: Option<Retention>,
     /// Where telemetry goes.
     pub destinations: Vec<Destination>,
     /// What telemetry is about: attributes of its resource, by OpenTelemetry's variables of the environment.

@@ -32,7 +32,7 @@ impl Journals {
     ///
     /// The store cannot be read.
     pub fn open(&self) -> Result<Journal, StoreError> {
-        Ok(Journal { frames: (self.readers)()?, tail: self.tail.clone(), archived: None })
+        Ok(Journal { frames: (self.readers)()?, tail: self.tail.clone() })
     }
 }
 
@@ -46,8 +46,6 @@ impl std::fmt::Debug for Journals {
 pub struct Journal {
     frames: Box<dyn FrameReader>,
     tail: Tail,
-    /// The last entry that is archived, once it is known: nothing is archived while a ledger is open.
-    archived: Option<u64>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -60,7 +58,7 @@ impl Journal {
     /// Reads what `frames` has, and nothing else.
     #[must_use]
     pub fn new(frames: Box<dyn FrameReader>) -> Self {
-        Self { frames, tail: Tail::default(), archived: None }
+        Self { frames, tail: Tail::default() }
     }
 
     /// The entries after `sequence` that one frame holds; empty at the end of the journal.
@@ -69,10 +67,15 @@ impl Journal {
     ///
     /// The store cannot be read, a frame cannot be decoded, or the entry is archived.
     pub fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, StoreError> {
+        let entry = sequence.saturating_add(1);
+        // Frames that have left go in pieces: those that are here yet have left all the same.
+        let through = self.tail.archived();
+        if through >= entry {
+            return Err(StoreError::Archived { entry, through });
+        }
         if let Some(entries) = self.tail.after(sequence) {
             return Ok(entries);
         }
-        let entry = sequence.saturating_add(1);
         let frame = self.frames.holding(entry)?;
         if frame.as_ref().is_none_or(|frame| frame.first > entry) {
             let through = self.archived()?;
@@ -117,10 +120,7 @@ impl Journal {
     ///
     /// The store cannot be read.
     pub fn archived(&mut self) -> Result<u64, StoreError> {
-        if self.archived.is_none() {
-            self.archived = Some(self.frames.archived()?.map_or(0, |head| head.sequence));
-        }
-        Ok(self.archived.unwrap_or_default())
+        Ok(self.frames.archived()?.map_or(0, |head| head.sequence))
     }
 
     /// The last entry of each archive that was made, and what its file was called, the oldest first.

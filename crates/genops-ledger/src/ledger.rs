@@ -54,6 +54,7 @@ pub struct Ledger {
     writer: Option<JoinHandle<()>>,
     journals: Journals,
     persons: Persons,
+    tail: Tail,
 }
 
 #[derive(Debug)]
@@ -99,8 +100,9 @@ impl Ledger {
     pub(crate) fn start(store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
         let tail = Tail::default();
         let journals = Journals::new(store.readers(), tail.clone());
+        tail.leave(journals.open()?.archived()?);
         let persons = store.persons();
-        let mut writer = Writer::new(store, tail, head);
+        let mut writer = Writer::new(store, tail.clone(), head);
         let durable = books.sequence();
         let shared = Arc::new(Shared {
             state: Mutex::new(Pipeline::new(books, writer.is_short_of_space())),
@@ -112,7 +114,7 @@ impl Ledger {
             .name("genops-ledger".to_owned())
             .spawn(move || write(&of_writer, &mut writer));
         let writer = spawned.map_err(|error| StoreError::Failed { what: error.to_string() })?;
-        Ok(Self { shared, writer: Some(writer), journals, persons })
+        Ok(Self { shared, writer: Some(writer), journals, persons, tail })
     }
 
     /// Applies a command. Its entry has its place in the order when this returns, and is on its way to the
@@ -146,7 +148,7 @@ impl Ledger {
     }
 
     /// As [`submit`](Self::submit), for what is said of an AWU that may have ended: a correction or a report. The books know
-    /// nothing of those, so it is held against `record`, as [the journal has it](crate::views::Views::awu_now) by now. Whoever
+    /// nothing of those, so it is held against `record`, as [the journal has it](crate::views::Views::standing) by now. Whoever
     /// corrects takes turns: a record from before another correction says what is not so any more.
     ///
     /// # Errors
@@ -229,6 +231,18 @@ impl Ledger {
     #[must_use]
     pub fn journals(&self) -> Journals {
         self.journals.clone()
+    }
+
+    /// The last entry that has left for an archive; 0 where none has. Nothing is read from the disk for it.
+    #[must_use]
+    pub fn archived(&self) -> u64 {
+        self.tail.archived()
+    }
+
+    /// Has every reader of the journal know that the entries through this one have left for an archive, which whoever let
+    /// them leave has noted in the store.
+    pub fn leave(&self, through: u64) {
+        self.tail.leave(through);
     }
 
     /// A reader of the persons who are kept beside the journal. It sees those of durable entries.

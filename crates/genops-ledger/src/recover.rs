@@ -151,6 +151,17 @@ pub fn replay(frames: &mut dyn FrameReader) -> Result<Replayed, OpenError> {
 ///
 /// The first thing that does not fit, or that some entries are archived and no snapshot stands for them.
 pub fn resume(frames: &mut dyn FrameReader, through: u64) -> Result<Replayed, OpenError> {
+    loop {
+        let archived = frames.archived()?;
+        match resume_once(frames, through) {
+            // What was being read has left for an archive meanwhile, behind a later snapshot.
+            Err(_) if frames.archived()? != archived => {}
+            resumed => return resumed,
+        }
+    }
+}
+
+fn resume_once(frames: &mut dyn FrameReader, through: u64) -> Result<Replayed, OpenError> {
     let mut replayed = begin(frames)?;
     let begins = replayed.snapshot;
     let own = if begins == 0 { None } else { frames.holding(begins)? };

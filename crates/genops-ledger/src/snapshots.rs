@@ -10,6 +10,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use genops_core::Digest;
 use genops_core::ledger::{BOOKS_VERSION, Books, ENGINE_VERSION};
@@ -23,8 +24,11 @@ use crate::witness::Head;
 /// What is written in one transaction: well below a millisecond on any disk that takes a ledger.
 const PART_BYTES: usize = 256 << 10;
 
-/// How many frames are forgotten in one transaction.
+/// How many frames are forgotten in one transaction, where they are small.
 const FORGET_FRAMES: u32 = 256;
+
+/// How many bytes of frames are forgotten in one transaction, or one frame.
+const FORGET_BYTES: i64 = 256 << 10;
 
 /// The books after an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -368,16 +372,7 @@ impl Snapshots {
     ///
     /// The file cannot be read.
     pub fn archived(&self) -> Result<Option<Head>, StoreError> {
-        if !self.are_there()? {
-            return Ok(None);
-        }
-        let query = "SELECT through, head FROM archived ORDER BY through DESC LIMIT 1";
-        let found = self.connection.query_row(query, [], |row| {
-            let through: i64 = row.get(0)?;
-            let hash = Digest::from_bytes(row.get(1)?);
-            Ok(Head { sequence: u64::try_from(through).unwrap_or_default(), hash })
-        });
-        self.told(found.optional())
+        self.told(last_archived(&self.connection))
     }
 
     /// The hash of the journal's first frame, where that has been archived.
@@ -433,14 +428,19 @@ impl Snapshots {
         self.told(list())
     }
 
-    /// Forgets the frames through `head`, which somebody has made sure of in an archive whose file is called `file`, and of
-    /// what they say keeps the policy that they leave in force, where they adopt one. That they are archived is noted before
-    /// the first one goes.
+    /// Notes that the frames through `head` are archived, which somebody has made sure of in an archive whose file is called
+    /// `file`, and of what they say keeps the policy that they leave in force, where they adopt one. None of them goes before
+    /// that, and each may go from then on ([`forget_archived`](Self::forget_archived)).
     ///
     /// # Errors
     ///
     /// No frame ends there with this hash, or the disk refuses.
-    pub fn forget(&mut self, head: Head, file: &str, adopted: Option<&Policy>) -> Result<(), StoreError> {
+    pub fn note_archived(
+        &mut self,
+        head: Head,
+        file: &str,
+        adopted: Option<&Policy>,
+    ) -> Result<(), StoreError> {
         if self.archived()? != Some(head) && !self.told(self.has_frame(head))? {
             let what =
                 format!("no frame ends with entry {} and that hash; nothing was forgotten", head.sequence);
@@ -453,23 +453,42 @@ impl Snapshots {
             coalesce((SELECT genesis FROM archived LIMIT 1), (SELECT hash FROM frames ORDER BY first LIMIT 1)),
             coalesce(?4, (SELECT policy FROM archived ORDER BY through DESC LIMIT 1)))";
         let row = params![number(head.sequence), head.hash.bytes(), file, policy];
-        self.synced(|connection| connection.execute(insert, row).map(drop))?;
-        self.forget_archived()
+        self.synced(|connection| connection.execute(insert, row).map(drop))
     }
 
-    /// Forgets the frames that are noted as archived, the oldest first: wherever it is interrupted, the rest is whole, and
-    /// it can be done again.
+    /// Forgets the frames that are noted as archived, the oldest first and a few at a time: wherever it is interrupted, the
+    /// rest is whole, and it can be done again. After each piece `go_on` is asked, with how long that took, during which
+    /// nobody else could write; gives whether everything is forgotten.
     ///
     /// # Errors
     ///
     /// The disk refuses.
-    pub fn forget_archived(&mut self) -> Result<(), StoreError> {
-        let Some(head) = self.archived()? else { return Ok(()) };
-        let delete = "DELETE FROM frames WHERE first IN
-             (SELECT first FROM frames WHERE first <= ?1 ORDER BY first LIMIT ?2)";
-        while self.told(self.connection.execute(delete, params![number(head.sequence), FORGET_FRAMES]))? > 0 {
+    pub fn forget_archived(&mut self, go_on: &dyn Fn(Duration) -> bool) -> Result<bool, StoreError> {
+        let Some(head) = self.archived()? else { return Ok(true) };
+        while let Some(last) = self.told(self.piece(head.sequence))? {
+            let begun = Instant::now();
+            self.told(self.connection.execute("DELETE FROM frames WHERE first <= ?1", [last]))?;
+            if !go_on(begun.elapsed()) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// The last of the oldest frames that are forgotten together, of those through an entry; `None` where none is left.
+    fn piece(&self, through: u64) -> rusqlite::Result<Option<i64>> {
+        let find = "SELECT first, length(payload) FROM frames WHERE first <= ?1 ORDER BY first LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(find)?;
+        let mut rows = statement.query(params![number(through), FORGET_FRAMES])?;
+        let (mut last, mut bytes) = (None, 0_i64);
+        while let Some(row) = rows.next()? {
+            bytes = bytes.saturating_add(row.get(1)?);
+            if last.is_some() && bytes > FORGET_BYTES {
+                break;
+            }
+            last = Some(row.get(0)?);
+        }
+        Ok(last)
     }
 
     fn has_frame(&self, head: Head) -> rusqlite::Result<bool> {
@@ -478,6 +497,22 @@ impl Snapshots {
             self.connection.query_row(query, params![number(head.sequence), head.hash.bytes()], |_| Ok(()));
         Ok(found.optional()?.is_some())
     }
+}
+
+/// The last entry that a ledger's file notes as archived, with the hash of its frame.
+pub(crate) fn last_archived(connection: &Connection) -> rusqlite::Result<Option<Head>> {
+    // A ledger from before there were archives has no such table.
+    if !connection.table_exists(None, "archived")? {
+        return Ok(None);
+    }
+    let query = "SELECT through, head FROM archived ORDER BY through DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(query)?;
+    let found = statement.query_row([], |row| {
+        let through: i64 = row.get(0)?;
+        let hash = Digest::from_bytes(row.get(1)?);
+        Ok(Head { sequence: u64::try_from(through).unwrap_or_default(), hash })
+    });
+    found.optional()
 }
 
 fn number(sequence: u64) -> i64 {

@@ -150,6 +150,18 @@ impl<R: FrameReader> Frames<R> {
     pub const fn after(reader: R, through: u64) -> Self {
         Self { reader, last: None, through, failed: false }
     }
+
+    /// Looks whether what is missing behind the entry `before` has left for an archive since the reading began.
+    fn missed(&self, before: u64, frame: Option<Frame>) -> Result<Option<Frame>, StoreError> {
+        let entry = before.saturating_add(1);
+        if frame.as_ref().is_none_or(|frame| frame.first > entry)
+            && let Some(Head { sequence: through, .. }) = self.reader.archived()?
+            && through > self.through.max(before)
+        {
+            return Err(StoreError::Archived { entry, through });
+        }
+        Ok(frame)
+    }
 }
 
 impl<R: FrameReader> Iterator for Frames<R> {
@@ -160,7 +172,9 @@ impl<R: FrameReader> Iterator for Frames<R> {
             return None;
         }
         loop {
-            let frame = self.reader.behind(self.last.as_ref()).transpose()?;
+            let before = self.last.as_ref().map_or(self.through, Frame::last);
+            let frame = self.reader.behind(self.last.as_ref()).and_then(|frame| self.missed(before, frame));
+            let frame = frame.transpose()?;
             match &frame {
                 Ok(frame) => self.last = Some(frame.clone()),
                 Err(_) => self.failed = true,

@@ -15,9 +15,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use crate::frame::Frame;
 use crate::ledger::FREE_BYTES_MIN;
 use crate::persons::{self, SqlitePersons};
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Snapshots, last_archived};
 use crate::source::export_at;
 use crate::store::{FrameReader, PersonStep, Persons, Readers, Store, StoreError};
+use crate::witness::Head;
 
 /// Tells SQLite and people what the file is: "GnOp".
 const APPLICATION_ID: i32 = 0x476e_4f70;
@@ -303,6 +304,10 @@ impl FrameReader for SqliteReader {
 
     fn snapshots(&self) -> Result<Option<Snapshots>, StoreError> {
         Snapshots::read(&self.path).map(Some)
+    }
+
+    fn archived(&self) -> Result<Option<Head>, StoreError> {
+        last_archived(&self.connection).map_err(|error| told(&self.path, &error))
     }
 }
 

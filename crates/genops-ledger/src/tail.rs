@@ -1,9 +1,11 @@
 //! The end of the journal in memory: the last entries that have become durable, for readers who keep up.
 //!
 //! Several readers follow the writer closely, and all read the same entries. What stands here need not be
-//! read from the disk and decoded by each. It holds a fixed amount and is never the only copy.
+//! read from the disk and decoded by each. It holds a fixed amount and is never the only copy. Beside it stands how far
+//! entries have left for an archive: all readers know that at once, also of what is in memory or on the disk yet.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use genops_core::Digest;
@@ -17,6 +19,7 @@ const BYTES_MAX: usize = 8 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct Tail {
     frames: Arc<Mutex<Frames>>,
+    archived: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,22 @@ impl Tail {
         }
         // Whoever reads does not wait until what has gone is taken apart.
         drop(tail);
+    }
+
+    /// Notes that the entries through this one have left for an archive. The number only rises.
+    pub fn leave(&self, through: u64) {
+        self.archived.fetch_max(through, Ordering::SeqCst);
+        let mut tail = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = tail.frames.partition_point(|kept| kept.last <= through);
+        let dropped: Vec<_> = tail.frames.drain(..left).collect();
+        tail.bytes -= dropped.iter().map(|kept| kept.bytes).sum::<usize>();
+        drop(tail);
+    }
+
+    /// The last entry that has left for an archive, as far as it has been noted here; 0 for none.
+    #[must_use]
+    pub fn archived(&self) -> u64 {
+        self.archived.load(Ordering::SeqCst)
     }
 
     /// The entries after `sequence` that one frame holds; `None` where that frame is not here.
@@ -104,6 +123,20 @@ mod tests {
         for (after, expected) in cases {
             assert_eq!(sequences(&tail, after), expected, "after {after}");
         }
+    }
+
+    #[test]
+    fn what_has_left_is_not_here_any_more() {
+        let tail = Tail::default();
+        (1..=4).for_each(|sequence| tail.push(Digest::ZERO, entries(sequence..=sequence), 10));
+        let other = tail.clone();
+        tail.leave(2);
+        other.leave(1);
+        assert_eq!((other.archived(), sequences(&other, 1)), (2, None));
+        assert_eq!(sequences(&other, 2), Some(vec![3]));
+        tail.leave(9);
+        tail.push(Digest::ZERO, entries(10..=10), 10);
+        assert_eq!((sequences(&tail, 3), sequences(&tail, 9)), (None, Some(vec![10])));
     }
 
     #[test]

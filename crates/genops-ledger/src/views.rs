@@ -279,6 +279,13 @@ impl Views {
         self.through
     }
 
+    /// The first entry that the tables are made from yet: what they have not taken in, and what began and has not ended.
+    #[must_use]
+    pub fn reads_from(&self) -> u64 {
+        let next = self.through.saturating_add(1);
+        self.open.values().copied().fold(next, u64::min)
+    }
+
     /// Takes in everything that the journal has beyond the tables.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use genops_spec::Decision;
 use genops_telemetry::{Outbox, Source};
 use tokio::sync::watch;
 
+use crate::archivist::{Archivist, Turn, Work};
 use crate::awu::Awu;
 use crate::background::{Feed, Indexer, LET_OTHERS};
 use crate::keeper::Keeper;
@@ -38,6 +39,7 @@ struct Inner {
     outbox: Option<Outbox>,
     indexer: Option<Indexer>,
     keeper: Option<Keeper>,
+    archivist: Option<Archivist>,
     snapshotter: Option<Snapshotter>,
     /// Who corrects takes turns.
     corrections: tokio::sync::Mutex<()>,
@@ -136,16 +138,20 @@ impl Governor {
             ),
         };
         let (indexer, keeper) = (Some(indexer), Some(keeper));
-        let snapshotter = match &settings.ledger {
-            LedgerPlace::File(path) => {
-                let report = Arc::clone(&settings.report);
-                Some(Snapshotter::start(path, recovered, ledger.watch(), Pace::default(), report)?)
-            }
-            LedgerPlace::Memory => None,
+        let (archivist, snapshotter) =
+            beside(&settings, &ledger, &views, outbox.as_ref(), recovered)?.unzip();
+        let inner = Inner {
+            outbox,
+            indexer,
+            keeper,
+            archivist,
+            snapshotter,
+            corrections: tokio::sync::Mutex::default(),
+            views,
+            persons,
+            settings,
+            ledger,
         };
-        let corrections = tokio::sync::Mutex::default();
-        let inner =
-            Inner { outbox, indexer, keeper, snapshotter, corrections, views, persons, settings, ledger };
         Ok((Self { inner: Arc::new(inner) }, recovered))
     }
 
@@ -264,6 +270,10 @@ impl Governor {
         self.inner.outbox.as_ref()
     }
 
+    pub(crate) fn archivist(&self) -> Option<&Archivist> {
+        self.inner.archivist.as_ref()
+    }
+
     pub(crate) async fn corrections(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.inner.corrections.lock().await
     }
@@ -298,6 +308,31 @@ impl Governor {
     pub(crate) fn with_views<T>(&self, look: impl FnOnce(&mut Views) -> T) -> T {
         look(&mut self.inner.views.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Starts those who write to the ledger's file beside the writer; `None` where there is no file.
+fn beside(
+    settings: &Settings,
+    ledger: &Arc<Ledger>,
+    views: &Arc<Mutex<Views>>,
+    outbox: Option<&Outbox>,
+    recovered: Recovered,
+) -> Result<Option<(Archivist, Snapshotter)>, StoreError> {
+    let LedgerPlace::File(path) = &settings.ledger else { return Ok(None) };
+    let (turn, report) = (Turn::default(), &settings.report);
+    let work = Work {
+        path: path.clone(),
+        views: Arc::clone(views),
+        followers: outbox.map(|outbox| outbox.followers().to_vec()).unwrap_or_default(),
+        retention: settings.retention.clone(),
+        turn: Arc::clone(&turn),
+        clock: Arc::clone(&settings.clock),
+        report: Arc::clone(report),
+    };
+    let archivist = Archivist::start(Arc::clone(ledger), work)?;
+    let (durable, report) = (ledger.watch(), Arc::clone(report));
+    let snapshotter = Snapshotter::start(path, recovered, durable, Pace::default(), turn, report)?;
+    Ok(Some((archivist, snapshotter)))
 }
 
 /// The telemetry's resource: every key once, and what the settings say before what is usual.
@@ -374,6 +409,7 @@ impl Drop for Inner {
         drop(self.outbox.take());
         drop(self.indexer.take());
         drop(self.keeper.take());
+        drop(self.archivist.take());
         drop(self.snapshotter.take());
     }
 }

@@ -80,6 +80,8 @@ pub mod telemetry;
 
 pub mod clock;
 
+mod archivist;
+
 mod background;
 
 mod keeper;
@@ -94,5 +96,5 @@ pub use genops_ledger::LedgerError;
 pub use genops_spec as spec;
 pub use genops_telemetry::Destination;
 pub use governor::{Admission, GovernError, Governor, Refusal};
-pub use operate::{EraseInFileError, erase_in_file};
-pub use settings::{LedgerPlace, Settings};
+pub use operate::{Archived, EraseInFileError, erase_in_file};
+pub use settings::{LedgerPlace, Retention, Settings};

@@ -1,9 +1,9 @@
-//! What operators do: resolve what is in doubt, correct what was charged, grant more for some time, erase persons. Each act
-//! is an entry with who did it and why.
+//! What operators do: resolve what is in doubt, correct what was charged, grant more for some time, erase persons, let old
+//! entries leave. Each act is an entry with who did it and why.
 //!
 //! Who may do so is not known here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use genops_core::amount::Quantity;
@@ -14,7 +14,9 @@ use genops_core::record::{AwuRecord, Later, News};
 use genops_core::selector::{Facet, Share};
 use genops_core::{Name, Timestamp};
 use genops_ledger::recover::{self, OpenError};
+use genops_ledger::retention::{ArchiveError, Through, closed_in};
 use genops_ledger::sqlite::SqliteStore;
+use genops_ledger::witness::Head;
 use genops_ledger::{LedgerError, StoreError};
 
 use crate::governor::Governor;
@@ -29,6 +31,15 @@ pub struct Granted {
     pub number: u64,
     /// How many cells it reaches now; those that are opened while it holds have it as well.
     pub cells: usize,
+}
+
+/// Entries that have left the ledger's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Archived {
+    /// What the archive ends with.
+    pub head: Head,
+    /// How many cells of periods that are over left the books with them.
+    pub cells: u64,
 }
 
 impl Governor {
@@ -215,6 +226,31 @@ impl Governor {
     pub async fn erase(&self, facet: Facet, value: &Name, act: Act) -> Result<Erased, EraseError> {
         let (pseudonym, posted) = self.persons().erase(self.ledger(), self.now(), facet, value, act)?;
         Ok(Erased { pseudonym, sequence: posted.durable().await?.sequence })
+    }
+}
+
+impl Governor {
+    /// Lets the entries through `through` leave the ledger's file for the new file `to`, which has been read back before the
+    /// first is forgotten, and then closes the cells that only they were charged in, by an entry of `author`. Decisions go on
+    /// meanwhile. It comes to its end also where this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The ledger is in memory, somebody needs the entries yet, or the archive cannot be made: then nothing is forgotten. Or
+    /// cells cannot be closed, or the governor closes before everything is forgotten: what has been noted as archived has left.
+    pub async fn archive(
+        &self,
+        through: Through,
+        to: PathBuf,
+        author: Name,
+    ) -> Result<Archived, ArchiveError> {
+        let archivist = self.archivist().ok_or(ArchiveError::InMemory)?;
+        let (head, closing) = archivist.archive(through, to, author).await?;
+        let cells = match closing {
+            Some(posted) => closed_in(&posted.durable().await?),
+            None => 0,
+        };
+        Ok(Archived { head, cells })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use genops_core::Timestamp;
 use genops_core::policy::Policy;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub ledger: LedgerPlace,
     /// The policy that is in force once the governor is open.
     pub policy: Arc<Policy>,
+    /// By which rule old entries leave a ledger in a file for archives; `None` for none.
+    pub retention: Option<Retention>,
     /// Where telemetry goes; every destination gets everything.
     pub destinations: Vec<Destination>,
     /// Attributes of the telemetry's resource, beside or in the place of `service.name` and `service.version`.
@@ -26,6 +29,16 @@ pub struct Settings {
     pub ids: Arc<dyn Fn() -> ([u8; 16], [u8; 8]) + Send + Sync>,
     /// Takes notices for people: a collector that is down, records that were rejected.
     pub report: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// The rule by which old entries leave the ledger for archives by themselves: once a day at most, as far as nobody needs
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Entries that are younger stay.
+    pub keep: Duration,
+    /// The folder that archives are written to. It is never made: where it is missing, nothing leaves.
+    pub archive_to: PathBuf,
 }
 
 /// Where a ledger is kept.
@@ -56,6 +69,7 @@ impl Settings {
         Self {
             ledger,
             policy: policy.into(),
+            retention: None,
             destinations: Vec::new(),
             resource: Vec::new(),
             clock: Arc::new(clock::steady),

@@ -4,8 +4,8 @@
 //! two snapshots it holds no books. What does not hold together is not made a snapshot of.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use genops_ledger::background::step_back;
 use genops_ledger::recover::{Recovered, take_snapshot};
 use genops_ledger::{OpenError, StoreError};
 use tokio::sync::watch;
+
+use crate::archivist::Turn;
 
 /// How often it looks how far the journal has come.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -51,10 +53,11 @@ impl Snapshotter {
         recovered: Recovered,
         durable: watch::Receiver<u64>,
         pace: Pace,
+        turn: Turn,
         report: Report,
     ) -> Result<Self, StoreError> {
         let (stop, stopped) = mpsc::channel::<()>();
-        let mut made = Made { path: path.to_owned(), through: recovered.snapshot, report };
+        let mut made = Made { path: path.to_owned(), through: recovered.snapshot, turn, report };
         let work = move || {
             step_back();
             while matches!(stopped.recv_timeout(LOOK_EVERY), Err(RecvTimeoutError::Timeout)) {
@@ -82,6 +85,7 @@ impl Drop for Snapshotter {
 struct Made {
     path: PathBuf,
     through: u64,
+    turn: Turn,
     report: Report,
 }
 
@@ -91,6 +95,7 @@ impl Made {
             return;
         }
         self.through = durable;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         match take_snapshot(&self.path, durable, KEPT) {
             Ok(_) => {}
             // A disk that is full says so at every commit, too; what is wrong with the journal nobody else has seen.
@@ -134,7 +139,7 @@ mod tests {
         let start = |ledger: &genops_ledger::Ledger, recovered, running| {
             let report: Report = Arc::new(|notice| panic!("{notice}"));
             let pace = Pace { running, closing: 3 };
-            Snapshotter::start(&path, recovered, ledger.watch(), pace, report).unwrap()
+            Snapshotter::start(&path, recovered, ledger.watch(), pace, Turn::default(), report).unwrap()
         };
         let list = || Snapshots::read(&path).unwrap().list().unwrap();
 

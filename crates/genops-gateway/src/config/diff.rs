@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use genops::telemetry::{Compression, Otlp, Protocol, Signal, Signals, Webhook};
-use genops::{Destination, LedgerPlace};
+use genops::{Destination, LedgerPlace, Retention};
 use serde::Serialize;
 
 use super::Config;
@@ -42,6 +42,8 @@ pub enum Section {
     Listen,
     /// `ledger`
     Ledger,
+    /// `retention`
+    Retention,
     /// `telemetry`, and OpenTelemetry's variables of the environment
     Telemetry,
     /// `providers`
@@ -93,6 +95,7 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let Config {
         listen,
         ledger,
+        retention,
         destinations,
         resource,
         policy,
@@ -112,6 +115,9 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     });
     changes.one(Section::Ledger, None, |it| {
         it.at_next_start().field("", ledger, &new.ledger, place, "");
+    });
+    changes.one(Section::Retention, None, |it| {
+        it.at_next_start().field("", retention, &new.retention, kept, "");
     });
     telemetry(&mut changes, destinations, &new.destinations);
     changes.one(Section::Telemetry, None, |it| {
@@ -158,6 +164,7 @@ impl Section {
         match self {
             Self::Listen => "listen",
             Self::Ledger => "ledger",
+            Self::Retention => "retention",
             Self::Telemetry => "telemetry",
             Self::Provider => "provider",
             Self::Model => "model",
@@ -352,6 +359,16 @@ fn one_line(text: &str) -> String {
 /// A value that may be absent; `otherwise` says what that means.
 fn or<T: ToString>(otherwise: &str) -> impl Fn(&Option<T>) -> String {
     move |value| value.as_ref().map_or_else(|| otherwise.to_owned(), ToString::to_string)
+}
+
+fn kept(retention: &Option<Retention>) -> String {
+    retention.as_ref().map_or_else(
+        || "entries stay".to_owned(),
+        |Retention { keep, archive_to }| {
+            let days = keep.as_secs() / 86_400;
+            format!("entries older than {days} days leave for `{}`", archive_to.display())
+        },
+    )
 }
 
 fn place(ledger: &LedgerPlace) -> String {

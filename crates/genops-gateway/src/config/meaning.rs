@@ -88,6 +88,7 @@ pub fn of(written: Written, text: &str, outside: &Outside<'_>) -> Result<Config,
         ledger: LedgerPlace::File(
             written.ledger.map_or_else(|| "genops.db".into(), |path| path.value.into()),
         ),
+        retention: written.retention.as_ref().map(|retention| reading.retention(retention)),
         destinations: reading.destinations(&written.telemetry),
         resource: reading.resource(),
         policy: Arc::new(policy),

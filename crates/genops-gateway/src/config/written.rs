@@ -34,6 +34,10 @@ pub struct Written {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("default" = "genops.db"), example = &"/var/lib/genops/genops.db")]
     pub ledger: Option<Text>,
+    /// By which rule old entries leave the ledger for archives, and with them the cells of periods that are over. Default:
+    /// they stay, until `genops archive` moves them.
+    #[serde(default)]
+    pub retention: Option<Retention>,
     /// Where telemetry goes. Default: nowhere.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -92,6 +96,18 @@ pub struct Written {
     /// Who signs receipts of decisions. Default: nobody, and none are given over HTTP.
     #[serde(default)]
     pub receipts: Option<Receipts>,
+}
+
+/// By which rule old entries leave the ledger for archives.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Entries that are younger stay, and those that somebody needs yet, in days.
+    #[schemars(with = "u64", range(min = 1, max = 36_500), example = 90)]
+    pub keep_days: Spanned<u64>,
+    /// The directory that archives are written to, one a day at most. It has to be there: it is never made.
+    #[schemars(with = "String", length(min = 1), example = &"/var/lib/genops/archive")]
+    pub archive_to: Text,
 }
 
 /// Who signs receipts of decisions.
@@ -399,7 +415,7 @@ pub struct Limits {
     #[schemars(with = "Option<u64>", range(min = 1, max = 100), extend("default" = 50))]
     pub one_key_percent: Option<Spanned<u64>>,
     /// With how many cells no share of a budget (`each`) is opened any more: a call that needs one is refused with
-    /// `x_too_many_shares`. Cells of periods that are over leave with `genops archive`, and not before. Default: 2000000.
+    /// `x_too_many_shares`. Cells of periods that are over leave by `retention` or `genops archive`, and not before. Default: 2000000.
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
     pub cells: Option<Spanned<u64>>,

@@ -1,8 +1,10 @@
-//! A gateway whose ledger has let old entries leave for an archive: what was there is gone, and is said to be.
+//! A gateway whose ledger has let old entries leave for an archive, or does so while it runs: what was there is gone, and is
+//! said to be.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use genops::ledger::retention::{Through, close_cells, retire};
 use genops::{Governor, Settings};
@@ -241,4 +243,73 @@ async fn a_cell_that_was_closed_is_gone_and_one_that_was_never_opened_is_not_the
     assert_eq!(house.get("/genops/v1/cells/1", KEY).await.json()["used"], "1");
     let never = house.get("/genops/v1/cells/99", KEY).await;
     assert_eq!(never.error(), (404, String::new(), "number".to_owned()));
+}
+
+const DAY_NS: u64 = 86_400_000_000_000;
+
+/// A ledger with two AWUs, of ten days ago and of five, and the last entry of the first day.
+async fn of_old() -> (tempfile::TempDir, [String; 2], u64) {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut awus, mut last) = (Vec::new(), Vec::new());
+    for days in [10, 5] {
+        let at = genops::clock::wall().minus_nanos(days * DAY_NS);
+        let policy = Policy { accounting_unit: Unit::Requests, ..Policy::unrestricted() };
+        let settings = Settings {
+            clock: Arc::new(move || at),
+            ..Settings::in_file(directory.path().join("genops.db"), policy)
+        };
+        let (governor, _) = Governor::open(settings).await.unwrap();
+        let attribution = Attribution::new(Some("research"), Some("tuning"), Some("production")).unwrap();
+        let [name, kind] = ["tune", "training"].map(|text| Name::new(text).unwrap());
+        let request = Admit::new(governor.new_id(), Proposal::work(attribution, name, kind));
+        let awu = governor.propose(request).await.unwrap().what.id();
+        governor.release(awu).await.unwrap();
+        awus.push(awu.to_string());
+        // The tables know of it.
+        governor.awu(awu).unwrap().unwrap();
+        last.push(*governor.durable().borrow());
+        governor.close().await.unwrap();
+    }
+    (directory, awus.try_into().unwrap(), *last.first().unwrap())
+}
+
+async fn until(house: &House, what: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..600 {
+        let status = house.get("/genops/v1/status", KEY).await.json();
+        if what(&status) {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not come about");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_the_rule_old_entries_leave_at_a_start_and_the_status_says_how_far() {
+    let (directory, [first, second], through) = of_old().await;
+    let folder = directory.path().join("archive");
+    let rule = |days: u64| format!("retention: {{keep_days: {days}, archive_to: '{}'}}", folder.display());
+    // The folder is missing: that is told, and nothing else is otherwise.
+    let house = House::again(directory, &rule(7)).await;
+    let status = until(&house, |status| status.get("troubles").is_some()).await;
+    let trouble = status["troubles"][0].as_str().unwrap();
+    assert!(trouble.contains("No such file or directory") && status.get("archived").is_none(), "{status}");
+    let ready = house.get("/readyz", "").await;
+    assert_eq!(ready.status, StatusCode::OK);
+    assert_eq!(String::from_utf8_lossy(&ready.body), format!("ready\n{trouble}\n"));
+    assert_eq!(house.get(&format!("/genops/v1/awus/{first}"), KEY).await.status, StatusCode::OK);
+
+    let directory = house.close().await;
+    std::fs::create_dir(&folder).unwrap();
+    let house = House::again(directory, &rule(7)).await;
+    let status = until(&house, |status| status.get("archived").is_some()).await;
+    assert_eq!((&status["archived"], status.get("troubles")), (&json!(through), None), "{status}");
+    let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [format!("genops-000000000001-{through:012}.jsonl").as_str()]);
+    let gone = house.get(&format!("/genops/v1/awus/{first}"), KEY).await;
+    assert_eq!(gone.error(), (410, "archived".to_owned(), String::new()));
+    assert_eq!(house.get(&format!("/genops/v1/awus/{second}"), KEY).await.status, StatusCode::OK);
+    let page = house.get("/genops/v1/entries?limit=1", KEY).await.json();
+    assert_eq!((&page["entries"][0]["sequence"], &page["archived"]), (&json!(through + 1), &json!(through)));
+    assert_eq!(house.get("/readyz", "").await.body, b"ready\n".as_slice());
 }

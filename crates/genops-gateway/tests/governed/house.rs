@@ -146,6 +146,7 @@ keys:
             .unwrap_or_else(|problems| panic!("{problems:#?}"));
         let settings = Settings {
             destinations: config.destinations.clone(),
+            retention: config.retention.clone(),
             resource: config.resource.clone(),
             ..Settings::at(config.ledger.clone(), config.policy.clone())
         };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use genops_core::cursor::Cursor;
 use genops_core::ledger::{self, Books};
+use genops_core::policy::Policy;
 use genops_core::record::AwuRecord;
 use genops_core::{Digest, Timestamp};
 use genops_ledger::export::Wanted;
@@ -97,6 +98,17 @@ impl Closed {
     }
 }
 
+/// Notes what is archived, and forgets it.
+pub fn forget(
+    snapshots: &mut Snapshots,
+    head: Head,
+    file: &str,
+    adopted: Option<&Policy>,
+) -> Result<(), StoreError> {
+    snapshots.note_archived(head, file, adopted)?;
+    snapshots.forget_archived(&|_| true).map(|is_done| assert!(is_done))
+}
+
 /// Of more than one part.
 fn bytes() -> Vec<u8> {
     (0..600_000_u32).map(|number| (number % 251) as u8).collect()
@@ -162,12 +174,12 @@ fn what_leaves_a_ledger_is_in_the_archive_and_both_are_one_journal() {
     let head = closed.archive(9, "one.jsonl").unwrap();
     assert_eq!(head, closed.head(3), "the frame of entry 9 ends with entry 10, so it stays");
     let wrong = Head { hash: Digest::ZERO, ..head };
-    assert!(matches!(snapshots.forget(wrong, "a.jsonl", None), Err(StoreError::Failed { .. })));
-    snapshots.forget(head, "a.jsonl", None).unwrap();
-    snapshots.forget(head, "a.jsonl", None).unwrap();
+    assert!(matches!(forget(&mut snapshots, wrong, "a.jsonl", None), Err(StoreError::Failed { .. })));
+    forget(&mut snapshots, head, "a.jsonl", None).unwrap();
+    forget(&mut snapshots, head, "a.jsonl", None).unwrap();
     assert_eq!(snapshots.archived().unwrap(), Some(head));
     let head = closed.archive(12, "two.jsonl").unwrap();
-    snapshots.forget(head, "a.jsonl", None).unwrap();
+    forget(&mut snapshots, head, "a.jsonl", None).unwrap();
     assert_eq!(closed.latest(), Some(12), "the frame behind it says that it stands");
 
     let after = closed.verify(&["one.jsonl".as_ref(), "two.jsonl".as_ref(), "genops.db".as_ref()]);
@@ -187,7 +199,7 @@ fn a_ledger_from_which_everything_left_still_says_where_it_stands() {
     let mut snapshots = closed.snapshots();
     snapshots.put(&Snapshot::seal(closed.head(9), 1, bytes())).unwrap();
     let head = closed.archive(20, "all.jsonl").unwrap();
-    snapshots.forget(head, "a.jsonl", None).unwrap();
+    forget(&mut snapshots, head, "a.jsonl", None).unwrap();
     assert_eq!(closed.latest(), Some(20));
     let all = closed.verify(&["all.jsonl".as_ref(), "genops.db".as_ref()]);
     assert_eq!(all.last, 20);
@@ -200,7 +212,7 @@ fn an_archive_that_was_interrupted_while_it_forgot_leaves_one_journal() {
     snapshots.put(&Snapshot::seal(closed.head(5), 1, bytes())).unwrap();
     let left = closed.frames[2].clone();
     let head = closed.archive(8, "one.jsonl").unwrap();
-    snapshots.forget(head, "a.jsonl", None).unwrap();
+    forget(&mut snapshots, head, "a.jsonl", None).unwrap();
     SqliteStore::open(&closed.path()).unwrap().append(&left, &[]).unwrap();
     let all = closed.verify(&["one.jsonl".as_ref(), "genops.db".as_ref()]);
     assert_eq!((all.first, all.last), (1, 20));
@@ -213,6 +225,7 @@ fn what_is_needed_stays_and_who_needs_it_is_named() {
         snapshot,
         oldest_open,
         oldest_remembered: None,
+        tables: None,
         followers: Vec::from([("otlp".to_owned(), follower)]),
     };
     let cases = [
@@ -481,4 +494,23 @@ async fn verifying_finds_a_snapshot_of_books_that_nobody_ever_had() {
     Snapshots::open(&place.path()).unwrap().put(&Snapshot::of(head, &books).unwrap()).unwrap();
     let told = verified().unwrap_err();
     assert_eq!(told.entry(), Some(6), "{told}");
+}
+
+/// What is said of an AWU later is taken in also where its beginning has left before the tables came so far.
+#[tokio::test]
+async fn tables_that_were_far_behind_go_on_behind_what_has_left() {
+    let place = OnDisk::new();
+    let ledger = open(&place).await;
+    let submit = async |command| ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+    submit(admit_and_start(1)).await;
+    let mut views = Views::beside(&place.path()).unwrap();
+    assert_eq!(views.reads_from(), 1);
+    views.catch_up(&mut ledger.journal().unwrap()).unwrap();
+    assert_eq!((views.as_of(), views.reads_from()), (1, 1), "what is open is read again");
+    submit(settle(1)).await;
+    submit(admit_and_start(2)).await;
+    drop(ledger);
+    assert_eq!(retired(&place, Through::Entry(1), "a.jsonl"), Ok(1));
+    views.catch_up(&mut Journal::new(Box::new(SqliteStore::read(&place.path()).unwrap()))).unwrap();
+    assert_eq!((views.as_of(), views.reads_from()), (3, 3));
 }

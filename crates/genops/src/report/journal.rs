@@ -9,7 +9,7 @@ use genops_core::AwuId;
 use genops_core::ledger::{Command, Entry, Outcome};
 use genops_core::policy::Policy;
 use genops_core::record::{AwuRecord, Journaled};
-use genops_ledger::Journal;
+use genops_ledger::{Journal, StoreError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -144,12 +144,30 @@ impl Governor {
     ///
     /// The journal cannot be read.
     pub fn entries(&self, filter: EntryFilter, limit: u32) -> Result<EntryPage, ReportError> {
+        let mut journal = self.ledger().journal()?;
+        loop {
+            let archived = journal.archived()?;
+            let page = self.entries_here(filter, limit, &mut journal);
+            // Whoever begins with what is there does so also where it leaves meanwhile.
+            let has_left =
+                filter.from.is_none() && matches!(page, Err(ReportError::Store(StoreError::Archived { .. })));
+            if !has_left || journal.archived()? == archived {
+                return page;
+            }
+        }
+    }
+
+    fn entries_here(
+        &self,
+        filter: EntryFilter,
+        limit: u32,
+        journal: &mut Journal,
+    ) -> Result<EntryPage, ReportError> {
         let limit = usize::try_from(limit.clamp(1, PAGE_MAX)).unwrap_or(usize::MAX);
         let as_of = *self.durable().borrow();
-        let mut journal = self.ledger().journal()?;
         let archived = Some(journal.archived()?).filter(|through| *through > 0);
         let mut entries = Vec::new();
-        let Some(first) = self.first_about(filter.awu, &mut journal)? else {
+        let Some(first) = self.first_about(filter.awu, journal)? else {
             return Ok(EntryPage { entries, as_of, next: None, archived });
         };
         let first_here = archived.unwrap_or_default().saturating_add(1);

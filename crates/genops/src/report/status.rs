@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ReportError, text};
+use crate::archivist::Archivist;
 use crate::clock;
 use crate::governor::Governor;
 
@@ -37,6 +38,10 @@ pub struct StatusReport {
     pub clock_ahead_ms: Option<i64>,
     /// AWUs that have been admitted and have not ended, by state.
     pub open_awus: OpenAwuCounts,
+    /// The last entry that has left the ledger for an archive: the first that is here is the one after it. Absent where
+    /// none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<u64>,
     /// How many cells the books hold: those that have been opened, and not closed since.
     pub cells: usize,
     /// How many idempotency keys are remembered.
@@ -68,6 +73,7 @@ impl Governor {
     pub fn status(&self) -> Result<StatusReport, ReportError> {
         let (admits, troubles) = (self.ledger().admits(), self.troubles()?);
         let (now, as_of) = (self.now(), *self.durable().borrow());
+        let archived = Some(self.ledger().archived()).filter(|through| *through > 0);
         Ok(self.ledger().read(|books| {
             let time = (books.sequence() > 0).then(|| books.at());
             let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
@@ -80,6 +86,7 @@ impl Governor {
                 ledger_time: time.map(text),
                 clock_ahead_ms,
                 open_awus: OpenAwuCounts::of(books),
+                archived,
                 cells: books.cells().len(),
                 remembered_keys: books.remembered_keys(now.max(books.at())),
                 policy_version: text(books.policy_version()),
@@ -100,7 +107,10 @@ impl Governor {
             (time, crowding(books, now.max(books.at())))
         })?;
         let clock_ahead_ms = time.map(|time| milliseconds_between(time, now));
-        Ok(troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), crowding))
+        let mut troubles =
+            troubles(self.ledger().admits().err(), clock_ahead_ms, clock::held_back(), crowding);
+        troubles.extend(self.archivist().and_then(Archivist::trouble));
+        Ok(troubles)
     }
 }
 
@@ -155,7 +165,7 @@ fn told((ceiling, is, most): (Ceiling, u64, u64)) -> Option<String> {
     is_crowded.then(|| match ceiling {
         Ceiling::Cells => format!(
             "{is} of {most} cells are used: where none is left, whoever needs a new one is refused, also for a new period; \
-             archive periods that are over (`genops archive`), or raise `limits.cells`"
+             archive periods that are over (`retention`, or `genops archive`), or raise `limits.cells`"
         ),
         Ceiling::RateShares => format!(
             "{is} of {most} shares of rates are kept: where none is left, whoever needs a new one is refused until others \

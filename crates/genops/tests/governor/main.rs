@@ -5,6 +5,7 @@ mod archived;
 mod cells;
 #[path = "../common/mod.rs"]
 mod common;
+mod retained;
 
 use std::time::Duration;
 

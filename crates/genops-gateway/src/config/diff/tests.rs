@@ -305,6 +305,11 @@ fn what_a_change_means_is_said_in_words() {
         ),
         (
             none.clone(),
+            "retention: {keep_days: 90, archive_to: a}".to_owned(),
+            "retention: entries stay -> entries older than 90 days leave for `a`; takes effect at the next start",
+        ),
+        (
+            none.clone(),
             "limits: {idempotency_keys: 10}".to_owned(),
             "limits: idempotency keys at a time 1000000 -> 10",
         ),

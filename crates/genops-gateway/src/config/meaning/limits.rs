@@ -1,9 +1,12 @@
 //! What the limits on traffic of `genops.yaml` mean: rates, circuits, how long idempotency keys are remembered,
-//! and how far the books may grow.
+//! how far the books may grow, and how long entries are kept.
 //!
 //! Whom they cover is read where all selectors are, in [`policy`](super::policy); budgets are in
 //! [`budgets`](super::budgets).
 
+use std::time::Duration;
+
+use genops::Retention;
 use genops_core::Amount;
 use genops_core::circuit::CircuitRule;
 use genops_core::policy::{Ceilings, Policy, REMEMBER_NS};
@@ -22,6 +25,11 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 const IDEMPOTENCY_HOURS_MAX: u64 = 8_760;
 /// More than any memory holds.
 const CEILING_MAX: u64 = 1_000_000_000;
+
+/// Nobody keeps a ledger for longer than a hundred years.
+const KEEP_DAYS_MAX: u64 = 36_500;
+
+const SECONDS_PER_DAY: u64 = 86_400;
 
 const HOUR_NS: u64 = 3_600 * NANOS_PER_SECOND;
 
@@ -162,5 +170,17 @@ impl Reading<'_> {
             self.problem(hours, format!("has to be from 1 to {IDEMPOTENCY_HOURS_MAX}, which is a year"));
         }
         hours.value.saturating_mul(HOUR_NS)
+    }
+
+    pub(super) fn retention(&mut self, written: &written::Retention) -> Retention {
+        let written::Retention { keep_days, archive_to } = written;
+        if !(1..=KEEP_DAYS_MAX).contains(&keep_days.value) {
+            self.problem(keep_days, format!("has to be from 1 to {KEEP_DAYS_MAX}"));
+        }
+        if archive_to.value.is_empty() {
+            self.problem(archive_to, "has to be a directory, which is there already");
+        }
+        let keep = Duration::from_secs(keep_days.value.saturating_mul(SECONDS_PER_DAY));
+        Retention { keep, archive_to: archive_to.value.clone().into() }
     }
 }

@@ -231,6 +231,30 @@ fn idempotency_keys_are_remembered_for_a_day_or_for_as_long_as_is_written() {
 }
 
 #[test]
+fn entries_leave_for_archives_where_a_rule_is_written_and_only_so() {
+    let day = std::time::Duration::from_secs(86_400);
+    assert_eq!(read("{}").unwrap().retention, None);
+    let kept = read("retention: {keep_days: 90, archive_to: a/b}").unwrap().retention.unwrap();
+    assert_eq!((kept.keep, kept.archive_to), (day * 90, "a/b".into()));
+    let wrong = [
+        ("retention: {keep_days: 0, archive_to: a}", "1:24: has to be from 1 to 36500"),
+        ("retention: {keep_days: 36501, archive_to: a}", "1:24: has to be from 1 to 36500"),
+        ("retention: {keep_days: 1, archive_to: ''}", "1:39: has to be a directory, which is there already"),
+    ];
+    for (text, expected) in wrong {
+        assert_eq!(problems(text), [expected]);
+        assert!(!refused(text).is_empty(), "the schema accepts {text}");
+    }
+    for text in [
+        "retention: {keep_days: 1}",
+        "retention: {archive_to: a}",
+        "retention: {keep_days: 1, archive_to: a, keep: 1}",
+    ] {
+        assert_eq!(problems(text).len(), 1, "{text}");
+    }
+}
+
+#[test]
 fn the_books_grow_as_far_as_is_written_or_to_twice_what_one_process_is_made_for() {
     let read = |text: &str| read(text).unwrap().policy.ceilings;
     let default = Ceilings {

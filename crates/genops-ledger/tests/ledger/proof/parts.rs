@@ -180,7 +180,7 @@ fn parted() -> (tempfile::TempDir, Vec<Frame>) {
     let rest = folder.path().join("rest.db");
     write_file(&rest, &frames);
     let head = Head { sequence: 2, hash: frames[1].hash };
-    Snapshots::open(&rest).unwrap().forget(head, "two.jsonl", None).unwrap();
+    crate::retention::forget(&mut Snapshots::open(&rest).unwrap(), head, "two.jsonl", None).unwrap();
     (folder, frames)
 }
 
