@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use genops_core::cursor::Cursor;
 use genops_core::{Name, Timestamp};
 use genops_ledger::background::step_back;
 use genops_ledger::followers::Followers;
@@ -132,8 +131,6 @@ pub struct Work {
     pub path: PathBuf,
     /// The query tables, and what the followers of the journal have left.
     pub views: Arc<Mutex<Views>>,
-    /// The followers that there are, also those that have delivered nothing yet.
-    pub followers: Vec<String>,
     /// By which rule entries leave by themselves.
     pub retention: Option<Retention>,
     /// With whom it takes turns.
@@ -238,18 +235,8 @@ impl Running {
                 return Err(ArchiveError::BrokenOff);
             }
         }
-        let (mut followers, tables) = {
-            let views = views();
-            (views.followers()?, views.reads_from())
-        };
-        let archived = self.ledger.archived();
-        let begins = Cursor { through: archived, from: archived.saturating_add(1) };
-        for name in &self.work.followers {
-            if !followers.cursors.iter().any(|(known, _)| known == name) {
-                followers.cursors.push((name.clone(), begins));
-            }
-        }
-        Ok((followers, tables))
+        let views = views();
+        Ok((views.followers()?, views.reads_from()))
     }
 
     /// Waits until whoever writes has had more of the file than was taken from them; `false` where it is to stop.

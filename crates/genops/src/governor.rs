@@ -138,8 +138,7 @@ impl Governor {
             ),
         };
         let (indexer, keeper) = (Some(indexer), Some(keeper));
-        let (archivist, snapshotter) =
-            beside(&settings, &ledger, &views, outbox.as_ref(), recovered)?.unzip();
+        let (archivist, snapshotter) = beside(&settings, &ledger, &views, recovered)?.unzip();
         let inner = Inner {
             outbox,
             indexer,
@@ -315,7 +314,6 @@ fn beside(
     settings: &Settings,
     ledger: &Arc<Ledger>,
     views: &Arc<Mutex<Views>>,
-    outbox: Option<&Outbox>,
     recovered: Recovered,
 ) -> Result<Option<(Archivist, Snapshotter)>, StoreError> {
     let LedgerPlace::File(path) = &settings.ledger else { return Ok(None) };
@@ -323,7 +321,6 @@ fn beside(
     let work = Work {
         path: path.clone(),
         views: Arc::clone(views),
-        followers: outbox.map(|outbox| outbox.followers().to_vec()).unwrap_or_default(),
         retention: settings.retention.clone(),
         turn: Arc::clone(&turn),
         clock: Arc::clone(&settings.clock),

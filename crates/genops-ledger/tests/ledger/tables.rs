@@ -95,7 +95,15 @@ impl Story {
     }
 
     async fn tell(&mut self, command: Command) -> Outcome {
-        let entry = self.ledger.submit(wall(), command).unwrap().durable().await.unwrap();
+        let posted = match &command {
+            Command::Correct(correction) => {
+                let known = told(&self.told);
+                let of = known.iter().find(|record| record.sequence == correction.admitted).unwrap();
+                self.ledger.submit_of(wall(), command, of)
+            }
+            _ => self.ledger.submit(wall(), command),
+        };
+        let entry = posted.unwrap().durable().await.unwrap();
         self.told.push(self.journal.entry(entry.sequence).unwrap().unwrap());
         for (length, views) in (1..).zip(&mut self.stepwise) {
             if self.told.len().is_multiple_of(length) {

@@ -22,7 +22,7 @@ use genops::ledger::views::Filter;
 use genops::ledger::witness::Witness;
 use genops::ledger::{StoreError, recover};
 use genops::report::{Archive, CellFilter, EntryFilter, EntryKind, ReportError};
-use genops::telemetry::Otlp;
+use genops::telemetry::{Otlp, forget_in_file, telemetry_of_file};
 use genops::{Destination, Governor, LedgerPlace, Retention, Settings};
 
 use crate::common::{admitted, executing, execution, name, policy};
@@ -228,6 +228,15 @@ async fn what_somebody_needs_stays_also_what_a_destination_has_not_had_at_all() 
     assert_eq!((place.archives().len(), governor.status().unwrap().archived), (0, None));
     assert!(governor.entry(1).unwrap().is_some());
     governor.close().await.unwrap();
+
+    // Also where it is not there any more, until somebody lets go of it.
+    let governor = place.open().await;
+    let told = archive(&governor, 6).await.unwrap_err();
+    assert!(told.contains("genops telemetry forget"), "{told}");
+    governor.close().await.unwrap();
+    for follower in telemetry_of_file(&place.ledger(), genops::clock::wall()).unwrap().followers {
+        forget_in_file(&place.ledger(), &follower.name, true).unwrap();
+    }
 
     let governor = place.open().await;
     assert_eq!(archive(&governor, 6).await, Ok(6));

@@ -276,14 +276,6 @@ pub const FAULTS: &[Fault] = &[
         test: &["-p", "genops-ledger", "--test", "ledger", "retention"],
     },
     Fault {
-        name: "archive-what-was-never-sent",
-        what: "entries leave a running ledger that a destination which was never reached should have had",
-        file: "crates/genops/src/archivist.rs",
-        find: "followers.cursors.push((name.clone(), begins));",
-        put: "let _ = (name, begins);",
-        test: &["-p", "genops", "--test", "governor", "retained"],
-    },
-    Fault {
         name: "remember-what-has-left",
         what: "what has left a running ledger is told from memory, or as long as it is not forgotten",
         file: "crates/genops-ledger/src/tail.rs",
