@@ -47,7 +47,7 @@ pub async fn run(archiving: &Archiving) -> Result<(), Trouble> {
     match closed {
         Ok(0) => retired.map_err(in_words),
         Ok(cells) => {
-            say!("  cells   {cells} of periods that are over left the books");
+            say!("  cells   {cells} that are over left the books");
             // Whoever asked for a file has none.
             retired.map_err(|error| Trouble::failed(format!("no archive was written: {}", words(error))))
         }

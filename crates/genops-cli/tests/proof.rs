@@ -281,7 +281,7 @@ fn cells_of_periods_that_are_over_leave_with_their_entries_also_where_that_was_i
     // It goes on, and no script takes it for done: the file that it was to write is not there.
     let output = folder.run("archive --through 4 --to b.jsonl --author ops");
     let told = [&output.stdout, &output.stderr].map(|told| String::from_utf8(told.clone()).unwrap());
-    assert_eq!(told[0], "  cells   1 of periods that are over left the books\n");
+    assert_eq!(told[0], "  cells   1 that are over left the books\n");
     assert!(told[1].contains("no archive was written: the entries through 4 have left already"), "{told:?}");
     assert_eq!((output.status.code(), folder.path("b.jsonl").exists()), (Some(1), false));
     for again in ["--through 4", "--before 2026-11-19T00:00:00Z"] {

@@ -77,6 +77,9 @@ struct Tally {
     corrected: Amount,
     corrected_up: Amount,
     granted: Amount,
+    window: Option<Window>,
+    /// When something was reserved or charged last.
+    touched_at: Timestamp,
     /// Where the window moves: what was used, by the time at which the window has left it.
     leaving: BTreeMap<u64, Amount>,
     left: Amount,
@@ -120,8 +123,8 @@ impl Auditor {
                 self.check_report(note).map_err(|what| breach("I5", what))?;
                 Vec::new()
             }
-            (Command::CloseCells { .. }, Outcome::CellsClosed { cells }) => {
-                self.closed(entry.at, cells, books).map_err(|what| breach("I6", what))?;
+            (Command::CloseCells { before, .. }, Outcome::CellsClosed { cells }) => {
+                self.closed(entry.at, *before, cells, books).map_err(|what| breach("I6", what))?;
                 Vec::new()
             }
             (
@@ -224,8 +227,10 @@ impl Auditor {
             let cell = self.cells.entry(step.cell).or_default();
             if is_new {
                 cell.granted = lent.ok_or_else(|| ("I4", format!("AWU {awu}: no sum")))?;
+                cell.window = Some(step.key.window);
             }
             cell.pass_time(at);
+            cell.touched_at = cell.touched_at.max(at);
             if let Some(allocated) = step.before.allocated {
                 let limit = books.cell(step.cell).and_then(|cell| cell.standing.allocated);
                 if sum([limit, lent]).unwrap_or(Amount::MAX) != allocated {
@@ -316,7 +321,13 @@ impl Auditor {
     }
 
     /// Drops what is known of cells that were closed. They were held against the books when they were last touched.
-    fn closed(&mut self, at: Timestamp, cells: &[CellRange], books: &Books) -> Result<(), String> {
+    fn closed(
+        &mut self,
+        at: Timestamp,
+        before: Timestamp,
+        cells: &[CellRange],
+        books: &Books,
+    ) -> Result<(), String> {
         for id in cells.iter().flat_map(|range| range.numbers()) {
             let number = id.index();
             let mut tally =
@@ -324,6 +335,13 @@ impl Auditor {
             tally.pass_time(at);
             if sum(tally.leaving.values().copied().map(Some)) != Some(Amount::ZERO) {
                 return Err(format!("cell {number} is closed while its window counts something"));
+            }
+            let is_over = match tally.window {
+                Some(Window::Rolling { .. }) => tally.touched_at < before,
+                window => window.is_some_and(|window| window.is_over(before)),
+            };
+            if !is_over {
+                return Err(format!("cell {number} is closed by {before}, and was not over then"));
             }
             if !tally.outstanding.is_empty() || !tally.doubted.is_empty() {
                 return Err(format!("cell {number} is closed while an AWU is open in it"));
@@ -480,6 +498,8 @@ impl Tally {
             corrected,
             corrected_up,
             granted,
+            window: Some(cell.key.window),
+            touched_at: cell.touched_at(),
             leaving: cell.leaving().collect(),
             left: aged,
             ..Self::default()
@@ -499,6 +519,7 @@ impl Tally {
     /// Adds to what was used, in a window that may move.
     fn post(&mut self, window: Window, at: Timestamp, charged_at: Timestamp, amount: Amount) -> Option<()> {
         self.pass_time(at);
+        self.touched_at = self.touched_at.max(if amount.is_negative() { charged_at } else { at });
         let leaves = |at: Timestamp| match window {
             Window::Rolling { length_ns, part_ns } => Some(
                 at.nanos()

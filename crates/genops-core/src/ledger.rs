@@ -270,7 +270,7 @@ fn expect_grant(books: &Books, at: Timestamp, grant: &Grant) -> Result<(), Rejec
         return Err(Rejection::GrantHeld { sequence });
     }
     match books.in_force().budget(&grant.budget, at) {
-        None => misfits("the policy in force has no budget of this name"),
+        None => Err(Rejection::GrantOfNoBudget),
         Some(_) if grant.amount <= Amount::ZERO => misfits("it has to be more than nothing"),
         Some(_) if !grant.amount.is_step() => misfits("it has to be at most 1000000000000000"),
         Some(_) if grant.until <= at => misfits("it has ended before it begins"),
@@ -329,7 +329,7 @@ fn end_grant(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Outcom
     Outcome::GrantEnded { alerts: alerts::of_end(books, at, number, grant) }
 }
 
-/// Which cells are closed in which nothing counts any more and nothing was charged since `before`. An open AWU will be charged
+/// Which cells are closed in which nothing counts any more and nothing was reserved or charged since `before`. An open AWU will be charged
 /// in the cells of its path, also where it has reserved nothing in one.
 fn close_cells(books: &Books, at: Timestamp, before: Timestamp) -> Result<Outcome, Rejection> {
     if before > at {

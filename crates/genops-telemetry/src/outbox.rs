@@ -233,6 +233,8 @@ struct Follower {
     request_bytes_max: usize,
     hears: Hears,
     erasures: watch::Receiver<u64>,
+    /// Whether nothing says where it stands: it is new, and that could not be noted.
+    is_unnoted: bool,
     troubled: bool,
     /// When dead letters are looked for, and how long the pause is if the collector cannot take them then.
     resend: Option<(Instant, Duration)>,
@@ -252,23 +254,20 @@ enum Sent {
 }
 
 /// Where a follower goes on. One that has never been there begins with what has not been archived; the others come after that
-/// anyhow. One that tells of alerts begins with what comes then: nobody wants to be woken by those of last year.
-///
-/// The place of a new one is kept at once, though it has delivered nothing: what it has to deliver must not be archived.
-fn beginning(source: &dyn Source, name: &str, signal: Signal, durable: u64) -> Result<Cursor, String> {
+/// anyhow. One that tells of alerts begins with what comes then: nobody wants to be woken by those of last year. And whether
+/// it is new, so that nothing says where it stands.
+fn beginning(
+    source: &dyn Source,
+    name: &str,
+    signal: Signal,
+    durable: u64,
+) -> Result<(Cursor, bool), String> {
     let kept = source.cursor(name)?;
     // Asked of what was kept: what has been archived makes nobody less new.
     let is_new = kept == Cursor::default();
     let told = if is_new && signal == Signal::Alerts { durable } else { source.archived()? };
     let first = told.saturating_add(1);
-    let cursor = Cursor { through: kept.through.max(told), from: kept.from.max(first) };
-    if is_new && let Err(trouble) = source.move_cursor(name, cursor) {
-        source.report(&format!(
-            "where telemetry to {name} stands in the ledger cannot be noted, so archiving does not wait for it before \
-             something is delivered there: {trouble}"
-        ));
-    }
-    Ok(cursor)
+    Ok((Cursor { through: kept.through.max(told), from: kept.from.max(first) }, is_new))
 }
 
 impl Follower {
@@ -281,9 +280,10 @@ impl Follower {
     ) -> Result<Self, String> {
         let name = destination.follower(signal);
         let way = destination.open(signal).map_err(|error| format!("{name}: {error}"))?;
-        let walk = Walk::from(signal, beginning(&*source, &name, signal, *hears.durable.borrow())?);
+        let (begins, is_unnoted) = beginning(&*source, &name, signal, *hears.durable.borrow())?;
+        let walk = Walk::from(signal, begins);
         let (entries, erasures) = (source.entries()?, source.erasures());
-        Ok(Self {
+        let mut follower = Self {
             source,
             entries,
             name,
@@ -294,14 +294,33 @@ impl Follower {
             request_bytes_max: REQUEST_BYTES_MAX,
             hears,
             erasures,
+            is_unnoted,
             troubled: false,
             resend: Some((Instant::now(), RETRY.0)),
-        })
+        };
+        if let Err(trouble) = follower.note_place() {
+            let name = &follower.name;
+            follower.source.report(&format!(
+                "where telemetry to {name} stands in the ledger cannot be noted yet, so archiving does not wait for it: \
+                 {trouble}"
+            ));
+        }
+        Ok(follower)
+    }
+
+    /// Notes where a new one stands, though it has delivered nothing: what it has to deliver must not be archived.
+    fn note_place(&mut self) -> Result<(), String> {
+        if self.is_unnoted {
+            self.source.move_cursor(&self.name, self.walk.cursor)?;
+            self.is_unnoted = false;
+        }
+        Ok(())
     }
 
     /// Sends what there is, waits for more, until the outbox closes.
     async fn follow(mut self) {
         loop {
+            let _ = self.note_place();
             if let Some(pause) = self.is_to_resend()
                 && let Err(trouble) = self.resend(pause).await
             {
@@ -419,7 +438,9 @@ impl Follower {
 
     fn acknowledge(&mut self, cursor: Cursor, part: usize) -> Result<(), String> {
         (self.walk.cursor, self.walk.part) = (cursor, part);
-        self.source.move_cursor(&self.name, cursor)
+        self.source.move_cursor(&self.name, cursor)?;
+        self.is_unnoted = false;
+        Ok(())
     }
 
     fn letter(&self, parcel: &Parcel, records: u64, reason: String) -> DeadLetter {
@@ -453,6 +474,8 @@ impl Follower {
     /// Waits before something is tried again: for as long as the collector asks, or longer each time.
     async fn put_off(&mut self, reason: &str, after: Option<Duration>, pause: &mut Duration) {
         self.tell_trouble(reason);
+        // That it failed has been told.
+        let _ = self.note_place();
         if self.is_closing() {
             // Until the outbox is out of time.
             tokio::time::sleep(RETRY.0).await;

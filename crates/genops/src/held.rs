@@ -132,17 +132,17 @@ impl Governor {
         self.persons().admit(self.ledger(), self.now(), request)?.durable().await
     }
 
-    /// Records that the work begins. It must not begin before this returns.
+    /// Records that the work begins. It must not begin before this returns. Gives when, unless it had begun before.
     ///
     /// # Errors
     ///
     /// The AWU is not known, or is over.
-    pub async fn start(&self, awu: AwuId) -> Result<Told<()>, HeldError> {
+    pub async fn start(&self, awu: AwuId) -> Result<Told<Option<Timestamp>>, HeldError> {
         match self.take(Command::Start { awu }).await {
-            Ok(_) => Ok(Told { what: (), is_repeated: false }),
+            Ok(entry) => Ok(Told { what: Some(entry.at), is_repeated: false }),
             Err(LedgerError::Rejected(Rejection::WrongState { state: State::Executing, .. })) => {
                 self.settled_order().await?;
-                Ok(Told { what: (), is_repeated: true })
+                Ok(Told { what: None, is_repeated: true })
             }
             Err(error) => Err(self.explain_misfit(awu, error).await),
         }

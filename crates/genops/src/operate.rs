@@ -38,7 +38,7 @@ pub struct Granted {
 pub struct Archived {
     /// What the archive ends with.
     pub head: Head,
-    /// How many cells of periods that are over left the books with them.
+    /// How many cells that are over left the books with them.
     pub cells: u64,
 }
 
@@ -148,16 +148,14 @@ impl Governor {
     ///
     /// # Errors
     ///
-    /// There are more values or fewer; or the ledger has failed.
+    /// There is no such budget, there are more values or fewer, or the ledger has failed.
     pub fn shares(&self, budget: &Name, values: Vec<Option<Name>>) -> Result<Box<[Share]>, HeldError> {
         let shares = self.ledger().read(|books| {
             let mut budgets = books.policy().budgets.iter();
-            // Of a budget that is not there, that is said to whoever grants.
-            budgets
-                .find(|known| known.name == *budget)
-                .map_or(Some(Box::default()), |known| known.shares(values))
+            let known = budgets.find(|known| known.name == *budget).ok_or(Rejection::GrantOfNoBudget)?;
+            known.shares(values).ok_or(Rejection::GrantOfNoShare)
         })?;
-        shares.ok_or_else(|| LedgerError::Rejected(Rejection::GrantOfNoShare).into())
+        Ok(shares.map_err(LedgerError::Rejected)?)
     }
 
     /// Whether a grant is new, and for a fixed range of time that it never meets. That is no rule of the ledger: a journal

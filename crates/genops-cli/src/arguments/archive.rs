@@ -26,7 +26,7 @@ pub struct Archiving {
     /// The file to write, which must not be there yet
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
-    /// Who archives: the entry says so that closes the cells of periods that are over
+    /// Who archives: the entry says so that closes the cells that are over
     #[arg(long, value_name = "NAME", default_value = "operator", value_parser = super::name)]
     pub author: Name,
     /// Make the snapshot that the ledger needs from its archives, all of them in their order

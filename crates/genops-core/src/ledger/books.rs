@@ -396,6 +396,7 @@ impl Books {
             let standing = self.cell_or_open(step, entry.at)?;
             let cell = self.cells.get_mut(step.cell)?;
             cell.age(entry.at);
+            cell.touch(entry.at);
             let beyond = standing.beyond();
             cell.standing.out = cell.standing.out.checked_add(step.amount)?;
             cell.totals.admitted = cell.totals.admitted.checked_add(step.amount)?;

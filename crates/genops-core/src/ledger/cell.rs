@@ -29,8 +29,8 @@ pub struct Cell {
     pub totals: Totals,
     /// Where the window moves: what was used in each part of it.
     aging: Aging,
-    /// When something was charged last.
-    charged_at: Timestamp,
+    /// When something was reserved or charged last.
+    touched_at: Timestamp,
     /// The highest threshold that people were told of, in percent.
     alerted: u16,
 }
@@ -147,7 +147,7 @@ impl Cell {
             standing: Standing::empty(limit),
             totals: Totals { granted, ..Totals::default() },
             aging: Aging::default(),
-            charged_at: Timestamp::default(),
+            touched_at: Timestamp::default(),
             alerted: 0,
         }
     }
@@ -164,10 +164,20 @@ impl Cell {
         self.key.window.is_over(at).then(all)
     }
 
-    /// Whether nothing counts in it any more at `at`, and nothing was charged in it since `before`: its period was over by
-    /// then, or its window has left all that there was. What is for good is never so.
+    /// Notes that something is reserved or charged.
+    pub(super) fn touch(&mut self, at: Timestamp) {
+        self.touched_at = self.touched_at.max(at);
+    }
+
+    /// When something was reserved or charged last.
+    pub(crate) const fn touched_at(&self) -> Timestamp {
+        self.touched_at
+    }
+
+    /// Whether nothing counts in it any more at `at`, and nothing was reserved or charged in it since `before`: its period was
+    /// over by then, or its window has left all that there was. What is for good is never so.
     pub(super) fn is_over(&self, before: Timestamp, at: Timestamp) -> bool {
-        let is_empty = || self.charged_at < before && self.used_at(at) == Amount::ZERO;
+        let is_empty = || self.touched_at < before && self.used_at(at) == Amount::ZERO;
         self.key.window.is_over(before) || (self.moves() && is_empty())
     }
 
@@ -231,7 +241,7 @@ impl Cell {
     /// where the window has left that, nothing is left to take away.
     pub(super) fn post(&mut self, at: Timestamp, charged_at: Timestamp, amount: Amount) -> Option<()> {
         self.age(at);
-        self.charged_at = self.charged_at.max(if amount.is_negative() { charged_at } else { at });
+        self.touch(if amount.is_negative() { charged_at } else { at });
         let left = if amount.is_negative() {
             self.aging.take_away(self.key.window, charged_at, amount.checked_neg()?)
         } else {

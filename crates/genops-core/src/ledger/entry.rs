@@ -120,7 +120,7 @@ pub enum Command {
         /// Who erased it, and why.
         act: Act,
     },
-    /// Close the cells in which nothing counts any more, nothing was charged since some time and no open AWU has a reservation:
+    /// Close the cells in which nothing counts any more, nothing was reserved or charged since some time and nothing is open:
     /// they leave the books. Those are of windows that were over by then, or move and have left everything.
     CloseCells {
         /// The time. What was decided before it has left for an archive.
@@ -399,6 +399,9 @@ pub enum Rejection {
     /// A grant of nothing, or for no time, or for a budget that nobody has.
     #[error("the grant does not fit: {0}")]
     GrantMisfits(&'static str),
+    /// The grant is for a budget that there is not.
+    #[error("the grant does not fit: the policy in force has no budget of this name")]
+    GrantOfNoBudget,
     /// The grant is for a share that its budget does not have: it is divided otherwise.
     #[error(
         "the grant does not fit: it has to name one value for each facet of the budget's `each`, or none"

@@ -94,6 +94,13 @@ fn a_cell_whose_window_has_left_everything_leaves_and_the_next_one_begins_with_n
     ];
     assert_eq!(world.cells("rolling"), told);
     assert_eq!(numbers(&world), [1, 3]);
+    // Nothing was ever charged to one whose work was given back, but that is told of it as long as its work is here.
+    let opened = world.now();
+    let (given_back, _) = world.asks(&of_customer("beta"), false);
+    world.apply(Command::Release { awu: given_back });
+    world.wait(60 * SECOND);
+    assert_eq!(world.rejected(close(opened)), NOTHING);
+    assert_eq!(closed(&world.apply(close(opened.plus_nanos(1)))), 2, "those of zeta and of beta");
 }
 
 #[test]
@@ -204,6 +211,33 @@ fn what_was_charged_in_a_closed_cell_is_not_corrected_any_more() {
     assert!(told.contains("cell 1, which is over and archived"), "{told}");
     let unknown = world.rejected(correct(1_501, &[world.books.next_cell()]));
     assert!(unknown.starts_with("the correction does not fit"), "{unknown}");
+}
+
+/// Whoever may still correct what was charged there would be told that it is archived.
+#[test]
+fn an_auditor_finds_a_cell_that_was_closed_although_it_was_in_use_since() {
+    // The cell, how long after its use (or after the end of its day) everything before is said to have left, and whether that
+    // is right.
+    for (number, after, holds) in [(1, 0, true), (1, -1, false), (2, 1, true), (2, 0, false)] {
+        let mut world = world();
+        world.ran(&call(), completed(1_000, 0));
+        let used = world.now().nanos();
+        world.wait(DAY);
+        let from = if number == 1 { (used / DAY + 1) * DAY } else { used };
+        let before = Timestamp::from_nanos(from.checked_add_signed(after).unwrap());
+        let entry = Entry {
+            sequence: world.books.sequence() + 1,
+            at: world.now(),
+            command: close(before),
+            outcome: Outcome::CellsClosed { cells: vec![CellRange { first: CellId::new(number), count: 1 }] },
+        };
+        let auditors = [Auditor::over(&world.books), world.auditor.take().unwrap()];
+        ledger::evolve(&mut world.books, &entry).unwrap();
+        for mut auditor in auditors {
+            let told = auditor.follow(&entry, &world.books);
+            assert_eq!(told.is_ok(), holds, "cell {number}, {after}: {told:?}");
+        }
+    }
 }
 
 /// No rule is asked when an entry is applied; but one that closes what is still needed contradicts the books, or the list of

@@ -127,7 +127,7 @@ pub async fn start(
     let told = gateway.governor.start(awu).await?;
     // Where it cannot be read how it stands now, it executes all the same, and its holder has to be told.
     let record = gateway.governor.known(awu).await.unwrap_or_else(|_| {
-        before.started.get_or_insert_with(|| gateway.governor.now());
+        before.started = before.started.or(told.what);
         before
     });
     Ok(Json(AwuTold { awu: AwuReport::of(&record), repeated: told.is_repeated }))
@@ -286,6 +286,7 @@ impl From<HeldError> for Problem {
                 Rejection::TooManyKeys { .. } => Self::Full { code: Code::TooManyIdempotencyKeys, message },
                 Rejection::TooManyOpen { .. } => Self::Full { code: Code::TooManyOpenAwus, message },
                 Rejection::GrantMisfits(_)
+                | Rejection::GrantOfNoBudget
                 | Rejection::GrantOfNoShare
                 | Rejection::UnitTwice(_)
                 | Rejection::TooMuch(_) => Self::Bad { field: None, message },

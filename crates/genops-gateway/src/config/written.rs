@@ -34,8 +34,7 @@ pub struct Written {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("default" = "genops.db"), example = &"/var/lib/genops/genops.db")]
     pub ledger: Option<Text>,
-    /// By which rule old entries leave the ledger for archives, and with them the cells of periods that are over. Default:
-    /// they stay, until `genops archive` moves them.
+    /// By which rule old entries leave the ledger for archives, and with them the cells that are over. Default: they stay, until `genops archive` moves them.
     #[serde(default)]
     pub retention: Option<Retention>,
     /// Where telemetry goes. Default: nowhere.
@@ -415,7 +414,7 @@ pub struct Limits {
     #[schemars(with = "Option<u64>", range(min = 1, max = 100), extend("default" = 50))]
     pub one_key_percent: Option<Spanned<u64>>,
     /// With how many cells no share of a budget (`each`) is opened any more: a call that needs one is refused with
-    /// `x_too_many_shares`. Cells of periods that are over leave by `retention` or `genops archive`, and not before. Default: 2000000.
+    /// `x_too_many_shares`. Cells that are over leave by `retention` or `genops archive`, and not before. Default: 2000000.
     #[serde(default)]
     #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000), extend("default" = 2_000_000))]
     pub cells: Option<Spanned<u64>>,

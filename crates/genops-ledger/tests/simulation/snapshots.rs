@@ -206,5 +206,5 @@ fn the_bytes_of_the_books_are_those_of_their_version() {
     let digest = Digest::of("books", &[&postcard::to_stdvec(books).unwrap()]).to_string();
     let known = (BOOKS_VERSION, digest.as_str());
     // Where only the journal's commands have changed, the digest is put here anew; otherwise the version rises too.
-    assert_eq!(known, (2, "a1d66465afa500fa413911a94050c77354bed8ed58ecb4ea37b8a6d76371ddf0"));
+    assert_eq!(known, (2, "35443e36ca71197202db2270b6883210fb4ffc800eb74774ff00fc484ce2763a"));
 }

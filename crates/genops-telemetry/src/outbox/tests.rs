@@ -177,15 +177,32 @@ fn a_follower_goes_on_after_what_has_been_archived_and_a_new_one_of_alerts_with_
         (at(7, 8), 5, at(7, 8), at(7, 8)),
     ] {
         for (signal, goes_on) in [(Signal::Logs, logs), (Signal::Alerts, alerts)] {
-            for refusals in [0, 1] {
-                let refusals = Mutex::new(refusals);
-                let source = Scripted { stood, archived, refusals, ..Scripted::default() };
-                let what = format!("{signal:?} {stood:?} {archived}");
-                assert_eq!(beginning(&source, "f", signal, 9), Ok(goes_on), "{what}");
-                // The place of a new one is kept at once: what it has not told must not be archived.
-                let is_refused = source.told() == [Told::Refused];
-                assert_eq!(source.told() == [Told::Moved(goes_on)] || is_refused, stood == new, "{what}");
-            }
+            let source = Scripted { stood, archived, ..Scripted::default() };
+            let what = format!("{signal:?} {stood:?} {archived}");
+            assert_eq!(beginning(&source, "f", signal, 9), Ok((goes_on, stood == new)), "{what}");
         }
     }
+}
+
+/// What it has not told must not be archived.
+#[tokio::test]
+async fn the_place_of_a_new_follower_is_noted_at_once_or_as_soon_as_that_can_be() {
+    let place = Told::Moved(Cursor { through: 0, from: 1 });
+    for refusals in [0, 1, 3] {
+        let source = Arc::new(Scripted { refusals: Mutex::new(refusals), ..Scripted::default() });
+        let mut follower = follower(&source, &rejects_once());
+        let refused = |count: u32| vec![Told::Refused; usize::try_from(count).unwrap()];
+        let mut expected = refused(refusals.min(1));
+        if refusals == 0 {
+            expected.push(place.clone());
+        }
+        assert_eq!(source.told(), expected);
+        for _ in 0..4 {
+            let _ = follower.note_place();
+        }
+        assert_eq!(source.told(), [refused(refusals), vec![place.clone()]].concat());
+    }
+    let known = Arc::new(Scripted { stood: Cursor { through: 3, from: 4 }, ..Scripted::default() });
+    follower(&known, &rejects_once());
+    assert_eq!(known.told(), [], "it stands there");
 }

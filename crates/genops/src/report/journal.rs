@@ -89,7 +89,7 @@ pub enum EntryKind {
     Reported,
     /// A person's identifier was erased.
     Erased,
-    /// Cells of periods that are over left the books.
+    /// Cells that are over left the books.
     CellsClosed,
 }
 

@@ -165,7 +165,7 @@ fn told((ceiling, is, most): (Ceiling, u64, u64)) -> Option<String> {
     is_crowded.then(|| match ceiling {
         Ceiling::Cells => format!(
             "{is} of {most} cells are used: where none is left, whoever needs a new one is refused, also for a new period; \
-             archive periods that are over (`retention`, or `genops archive`), or raise `limits.cells`"
+             archive what is over (`retention`, or `genops archive`), or raise `limits.cells`"
         ),
         Ceiling::RateShares => format!(
             "{is} of {most} shares of rates are kept: where none is left, whoever needs a new one is refused until others \

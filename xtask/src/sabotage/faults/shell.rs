@@ -103,8 +103,8 @@ pub const FAULTS: &[Fault] = &[
         name: "a-new-destination-without-a-place",
         what: "what a new destination has not been sent is archived until it takes something",
         file: "crates/genops-telemetry/src/outbox.rs",
-        find: "if is_new && let Err(trouble)",
-        put: "if false && is_new && let Err(trouble)",
+        find: "        if self.is_unnoted {\n",
+        put: "        if false && self.is_unnoted {\n",
         test: &["-p", "genops-telemetry", "--lib", "outbox"],
     },
     Fault {

@@ -191,14 +191,21 @@ impl Model {
 
     // === closing ===
 
-    /// The cells in which nothing counts any more at `at`, nothing was charged since `before`, and no work is open.
+    /// The cells in which nothing counts any more at `at`, nothing was reserved or charged since `before`, and no work is
+    /// open.
     pub(super) fn closable(&self, before: Timestamp, at: i128) -> BTreeSet<CellKey> {
         let is_over = |key: &CellKey| {
             let begun = self.begun(key).works;
             let of_it = |post: &&Post| post.key == *key && post.work >= begun;
             let is_empty = || {
                 let mut charges = self.posts.iter().filter(of_it);
-                charges.all(|post| post.at < nanos(before)) && self.counted(key, at) == 0
+                let mut works = self.works[begun..].iter();
+                let is_later = |work: &Work| {
+                    work.at >= nanos(before) && work.ruled.path.iter().any(|step| step.key == *key)
+                };
+                charges.all(|post| post.at < nanos(before))
+                    && !works.any(is_later)
+                    && self.counted(key, at) == 0
             };
             key.window.until().is_some_and(|until| until <= before) || (rolling(key).is_some() && is_empty())
         };
