@@ -9,7 +9,7 @@
 pub mod by_age;
 pub mod needs;
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl Retiring<'_> {
 
     /// Notes what is in an archive, and forgets it.
     fn note(&self, head: Head, archive: &Path) -> Result<(), ArchiveError> {
-        let adopted = adopted_last(self.read()?, head.sequence)?;
+        let adopted = adopted_last(&|| !(self.go_on)(Duration::ZERO), self.read()?, head.sequence)?;
         let file = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy();
         Snapshots::open(self.ledger)?.note_archived(head, &file, adopted.as_deref())?;
         (self.noted)(head.sequence);
@@ -216,11 +216,18 @@ fn closing(
 }
 
 /// The last policy that the frames through the entry `through` adopt, of those that are not archived.
-fn adopted_last<R: FrameReader>(reader: R, through: u64) -> Result<Option<Arc<Policy>>, ArchiveError> {
+fn adopted_last<R: FrameReader>(
+    is_broken_off: &dyn Fn() -> bool,
+    reader: R,
+    through: u64,
+) -> Result<Option<Arc<Policy>>, ArchiveError> {
     let archived = reader.archived()?.map_or(0, |head| head.sequence);
     let mut adopted = None;
     for frame in Frames::after(reader, archived) {
         let frame = frame?;
+        if is_broken_off() {
+            return Err(ArchiveError::BrokenOff);
+        }
         if frame.first > through {
             break;
         }
@@ -335,14 +342,7 @@ fn archive_unless<R: FrameReader>(
         return Err(ArchiveError::Nothing { through });
     }
     let frames = Frames::after(reader, begins.0.saturating_sub(1));
-    if to.exists() {
-        return Err(ArchiveError::File(format!("`{}` is there already", to.display())));
-    }
-    // Under another name until it is whole. One of that name was left where this was interrupted.
-    let mut part = to.as_os_str().to_owned();
-    part.push(PART);
-    let part = PathBuf::from(part);
-    let file = File::create(&part).map_err(|error| failed(&part, &error))?;
+    let (part, file) = begin_part(to)?;
     let frames = unless(is_broken_off, frames);
     let kept = keep(begins, frames, &wanted(begins.0, through), &file, &part);
     let kept = kept.and_then(|head| read_back(is_broken_off, begins, head, &part).map(|()| head));
@@ -356,6 +356,33 @@ fn archive_unless<R: FrameReader>(
             Err(if is_broken_off() { ArchiveError::BrokenOff } else { error })
         }
     }
+}
+
+/// Begins an archive under another name, which it has until it is whole. One of that name may have been left where this was
+/// interrupted; one that somebody writes is theirs, until it has its own name.
+fn begin_part(to: &Path) -> Result<(PathBuf, File), ArchiveError> {
+    let mut part = to.as_os_str().to_owned();
+    part.push(PART);
+    let part = PathBuf::from(part);
+    let told = |error: std::io::Error| failed(&part, &error);
+    let is_there = || ArchiveError::File(format!("`{}` is there already", to.display()));
+    if to.exists() {
+        return Err(is_there());
+    }
+    let file = File::options().write(true).create(true).truncate(false).open(&part).map_err(told)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(ArchiveError::File(format!("somebody writes `{}`", part.display())));
+        }
+        Err(TryLockError::Error(error)) => return Err(told(error)),
+    }
+    // Asked again now that nobody else can give it that name: what was opened may be it.
+    if to.exists() {
+        return Err(is_there());
+    }
+    file.set_len(0).map_err(told)?;
+    Ok((part, file))
 }
 
 /// What an archive is called by until it is whole, behind its name.

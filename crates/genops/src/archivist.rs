@@ -20,6 +20,7 @@ use genops_ledger::witness::Head;
 use genops_ledger::{Ledger, Posted, StoreError};
 use tokio::sync::oneshot;
 
+use crate::background::LET_OTHERS;
 use crate::settings::Retention;
 
 /// How often it looks whether it is time.
@@ -83,7 +84,8 @@ impl Archivist {
             Running { ledger, work, shared: Arc::clone(&shared), looked: None, owes_closing: true };
         let run = move || {
             step_back();
-            loop {
+            running.go_on_forgetting();
+            while !running.is_stopping() {
                 running.look();
                 match asked.recv_timeout(LOOK_EVERY) {
                     // Who does not wait any more has it all the same.
@@ -152,6 +154,23 @@ struct Running {
 }
 
 impl Running {
+    /// Forgets what the last process was interrupted in forgetting, by whatever rule.
+    fn go_on_forgetting(&self) {
+        if self.ledger.archived() == 0 {
+            return;
+        }
+        match self.retiring(|retiring| retiring.forget()) {
+            Ok(()) | Err(ArchiveError::BrokenOff) => {}
+            Err(error) => (self.work.report)(&format!(
+                "what has left for an archive before takes up space in the ledger's file until the next start: {error}"
+            )),
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.is_stopping.load(Ordering::SeqCst)
+    }
+
     /// Lets leave what is too old, where it is time to look.
     fn look(&mut self) {
         let Some(Retention { keep, archive_to }) = self.work.retention.clone() else { return };
@@ -160,19 +179,20 @@ impl Running {
             return;
         }
         self.looked = Some(now);
-        let name = Name::nearest(AUTHOR);
-        match self.by_age(keep, &archive_to, now).and_then(|left| self.close(name).map(|_| left)) {
+        let folder = archive_to.display();
+        match self.by_age(keep, &archive_to, now) {
             Ok(left) => {
-                self.told(None);
-                if let Some(head) = left {
-                    let (folder, through) = (archive_to.display(), head.sequence);
-                    (self.work.report)(&format!("the entries through {through} have left for an archive in `{folder}`"));
+                if let Some(Head { sequence, .. }) = left {
+                    (self.work.report)(&format!("the entries through {sequence} have left for an archive in `{folder}`"));
                 }
+                let closed = self.close(Name::nearest(AUTHOR));
+                self.told(closed.err().map(|error| {
+                    format!("the cells of what has left stay in the books; it is tried again every hour: {error}")
+                }));
             }
             Err(ArchiveError::BrokenOff) => {}
             Err(error) => self.told(Some(format!(
-                "what is too old does not leave the ledger for `{}`, and it grows; it is tried again every hour: {error}",
-                archive_to.display()
+                "what is too old does not leave the ledger for `{folder}`, and it grows; it is tried again every hour: {error}"
             ))),
         }
     }
@@ -195,7 +215,12 @@ impl Running {
     fn archive(&mut self, through: Through, to: &Path, author: Name) -> Left {
         let head = self.retiring(|retiring| retiring.retire(through, to))?;
         self.owes_closing = true;
-        Ok((head, self.close(author)?))
+        let closed = self.close(author).unwrap_or_else(|error| {
+            let what = "the entries have left, and their cells stay in the books until the next archive";
+            (self.work.report)(&format!("{what}: {error}"));
+            None
+        });
+        Ok((head, closed))
     }
 
     fn close(&mut self, author: Name) -> Result<Option<Posted>, ArchiveError> {
@@ -203,7 +228,9 @@ impl Running {
             return Ok(None);
         }
         let closed = close_cells_of(&self.ledger, author, (self.work.clock)())?;
-        self.owes_closing = false;
+        // Where everything that is durable has left, nobody can say yet what stays.
+        let is_known = *self.ledger.watch().borrow() > self.ledger.archived();
+        self.owes_closing = closed.is_none() && !is_known;
         Ok(closed)
     }
 
@@ -212,6 +239,9 @@ impl Running {
         work: impl FnOnce(Retiring<'_>) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
         let _turn = self.work.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_stopping() {
+            return Err(ArchiveError::BrokenOff);
+        }
         let durable = *self.ledger.watch().borrow();
         let (followers, tables) = self.followers()?;
         work(Retiring {
@@ -229,11 +259,12 @@ impl Running {
     fn followers(&self) -> Result<(Followers, u64), ArchiveError> {
         let mut journal = self.ledger.journal()?;
         let views = || self.work.views.lock().unwrap_or_else(PoisonError::into_inner);
-        // What they cannot take in now stays. The lock is let go between two steps.
+        // What they cannot take in now stays.
         while matches!(views().step(&mut journal), Ok(true)) {
             if !self.go_on(Duration::ZERO) {
                 return Err(ArchiveError::BrokenOff);
             }
+            std::thread::sleep(LET_OTHERS);
         }
         let views = views();
         Ok((views.followers()?, views.reads_from()))
@@ -241,11 +272,10 @@ impl Running {
 
     /// Waits until whoever writes has had more of the file than was taken from them; `false` where it is to stop.
     fn go_on(&self, held: Duration) -> bool {
-        let is_stopping = || self.shared.is_stopping.load(Ordering::SeqCst);
-        if !held.is_zero() && !is_stopping() {
+        if !held.is_zero() && !self.is_stopping() {
             std::thread::sleep(held.saturating_mul(REST).clamp(RESTS.0, RESTS.1));
         }
-        !is_stopping()
+        !self.is_stopping()
     }
 
     /// Keeps what is wrong for whoever asks, and tells it where it is news.

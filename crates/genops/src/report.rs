@@ -115,8 +115,8 @@ pub enum ReportError {
     },
     /// A cell has been closed.
     #[error(
-        "cell {number} has been closed: it is over, and everything that was charged in it has left for an archive, which has \
-         its account"
+        "cell {number} has been closed: it is over and archived, and its account is in the archive that holds what was \
+         charged in it"
     )]
     CellClosed {
         /// Its number.

@@ -280,6 +280,26 @@ fn retired(place: &OnDisk, through: Through, to: &str) -> Result<u64, String> {
     Ok(head.sequence)
 }
 
+/// Two ledgers, or one script twice, that archive into one file of one folder.
+#[tokio::test]
+async fn an_archive_that_somebody_else_writes_or_has_written_is_not_touched() {
+    let place = OnDisk::new();
+    with_an_open_awu(&place).await;
+    let part = place.path().with_file_name("a.jsonl.part");
+    std::fs::write(&part, "theirs").unwrap();
+    let theirs = std::fs::File::options().write(true).open(&part).unwrap();
+    theirs.lock().unwrap();
+    let told = retired(&place, Through::Entry(2), "a.jsonl").unwrap_err();
+    assert!(told.contains("somebody writes `") && told.contains("a.jsonl.part`"), "{told}");
+    assert_eq!(std::fs::read(&part).unwrap(), b"theirs");
+    // It has its own name, and they still hold it.
+    let whole = place.path().with_file_name("a.jsonl");
+    std::fs::rename(&part, &whole).unwrap();
+    let told = retired(&place, Through::Entry(2), "a.jsonl").unwrap_err();
+    assert!(told.contains("a.jsonl` is there already"), "{told}");
+    assert_eq!((std::fs::read(&whole).unwrap(), part.exists()), (b"theirs".to_vec(), false));
+}
+
 #[tokio::test]
 async fn entries_leave_a_ledger_that_nobody_holds_as_far_as_nobody_needs_them() {
     let place = OnDisk::new();
