@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use genops::ledger::recover::Recovered;
 use genops::telemetry::{Protocol, Signal, Signals};
-use genops::{Destination, Governor, LedgerPlace, Retention, Settings};
+use genops::{Destination, Governor, LedgerPlace, Settings};
 use genops_gateway::{Config, Gateway};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -157,9 +157,9 @@ pub fn lines_of(config: &Config, now: genops_core::Timestamp) -> Vec<String> {
         LedgerPlace::Memory => "in memory: gone with this process".to_owned(),
     };
     let mut lines = vec![format!("  ledger     {ledger}")];
-    lines.extend(config.retention.as_ref().map(|Retention { keep, archive_to }| {
-        let days = keep.as_secs() / 86_400;
-        format!("  retention  {days} days; what is older leaves for {}", archive_to.display())
+    lines.extend(config.retention.as_ref().map(|retention| {
+        let (days, folder) = (retention.days(), retention.archive_to.display());
+        format!("  retention  {days} days; what is older leaves for {folder}")
     }));
     let providers = config.providers.iter().map(|p| format!("  provider   {}: {}", p.name, p.base_url));
     lines.extend(providers);

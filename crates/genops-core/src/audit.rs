@@ -87,7 +87,7 @@ impl Auditor {
                 self.check_correction(entry.at, correction)
                     .map_err(|(invariant, what)| breach(invariant, what))?;
                 let no_sum = || breach("I2", "the correction has no sum".to_owned());
-                self.corrected(entry.at, correction, books).ok_or_else(no_sum)?
+                self.corrected(entry.at, correction).ok_or_else(no_sum)?
             }
             (Command::Grant(grant), Outcome::Granted) => self
                 .granted(entry, grant, books)
@@ -117,9 +117,7 @@ impl Auditor {
                 | Command::Expire { awu }
                 | Command::Resolve { awu, .. },
                 outcome,
-            ) => self
-                .moved(entry.at, *awu, outcome, books)
-                .map_err(|(invariant, what)| breach(invariant, what))?,
+            ) => self.moved(entry.at, *awu, outcome).map_err(|(invariant, what)| breach(invariant, what))?,
         };
         touched
             .into_iter()
@@ -286,13 +284,12 @@ impl Auditor {
         }
     }
 
-    fn corrected(&mut self, at: Timestamp, correction: &Correction, books: &Books) -> Option<Vec<CellId>> {
+    fn corrected(&mut self, at: Timestamp, correction: &Correction) -> Option<Vec<CellId>> {
         for Posting { cell, amount, charged_at } in &correction.postings {
-            let window = books.cell(*cell)?.key.window;
             let tally = self.cells.get_mut(cell)?;
             tally.corrected = tally.corrected.checked_add(*amount)?;
             tally.corrected_up = tally.corrected_up.checked_add((*amount).max(Amount::ZERO))?;
-            tally.post(window, at, *charged_at, *amount)?;
+            tally.post(at, *charged_at, *amount)?;
         }
         Some(correction.postings.iter().map(|posting| posting.cell).collect())
     }
@@ -330,13 +327,7 @@ impl Auditor {
         Ok(())
     }
 
-    fn moved(
-        &mut self,
-        at: Timestamp,
-        awu: AwuId,
-        outcome: &Outcome,
-        books: &Books,
-    ) -> Result<Vec<CellId>, Finding> {
+    fn moved(&mut self, at: Timestamp, awu: AwuId, outcome: &Outcome) -> Result<Vec<CellId>, Finding> {
         let of_life = |what: String| ("I5", format!("AWU {awu} {what}"));
         let life = self.open.get_mut(&awu).ok_or_else(|| of_life("is not open".to_owned()))?;
         let (from, to): (&[State], _) = match outcome {
@@ -354,9 +345,8 @@ impl Auditor {
         let path = life.admitted.path();
         for (position, step) in path.iter().enumerate() {
             let tally = self.cells.entry(step.cell).or_default();
-            let window = books.cell(step.cell).map_or(Window::Always, |cell| cell.key.window);
             let doubted_at = life.doubted_at;
-            let moved = Moved { awu, at, doubted_at, window, reserved: step.amount, position };
+            let moved = Moved { awu, at, doubted_at, reserved: step.amount, position };
             tally.follow(&moved, outcome).ok_or_else(no_sum)?;
         }
         let touched = path.iter().map(|step| step.cell).collect();

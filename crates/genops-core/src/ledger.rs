@@ -329,8 +329,8 @@ fn end_grant(books: &Books, at: Timestamp, number: u64, grant: &Grant) -> Outcom
     Outcome::GrantEnded { alerts: alerts::of_end(books, at, number, grant) }
 }
 
-/// Which cells are closed in which nothing counts any more and nothing was reserved or charged since `before`. An open AWU will be charged
-/// in the cells of its path, also where it has reserved nothing in one.
+/// Which cells are closed in which nothing counts any more and nothing was reserved or charged since `before`. An open AWU
+/// will be charged in the cells of its path, also where it has reserved nothing in one.
 fn close_cells(books: &Books, at: Timestamp, before: Timestamp) -> Result<Outcome, Rejection> {
     if before > at {
         return Err(Rejection::ClosesAhead { before });

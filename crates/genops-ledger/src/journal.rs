@@ -32,7 +32,7 @@ impl Journals {
     ///
     /// The store cannot be read.
     pub fn open(&self) -> Result<Journal, StoreError> {
-        Ok(Journal { frames: (self.readers)()?, tail: self.tail.clone() })
+        Ok(Journal { frames: (self.readers)()?, tail: Some(self.tail.clone()) })
     }
 }
 
@@ -45,7 +45,8 @@ impl std::fmt::Debug for Journals {
 /// A reader of entries.
 pub struct Journal {
     frames: Box<dyn FrameReader>,
-    tail: Tail,
+    /// Of the ledger that this process has open; `None` where another process may have it.
+    tail: Option<Tail>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -58,7 +59,7 @@ impl Journal {
     /// Reads what `frames` has, and nothing else.
     #[must_use]
     pub fn new(frames: Box<dyn FrameReader>) -> Self {
-        Self { frames, tail: Tail::default() }
+        Self { frames, tail: None }
     }
 
     /// The entries after `sequence` that one frame holds; empty at the end of the journal.
@@ -68,13 +69,15 @@ impl Journal {
     /// The store cannot be read, a frame cannot be decoded, or the entry is archived.
     pub fn after(&mut self, sequence: u64) -> Result<Vec<Journaled>, StoreError> {
         let entry = sequence.saturating_add(1);
-        // Frames that have left go in pieces: those that are here yet have left all the same.
-        let through = self.tail.archived();
-        if through >= entry {
-            return Err(StoreError::Archived { entry, through });
-        }
-        if let Some(entries) = self.tail.after(sequence) {
-            return Ok(entries);
+        if let Some(tail) = &self.tail {
+            // Frames that have left go in pieces: those that are here yet have left all the same.
+            let through = tail.archived();
+            if through >= entry {
+                return Err(StoreError::Archived { entry, through });
+            }
+            if let Some(entries) = tail.after(sequence) {
+                return Ok(entries);
+            }
         }
         let frame = self.frames.holding(entry)?;
         if frame.as_ref().is_none_or(|frame| frame.first > entry) {
@@ -120,7 +123,10 @@ impl Journal {
     ///
     /// The store cannot be read.
     pub fn archived(&mut self) -> Result<u64, StoreError> {
-        Ok(self.frames.archived()?.map_or(0, |head| head.sequence))
+        match &self.tail {
+            Some(tail) => Ok(tail.archived()),
+            None => Ok(self.frames.archived()?.map_or(0, |head| head.sequence)),
+        }
     }
 
     /// The last entry of each archive that was made, and what its file was called, the oldest first.

@@ -98,9 +98,9 @@ pub enum LedgerError {
 impl Ledger {
     /// Starts the writer over a store whose frames come to `books` and end in the hash `head`.
     pub(crate) fn start(store: impl Store, books: Books, head: Digest) -> Result<Self, StoreError> {
-        let tail = Tail::default();
-        let journals = Journals::new(store.readers(), tail.clone());
-        tail.leave(journals.open()?.archived()?);
+        let (tail, readers) = (Tail::default(), store.readers());
+        tail.leave(readers()?.archived()?.map_or(0, |head| head.sequence));
+        let journals = Journals::new(readers, tail.clone());
         let persons = store.persons();
         let mut writer = Writer::new(store, tail.clone(), head);
         let durable = books.sequence();

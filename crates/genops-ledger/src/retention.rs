@@ -118,18 +118,22 @@ impl Retiring<'_> {
     fn leave(&self, through: u64, to: &Path) -> Result<Head, ArchiveError> {
         let ledger = self.ledger.display().to_string();
         let wanted = |from, through| Wanted { written_by: self.written_by.clone(), ledger, from, through };
-        let head = archive_unless(&|| !(self.go_on)(Duration::ZERO), self.read()?, through, wanted, to)?;
+        let head = archive_unless(&|| self.is_broken_off(), self.read()?, through, wanted, to)?;
         self.note(head, to)?;
         Ok(head)
     }
 
     /// Notes what is in an archive, and forgets it.
     fn note(&self, head: Head, archive: &Path) -> Result<(), ArchiveError> {
-        let adopted = adopted_last(&|| !(self.go_on)(Duration::ZERO), self.read()?, head.sequence)?;
+        let adopted = adopted_last(&|| self.is_broken_off(), self.read()?, head.sequence)?;
         let file = archive.file_name().unwrap_or(archive.as_os_str()).to_string_lossy();
         Snapshots::open(self.ledger)?.note_archived(head, &file, adopted.as_deref())?;
         (self.noted)(head.sequence);
         self.forget()
+    }
+
+    fn is_broken_off(&self) -> bool {
+        !(self.go_on)(Duration::ZERO)
     }
 
     fn read(&self) -> Result<crate::sqlite::SqliteReader, StoreError> {

@@ -104,7 +104,6 @@ pub trait Entries: Send {
 /// The followers, at work on a thread of their own. Dropping it stops them where they stand.
 #[derive(Debug)]
 pub struct Outbox {
-    followers: Vec<String>,
     closing: watch::Sender<bool>,
     resending: watch::Sender<()>,
     thread: Option<JoinHandle<()>>,
@@ -188,14 +187,7 @@ impl Outbox {
         };
         let thread = std::thread::Builder::new().name("genops-outbox".to_owned()).spawn(work);
         let thread = thread.map_err(|error| format!("telemetry cannot start: {error}"))?;
-        let followers = names.into_iter().collect();
-        Ok(Self { followers, closing, resending, thread: Some(thread) })
-    }
-
-    /// What the followers are called, in no order; also those that have delivered nothing yet.
-    #[must_use]
-    pub fn followers(&self) -> &[String] {
-        &self.followers
+        Ok(Self { closing, resending, thread: Some(thread) })
     }
 
     /// Has every follower look for dead letters that are to be sent again.

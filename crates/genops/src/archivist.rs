@@ -84,7 +84,6 @@ impl Archivist {
             Running { ledger, work, shared: Arc::clone(&shared), looked: None, owes_closing: true };
         let run = move || {
             step_back();
-            running.go_on_forgetting();
             while !running.is_stopping() {
                 running.look();
                 match asked.recv_timeout(LOOK_EVERY) {
@@ -154,7 +153,7 @@ struct Running {
 }
 
 impl Running {
-    /// Forgets what the last process was interrupted in forgetting, by whatever rule.
+    /// Forgets what the last time was interrupted in forgetting, by whatever rule.
     fn go_on_forgetting(&self) {
         if self.ledger.archived() == 0 {
             return;
@@ -162,7 +161,7 @@ impl Running {
         match self.retiring(|retiring| retiring.forget()) {
             Ok(()) | Err(ArchiveError::BrokenOff) => {}
             Err(error) => (self.work.report)(&format!(
-                "what has left for an archive before takes up space in the ledger's file until the next start: {error}"
+                "what has left for an archive before takes up space in the ledger's file; it is tried again every hour: {error}"
             )),
         }
     }
@@ -171,14 +170,15 @@ impl Running {
         self.shared.is_stopping.load(Ordering::SeqCst)
     }
 
-    /// Lets leave what is too old, where it is time to look.
+    /// Goes on with what was interrupted, and lets leave what is too old, where it is time to look.
     fn look(&mut self) {
-        let Some(Retention { keep, archive_to }) = self.work.retention.clone() else { return };
         let now = (self.work.clock)();
         if !is_time(self.looked, now) || self.ledger.failure().is_some() {
             return;
         }
         self.looked = Some(now);
+        self.go_on_forgetting();
+        let Some(Retention { keep, archive_to }) = self.work.retention.clone() else { return };
         let folder = archive_to.display();
         match self.by_age(keep, &archive_to, now) {
             Ok(left) => {
@@ -203,11 +203,7 @@ impl Running {
         folder: &Path,
         now: Timestamp,
     ) -> Result<Option<Head>, ArchiveError> {
-        let left = self.retiring(|retiring| {
-            // Also where the last time was interrupted, and nothing is due since.
-            retiring.forget()?;
-            retiring.retire_older(keep, folder, now)
-        })?;
+        let left = self.retiring(|retiring| retiring.retire_older(keep, folder, now))?;
         self.owes_closing |= left.is_some();
         Ok(left)
     }

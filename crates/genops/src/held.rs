@@ -221,11 +221,7 @@ impl Governor {
     /// Nobody knows it, or the journal cannot be read.
     pub async fn known(&self, awu: AwuId) -> Result<AwuRecord, HeldError> {
         let record = self.known_by_pseudonyms(awu).await?;
-        if !record.names_persons() {
-            return Ok(record);
-        }
-        let governor = self.clone();
-        Ok(blocking(move || Ok(governor.persons().record(record)?)).await?)
+        self.revealed(record).await
     }
 
     /// The key that an AWU was proposed with that is in an archive, as far as anybody remembers.
@@ -235,13 +231,12 @@ impl Governor {
     /// The ledger cannot be read.
     pub async fn key_of_archived(&self, awu: AwuId) -> Result<Option<Name>, HeldError> {
         let governor = self.clone();
-        let look = tokio::task::spawn_blocking(move || {
-            let key = governor.with_views(|views| Ok::<_, ReportError>(views.key_of(awu)?))?;
-            let Some(key) = key else { return Ok(None) };
+        let look = move || {
+            let Some(key) = governor.with_views(|views| views.key_of(awu))? else { return Ok(None) };
             let said = governor.persons().value(&key)?;
-            Ok::<_, ReportError>(said.or(Some(key)))
-        });
-        Ok(look.await.map_err(|error| failed(error.to_string()))??)
+            Ok(said.or(Some(key)))
+        };
+        Ok(blocking(look).await?)
     }
 
     /// The same of the AWU that was decided as `decided` says, whoever has its identity by now.
@@ -252,7 +247,16 @@ impl Governor {
     pub async fn as_it_stands(&self, decided: &AwuRecord) -> Result<AwuRecord, HeldError> {
         self.settled_order().await?;
         let record = self.found(decided.id(), Some(decided.sequence)).await?;
-        Ok(self.persons().record(record).map_err(ReportError::from)?)
+        self.revealed(record).await
+    }
+
+    /// A record of the journal with the names that pseudonyms stand for.
+    async fn revealed(&self, record: AwuRecord) -> Result<AwuRecord, HeldError> {
+        if !record.names_persons() {
+            return Ok(record);
+        }
+        let governor = self.clone();
+        Ok(blocking(move || Ok(governor.persons().record(record)?)).await?)
     }
 
     /// The same as the journal has it, for whoever says more of it there.
@@ -265,8 +269,7 @@ impl Governor {
 
     async fn found(&self, awu: AwuId, decided: Option<u64>) -> Result<AwuRecord, HeldError> {
         let governor = self.clone();
-        let look = tokio::task::spawn_blocking(move || governor.find(awu, decided));
-        let found = look.await.map_err(|error| failed(error.to_string()))??;
+        let found = blocking(move || governor.find(awu, decided)).await?;
         found.ok_or(HeldError::Unknown(awu))
     }
 

@@ -225,17 +225,16 @@ impl Governor {
         let (pseudonym, posted) = self.persons().erase(self.ledger(), self.now(), facet, value, act)?;
         Ok(Erased { pseudonym, sequence: posted.durable().await?.sequence })
     }
-}
 
-impl Governor {
     /// Lets the entries through `through` leave the ledger's file for the new file `to`, which has been read back before the
     /// first is forgotten, and then closes the cells that only they were charged in, by an entry of `author`. Decisions go on
     /// meanwhile. It comes to its end also where this is dropped.
     ///
     /// # Errors
     ///
-    /// The ledger is in memory, somebody needs the entries yet, or the archive cannot be made: then nothing is forgotten. Or
-    /// cells cannot be closed, or the governor closes before everything is forgotten: what has been noted as archived has left.
+    /// The ledger is in memory, somebody needs the entries yet, or the archive cannot be made: then nothing is forgotten. Or the
+    /// governor closes before everything is forgotten, or the entry that closes cells does not become durable: what has been
+    /// noted as archived has left.
     pub async fn archive(
         &self,
         through: Through,

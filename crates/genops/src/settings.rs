@@ -41,6 +41,14 @@ pub struct Retention {
     pub archive_to: PathBuf,
 }
 
+impl Retention {
+    /// For how many whole days entries stay.
+    #[must_use]
+    pub const fn days(&self) -> u64 {
+        self.keep.as_secs() / 86_400
+    }
+}
+
 /// Where a ledger is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerPlace {

@@ -40,7 +40,6 @@ pub struct Moved {
     pub(super) awu: AwuId,
     pub(super) at: Timestamp,
     pub(super) doubted_at: Option<Timestamp>,
-    pub(super) window: Window,
     pub(super) reserved: Amount,
     pub(super) position: usize,
 }
@@ -82,26 +81,13 @@ impl Tally {
     }
 
     /// Adds to what was used, in a window that may move.
-    pub fn post(
-        &mut self,
-        window: Window,
-        at: Timestamp,
-        charged_at: Timestamp,
-        amount: Amount,
-    ) -> Option<()> {
+    pub fn post(&mut self, at: Timestamp, charged_at: Timestamp, amount: Amount) -> Option<()> {
         self.pass_time(at);
-        self.touched_at = self.touched_at.max(if amount.is_negative() { charged_at } else { at });
-        let leaves = |at: Timestamp| match window {
-            Window::Rolling { length_ns, part_ns } => Some(
-                at.nanos()
-                    .checked_div(part_ns)?
-                    .saturating_add(1)
-                    .saturating_mul(part_ns)
-                    .saturating_add(length_ns),
-            ),
-            _ => None,
-        };
-        let Some(at) = leaves(if amount.is_negative() { charged_at } else { at }) else { return Some(()) };
+        let counts_at = if amount.is_negative() { charged_at } else { at };
+        self.touched_at = self.touched_at.max(counts_at);
+        let Some(Window::Rolling { length_ns, part_ns }) = self.window else { return Some(()) };
+        let part = counts_at.nanos().checked_div(part_ns)?;
+        let at = part.saturating_add(1).saturating_mul(part_ns).saturating_add(length_ns);
         if !amount.is_negative() {
             let sum = self.leaving.entry(at).or_default();
             *sum = sum.checked_add(amount)?;
@@ -138,7 +124,7 @@ impl Tally {
     }
 
     pub fn follow(&mut self, moved: &Moved, outcome: &Outcome) -> Option<()> {
-        let Moved { awu, at, doubted_at, window, reserved, position } = *moved;
+        let Moved { awu, at, doubted_at, reserved, position } = *moved;
         match outcome {
             Outcome::Released => {
                 self.resolve(awu)?;
@@ -149,12 +135,12 @@ impl Tally {
                 match doubted_at {
                     None => {
                         self.resolve(awu)?;
-                        self.post(window, at, at, actual)?;
+                        self.post(at, at, actual)?;
                     }
                     Some(doubted_at) => {
                         let doubted = self.doubted.remove(&awu)?;
                         self.doubt = self.doubt.checked_sub(doubted)?;
-                        self.post(window, at, doubted_at, actual.checked_sub(doubted)?)?;
+                        self.post(at, doubted_at, actual.checked_sub(doubted)?)?;
                     }
                 }
                 self.settled = self.settled.checked_add(reserved)?;
@@ -166,7 +152,7 @@ impl Tally {
                 self.resolve(awu)?;
                 self.doubted.insert(awu, reserved);
                 self.doubt = self.doubt.checked_add(reserved)?;
-                self.post(window, at, at, reserved)?;
+                self.post(at, at, reserved)?;
             }
             _ => {}
         }

@@ -364,9 +364,9 @@ fn or<T: ToString>(otherwise: &str) -> impl Fn(&Option<T>) -> String {
 fn kept(retention: &Option<Retention>) -> String {
     retention.as_ref().map_or_else(
         || "entries stay".to_owned(),
-        |Retention { keep, archive_to }| {
-            let days = keep.as_secs() / 86_400;
-            format!("entries older than {days} days leave for `{}`", archive_to.display())
+        |retention| {
+            let (days, folder) = (retention.days(), retention.archive_to.display());
+            format!("entries older than {days} days leave for `{folder}`")
         },
     )
 }

@@ -34,7 +34,8 @@ pub struct Written {
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("default" = "genops.db"), example = &"/var/lib/genops/genops.db")]
     pub ledger: Option<Text>,
-    /// By which rule old entries leave the ledger for archives, and with them the cells that are over. Default: they stay, until `genops archive` moves them.
+    /// By which rule old entries leave the ledger for archives, and with them the cells that are over. Default: they stay, until
+    /// `genops archive` moves them.
     #[serde(default)]
     pub retention: Option<Retention>,
     /// Where telemetry goes. Default: nowhere.

@@ -57,9 +57,8 @@ impl Retiring<'_> {
         let mut reader = self.read()?;
         let frame = reader.holding(through)?.filter(|frame| frame.last() == through);
         let head = frame.map(|frame| Head { sequence: through, hash: frame.hash });
-        let is_broken_off = || !(self.go_on)(Duration::ZERO);
         let is_it = match head {
-            Some(head) => read_back(&is_broken_off, begins(&reader)?, head, archive),
+            Some(head) => read_back(&|| self.is_broken_off(), begins(&reader)?, head, archive),
             None => Err(ArchiveError::Nothing { through }),
         };
         match (head, is_it) {
@@ -68,7 +67,7 @@ impl Retiring<'_> {
                 self.note(head, archive)?;
                 Ok(head)
             }
-            _ if is_broken_off() => Err(ArchiveError::BrokenOff),
+            _ if self.is_broken_off() => Err(ArchiveError::BrokenOff),
             _ => Err(ArchiveError::File(format!(
                 "`{}` is there, and does not have what the ledger has; see what it is, and move it away",
                 archive.display()
